@@ -1,0 +1,1 @@
+"""The `fitx` command: one file per subcommand."""

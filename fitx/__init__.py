@@ -1,0 +1,1 @@
+"""Train Keras models with your own training algorithm, from a YAML file."""

@@ -1,0 +1,1 @@
+"""From an Experiment to a Trial: the only place that makes parts."""

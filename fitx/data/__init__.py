@@ -1,0 +1,1 @@
+"""From arrays to batches: splits, order, weights, and the pipeline `fit` reads."""

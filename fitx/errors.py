@@ -1,0 +1,78 @@
+"""Everything fitx says when it stops early, one class per exit code.
+
+FitxError              something the user can act on; printed without a traceback
+├── ConfigError     2  one or many problems of one experiment (fitx.experiment.problems)
+├── UsageError      2  words on the command line that lead nowhere
+├── DataError       3  numbers that cannot be trained on
+├── DeviceError     4  a device or a package that this machine lacks
+├── Diverged        5  a logged value is NaN or infinite
+├── ExpectationError 6 a value missed what `expect:` asks
+├── StorageError    7  disk full, unreadable or damaged files
+├── BusyError       8  another process works in the run folder
+├── Interrupted  130, 143  a signal asked the run to stop
+└── UserCodeError   1  the user's own code raised; carries the user's own frames
+"""
+
+
+class FitxError(Exception):
+    """Something the user can act on; its text is all that is printed."""
+
+    exit_code = 1
+
+
+class UsageError(FitxError):
+    """Words on the command line that lead nowhere."""
+
+    exit_code = 2
+
+
+class DataError(FitxError):
+    """Numbers that cannot be trained on, with where they stand and what would do."""
+
+    exit_code = 3
+
+
+class DeviceError(FitxError):
+    """A device, driver or package that the experiment needs and this machine lacks."""
+
+    exit_code = 4
+
+
+class Diverged(FitxError):
+    """A logged value became NaN or infinite."""
+
+    exit_code = 5
+
+
+class ExpectationError(FitxError):
+    """A value missed what the experiment's `expect:` asks for."""
+
+    exit_code = 6
+
+
+class StorageError(FitxError):
+    """A file could not be written or read, or is damaged."""
+
+    exit_code = 7
+
+
+class BusyError(FitxError):
+    """Another process works in the run folder."""
+
+    exit_code = 8
+
+
+class Interrupted(FitxError):
+    """A signal asked the run to stop; it stopped at a step's end with its state on disk."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+class UserCodeError(FitxError):
+    """The user's own code raised; `frames` shows where, without fitx' or Keras' frames."""
+
+    def __init__(self, message: str, frames: str = "") -> None:
+        super().__init__(message)
+        self.frames = frames

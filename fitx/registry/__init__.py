@@ -1,0 +1,1 @@
+"""Names of parts: where each is defined, what it takes, how it is fetched."""

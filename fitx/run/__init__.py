@@ -1,0 +1,1 @@
+"""What fitx does, as plain functions: train, evaluate."""
