@@ -1,0 +1,124 @@
+"""The kinds of parts, and the annotations by which a signature asks for one.
+
+`def sequential(input_shape, *, layers: Sequence[Layer])` takes a list of layer parts;
+by the time the function is called they are Keras layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypeAlias
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+OURS = ("step", "model", "dataset", "callback")
+KERAS = (
+    "optimizer",
+    "schedule",
+    "loss",
+    "metric",
+    "layer",
+    "activation",
+    "initializer",
+    "regularizer",
+    "constraint",
+)
+KINDS = (*OURS, *KERAS)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A named thing with its options, checked but not made; options may hold parts again."""
+
+    kind: str
+    name: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> str | dict[str, Any]:
+        """Return the part as it is written in an experiment file."""
+        return {"name": self.name, **{k: plain(v) for k, v in self.options.items()}}
+
+
+def plain(value: Any) -> Any:
+    """Turn every part inside a value back into what YAML holds."""
+    if isinstance(value, Part):
+        return value.plain()
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+Check = Callable[[str, str, dict[str, Any], Any], dict[str, Any]]
+"""Checks the options of (kind, name) and returns them; found in the validation context."""
+
+
+def read_part(kind: str, value: Any, info: ValidationInfo) -> Part:
+    """Turn `name` or `{name: ..., options}` into a checked Part."""
+    if isinstance(value, str):
+        value = {"name": value}
+    if not isinstance(value, dict):
+        raise PydanticCustomError("part", "expected a name or a mapping with 'name'")
+    options = {str(key): item for key, item in value.items()}
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        text = "'name' is missing" if name is None else "'name' must be a string"
+        raise PydanticCustomError("part_name", text, {"kind": kind})
+    check: Check = (info.context or {})["check"]
+    return Part(kind, name, check(kind, name, options, info))
+
+
+def part_of(kind: str) -> Any:
+    """Return the annotation of a part of one kind."""
+    return Annotated[
+        Any,
+        PlainValidator(lambda value, info: read_part(kind, value, info)),
+        WithJsonSchema({"$ref": f"#/$defs/{kind}"}),
+    ]
+
+
+def number_or(kind: str) -> Any:
+    """Return the annotation of a number that may also be a part, as a learning rate is."""
+
+    def read(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return value
+        if isinstance(value, str | dict):
+            return read_part(kind, value, info)
+        raise PydanticCustomError("number_or_part", f"expected a number or a {kind}")
+
+    schema = {"anyOf": [{"type": "number"}, {"$ref": f"#/$defs/{kind}"}]}
+    return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+
+
+def optional_part_of(kind: str) -> Any:
+    """Return the annotation of a part that may be left out with null."""
+
+    def read(value: Any, info: ValidationInfo) -> Part | None:
+        return None if value is None else read_part(kind, value, info)
+
+    schema = {"anyOf": [{"type": "null"}, {"$ref": f"#/$defs/{kind}"}]}
+    return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+
+
+Layer: TypeAlias = Annotated[Any, "layer"]
+Schedule: TypeAlias = Annotated[Any, "schedule"]
+Loss: TypeAlias = Annotated[Any, "loss"]
+Metric: TypeAlias = Annotated[Any, "metric"]
+Optimizer: TypeAlias = Annotated[Any, "optimizer"]
+Initializer: TypeAlias = Annotated[Any, "initializer"]
+Regularizer: TypeAlias = Annotated[Any, "regularizer"]
+
+PART_ANNOTATIONS = {
+    "Layer": "layer",
+    "Schedule": "schedule",
+    "Loss": "loss",
+    "Metric": "metric",
+    "Optimizer": "optimizer",
+    "Initializer": "initializer",
+    "Regularizer": "regularizer",
+}
+"""What each name above means where a signature uses it."""

@@ -1,0 +1,153 @@
+"""The constructor's signature is the schema: what a part takes, read from its source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fitx.registry import annotations, kinds, source
+from fitx.registry.source import Found
+
+NO_DEFAULT = object()
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One thing a part takes; `text` is how its source writes it."""
+
+    name: str
+    type: Any
+    text: str
+    required: bool
+    positional: bool
+    default: Any = NO_DEFAULT
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a part takes, where it is defined and what it says of itself."""
+
+    kind: str
+    name: str
+    title: str
+    file: Path
+    line: int
+    doc: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def positional(self) -> tuple[Parameter, ...]:
+        """Return the parameters that fitx fills: networks of a step, data facts of a model."""
+        return tuple(p for p in self.parameters if p.positional)
+
+    @property
+    def options(self) -> tuple[Parameter, ...]:
+        """Return the keyword-only parameters, the part's settings."""
+        return tuple(p for p in self.parameters if not p.positional)
+
+    def get(self, name: str) -> Parameter | None:
+        """Return the parameter called `name`, if the part takes it."""
+        return next((p for p in self.parameters if p.name == name), None)
+
+    def __str__(self) -> str:
+        return f"{self.title}({', '.join(_texts(self.parameters))})"
+
+
+def read_signature(kind: str, name: str, found: Found) -> Signature:
+    """Read what a class or function takes. Of a Keras class, its bases' keywords are included."""
+    return Signature(
+        kind=kind,
+        name=name,
+        title=found.node.name,
+        file=found.module.path,
+        line=found.node.lineno,
+        doc=found.docstring,
+        parameters=tuple(_parameters(found, fed=kind in kinds.OURS)),
+    )
+
+
+def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:
+    """Yield a callable's parameters, then those its `**keywords` pass on to its bases."""
+    taken: set[str] = set() if fed else {"name"}
+    for function, is_method in _constructors(found):
+        own = list(_own(function, is_method=is_method))
+        for parameter in own:
+            if parameter.name not in taken:
+                yield parameter if fed else replace(parameter, positional=False)
+        taken |= {parameter.name for parameter in own} | _passed_on(function)
+        if function.args.kwarg is None:
+            return
+
+
+def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
+    if isinstance(found.node, ast.FunctionDef):
+        yield found.node, False
+        return
+    for member in source.family(found):
+        init = source.method(member, "__init__")
+        if init is not None:
+            yield init, True
+
+
+def _passed_on(function: ast.FunctionDef) -> set[str]:
+    """Return the keywords that a constructor sets itself when it calls its base's."""
+    return {
+        keyword.arg
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("__init__")
+        for keyword in node.keywords
+        if keyword.arg
+    }
+
+
+def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
+    arguments = function.args
+    ordered = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(ordered) - len(arguments.defaults))
+    defaults.extend(arguments.defaults)
+    for argument, default in list(zip(ordered, defaults, strict=True))[is_method:]:
+        yield _parameter(argument, default, positional=True)
+    for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
+        yield _parameter(argument, default, positional=False)
+
+
+def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool) -> Parameter:
+    annotated = argument.annotation is not None
+    kind = (
+        annotations.type_of(argument.annotation)
+        if annotated
+        else annotations.type_from_default(argument.arg, default)
+    )
+    return Parameter(
+        name=argument.arg,
+        type=kind,
+        text=_text(argument, default),
+        required=default is None,
+        positional=positional,
+        default=_value(default),
+    )
+
+
+def _text(argument: ast.arg, default: ast.expr | None) -> str:
+    annotation = f": {ast.unparse(argument.annotation)}" if argument.annotation else ""
+    equals = " = " if annotation else "="
+    return f"{argument.arg}{annotation}{f'{equals}{ast.unparse(default)}' if default else ''}"
+
+
+def _value(default: ast.expr | None) -> Any:
+    try:
+        return NO_DEFAULT if default is None else ast.literal_eval(default)
+    except ValueError:
+        return NO_DEFAULT
+
+
+def _texts(parameters: tuple[Parameter, ...]) -> Iterator[str]:
+    star = any(p.positional for p in parameters)
+    for parameter in parameters:
+        if star and not parameter.positional:
+            yield "*"
+            star = False
+        yield parameter.text

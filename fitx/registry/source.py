@@ -1,0 +1,121 @@
+"""Python source read as text: classes, functions, bases and imports, without running any of it."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+@dataclass(frozen=True)
+class Module:
+    """One parsed source file; `imports` maps a local name to (module, attribute or '')."""
+
+    path: Path
+    tree: ast.Module
+    imports: dict[str, tuple[str, str]]
+    definitions: dict[str, Definition]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A class or function together with the module that defines it."""
+
+    module: Module
+    node: Definition
+
+    @property
+    def docstring(self) -> str:
+        """Return its docstring, cleaned, or the empty string."""
+        return ast.get_docstring(self.node) or ""
+
+
+@cache
+def read(path: Path) -> Module:
+    """Parse a file. Raises SyntaxError, OSError or ValueError as `ast.parse` and `open` do."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    nodes = list(_outer_statements(tree.body))
+    definitions = {n.name: n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef)}
+    return Module(path, tree, dict(_imports(nodes)), definitions)
+
+
+def find(module: Module, name: str) -> Found | None:
+    """Find what a (possibly dotted) name in `module` refers to, following imports into files."""
+    head, _, rest = name.partition(".")
+    if not rest and head in module.definitions:
+        return Found(module, module.definitions[head])
+    if head not in module.imports:
+        return None
+    package, attribute = module.imports[head]
+    target = ".".join(part for part in (attribute, rest) if part)
+    return _find_in(package, target)
+
+
+def family(found: Found) -> Iterator[Found]:
+    """Yield a class and then its bases, nearest first, as far as their source can be found."""
+    yield found
+    if isinstance(found.node, ast.ClassDef):
+        for base in found.node.bases:
+            parent = find(found.module, ast.unparse(base))
+            if parent is not None and parent.node is not found.node:
+                yield from family(parent)
+
+
+def method(found: Found, name: str) -> ast.FunctionDef | None:
+    """Return the function called `name` in the body of a class, bases left out."""
+    body = found.node.body if isinstance(found.node, ast.ClassDef) else []
+    return next((n for n in body if isinstance(n, ast.FunctionDef) and n.name == name), None)
+
+
+@cache
+def file_of(module: str) -> Path | None:
+    """Return the file of a module by its dotted name, importing none but its top package's path."""
+    top, _, rest = module.partition(".")
+    try:
+        spec = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
+    for folder in (spec.submodule_search_locations if spec else None) or []:
+        path = Path(folder, *rest.split(".")) if rest else Path(folder)
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if file.is_file():
+                return file
+    return None
+
+
+def _find_in(package: str, target: str) -> Found | None:
+    """Find `target` in the sub-module that its first word names, or in the package itself."""
+    head, _, rest = target.partition(".")
+    if rest and file_of(f"{package}.{head}") is not None:
+        return _find_in(f"{package}.{head}", rest)
+    file = file_of(package)
+    module = read(file) if file is not None and target else None
+    if module is None or module.imports.get(head) == (package, head):
+        return None
+    return find(module, target)
+
+
+def _outer_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements of a module; of an `if` chain the first branch, TensorFlow's in Keras."""
+    for node in body:
+        if isinstance(node, ast.If):
+            yield from _outer_statements(node.body)
+        elif isinstance(node, ast.Try):
+            yield from _outer_statements(node.body)
+        else:
+            yield node
+
+
+def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, tuple[str, str]]]:
+    for node in nodes:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield alias.asname or alias.name, (node.module, alias.name)
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.asname or alias.name.partition(".")[0], (alias.name, "")
