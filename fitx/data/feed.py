@@ -1,0 +1,96 @@
+"""Endless batches for `fit`, gathered by row number from arrays that stay where they are."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fitx.data.order import permutation
+from fitx.data.prepare import ALIGNMENT, Data
+from fitx.data.splits import Split
+
+_ENDLESS = 2**62
+
+
+def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
+    """Return the batches of train, epoch after epoch without end.
+
+    Epoch e has the order `permutation(data.seed, e, rows)`, or the dataset's own if `data.shuffle`
+    is off, so that any position can be started from at once.
+
+    Args:
+        first_epoch: Epoch to start in, counted from 0.
+        first_step: Batches of that epoch to leave out.
+
+    Batches:
+        x, (x, y) or (x, y, sample_weight), whatever the split has. The last batch of an epoch may
+        be short; with `data.drop_remainder` it is left out and the batch size is static.
+    """
+    split = data.splits["train"]
+    rows, size = len(split), data.batch_size
+
+    def epoch_batches(order: tf.Tensor) -> tf.data.Dataset:
+        return _row_batches(order, rows, size, data.drop_remainder)
+
+    orders = tf.data.Dataset.range(first_epoch, _ENDLESS).map(_order(data, rows))
+    # Prefetched, so that an epoch's first batch need not wait for its order to be sorted.
+    batches = orders.prefetch(1).flat_map(epoch_batches).skip(first_step)
+    return batches.map(_gather(split)).prefetch(tf.data.AUTOTUNE)
+
+
+def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) -> tf.data.Dataset:
+    """Return the batches of a split in the dataset's own order, over and over.
+
+    Args:
+        split: What to measure on.
+        batch_size: Rows per batch; the last batch of a pass may be short.
+        steps: Batches in one pass; None takes the whole split.
+    """
+    rows = len(split) if steps is None else min(len(split), steps * batch_size)
+    batches = _row_batches(tf.range(rows, dtype=tf.int64), rows, batch_size, False)
+    return batches.repeat().map(_gather(split)).prefetch(tf.data.AUTOTUNE)
+
+
+def _order(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    def natural(epoch: tf.Tensor) -> tf.Tensor:
+        return tf.range(rows, dtype=tf.int64)
+
+    def shuffled(epoch: tf.Tensor) -> tf.Tensor:
+        def of_epoch(number: np.ndarray) -> np.ndarray:
+            return permutation(data.seed, int(number), rows)
+
+        order = tf.numpy_function(of_epoch, [epoch], tf.int64, stateful=False)
+        return tf.ensure_shape(order, [rows])
+
+    return shuffled if data.shuffle else natural
+
+
+def _row_batches(order: tf.Tensor, rows: int, size: int, drop_remainder: bool) -> tf.data.Dataset:
+    # Slices of a matrix of row numbers cost a small part of what batching single numbers does.
+    full = rows // size * size
+    batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order[:full], (-1, size)))
+    if drop_remainder or full == rows:
+        return batches
+    return batches.concatenate(tf.data.Dataset.from_tensors(order[full:]))
+
+
+def _gather(split: Split) -> Callable[[tf.Tensor], Any]:
+    columns = tuple(_tensor(array) for array in split.arrays().values())
+
+    def gather(rows: tf.Tensor) -> Any:
+        batch = tuple(tf.gather(column, rows) for column in columns)
+        return batch if len(batch) > 1 else batch[0]
+
+    return gather
+
+
+def _tensor(array: np.ndarray) -> tf.Tensor:
+    """Return a tensor on the host that shares the array's memory wherever TensorFlow can."""
+    flags = array.flags
+    shareable = flags.c_contiguous and flags.writeable and array.dtype.kind in "iuf"
+    # Reading an array that is not aligned makes TensorFlow abort the process.
+    if shareable and array.ctypes.data % ALIGNMENT == 0:
+        return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    with tf.device("CPU:0"):
+        return tf.convert_to_tensor(array)

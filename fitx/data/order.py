@@ -1,0 +1,39 @@
+"""The order of rows, and every other number that data is made of.
+
+All of it comes from the raw words of numpy's Philox generator, whose stream is guaranteed to stay
+as it is; the methods of `numpy.random.Generator` may change with numpy's version.
+"""
+
+import numpy as np
+
+FIRST_DATA_STREAM = 2**63
+"""Streams below order the epochs; a dataset that draws its rows takes this one and those above."""
+
+
+def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
+    """Return the order of `count` rows in one epoch.
+
+    A pure function of its arguments, the same on every platform and with every numpy.
+
+    Args:
+        seed: The experiment's, from 0 to 2**64 - 1.
+        epoch: Counted from 0, below 2**63.
+        count: Number of rows.
+
+    Returns:
+        The numbers from 0 to `count` - 1 as int64, each once.
+    """
+    return np.argsort(words(seed, epoch, count), kind="stable").astype(np.int64, copy=False)
+
+
+def uniform(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 numbers, uniform in [0, 1), a pure function of the arguments."""
+    drawn = words(seed, stream, int(np.prod(shape)))
+    # The 24 highest bits are as many as a float32 holds: no rounding, so never 1.0.
+    return ((drawn >> np.uint64(40)).astype(np.float32) * np.float32(2**-24)).reshape(shape)
+
+
+def words(seed: int, stream: int, count: int) -> np.ndarray:
+    """Return `count` random uint64 words; streams of one seed are independent of each other."""
+    key = np.array([seed, stream], dtype=np.uint64)
+    return np.asarray(np.random.Philox(key=key).random_raw(count), dtype=np.uint64)

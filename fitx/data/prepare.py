@@ -1,0 +1,181 @@
+"""From a dataset's splits to what is trained on: what every `data:` part may ask for."""
+
+import math
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+import numpy as np
+from annotated_types import Ge, Lt
+
+from fitx.data.splits import Split, Splits
+from fitx.errors import DataError
+
+ALIGNMENT = 64
+"""Bytes; TensorFlow reads an array where it lies only if it starts at a multiple of this."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """Splits ready to be fed, and how.
+
+    Args:
+        splits: Contiguous arrays, no floats wider than 32 bits.
+        batch_size: Rows per step.
+        shuffle: Whether each epoch of train has its own order.
+        seed: What that order follows from.
+        drop_remainder: Whether train leaves out an epoch's last, short batch.
+    """
+
+    splits: Splits
+    batch_size: int
+    shuffle: bool
+    seed: int
+    drop_remainder: bool
+
+    def steps(self, split: str) -> int:
+        """Return the number of batches in one pass over a split.
+
+        Raises:
+            DataError: If there is no such split, or not one whole batch where only those count.
+        """
+        if split not in self.splits:
+            known = ", ".join(self.splits)
+            raise DataError(f"the data has no '{split}' split; it has {known}.")
+        rows = len(self.splits[split])
+        if split != "train" or not self.drop_remainder:
+            return math.ceil(rows / self.batch_size)
+        if rows < self.batch_size:
+            raise DataError(
+                f"train has {rows:,} rows, fewer than one batch of {self.batch_size:,}, and "
+                "data.drop_remainder leaves out short batches; lower data.batch_size."
+            )
+        return rows // self.batch_size
+
+
+def prepare(  # noqa: PLR0913 - these options are the language's, one parameter each.
+    splits: Splits,
+    *,
+    seed: int,
+    batch_size: Annotated[int, Ge(1)] = 32,
+    shuffle: bool = True,
+    validation_split: Annotated[float, Ge(0), Lt(1)] = 0.0,
+    class_weight: dict[int, float] | None = None,
+    labels: bool = True,
+    join: bool = False,
+    drop_remainder: bool = False,
+) -> Data:
+    """Turn a validated dataset into what is trained on.
+
+    Args:
+        seed: What the order of rows follows from; the experiment's.
+        batch_size: Rows per step.
+        shuffle: Give each epoch its own order of the training rows.
+        validation_split: Fraction of the training rows, the last ones as the dataset gives them,
+            to hold out as the validation split.
+        class_weight: How much the rows of a class count in training, by class label; classes left
+            out count 1. Multiplies the dataset's own sample weights, if any.
+        labels: Keep y and the sample weights; without them batches are the bare x.
+        join: Train on the rows of all splits together.
+        drop_remainder: Leave out the last batch of an epoch of train if it is short.
+
+    Raises:
+        DataError: If an option does not go with the dataset.
+    """
+    if join:
+        splits = {"train": _joined(list(splits.values()))}
+    if not labels:
+        splits = {name: Split(split.x) for name, split in splits.items()}
+    if validation_split:
+        splits = _held_out(splits, validation_split)
+    if class_weight is not None:
+        splits = {**splits, "train": _weighted(splits["train"], class_weight)}
+    ready = {name: _ready(split) for name, split in splits.items()}
+    return Data(ready, batch_size, shuffle, seed, drop_remainder)
+
+
+def _joined(splits: list[Split]) -> Split:
+    if len(splits) == 1:
+        return splits[0]
+    parts = splits[0].arrays()
+    return Split(
+        **{part: np.concatenate([split.arrays()[part] for split in splits]) for part in parts}
+    )
+
+
+def _held_out(splits: Splits, fraction: float) -> Splits:
+    if "validation" in splits:
+        raise DataError(
+            f"data.validation_split is {fraction}, but the dataset has a validation split of "
+            f"{len(splits['validation']):,} rows; leave validation_split out to use that one."
+        )
+    train = splits["train"]
+    kept = math.floor(len(train) * (1.0 - fraction))
+    if kept in (0, len(train)):
+        raise DataError(
+            f"data.validation_split is {fraction} of {len(train):,} training rows, which leaves "
+            f"{kept:,} to train on and {len(train) - kept:,} to validate on; both need one."
+        )
+    parts = train.arrays().items()
+    held_out = Split(**{part: array[kept:] for part, array in parts})
+    train = Split(**{part: array[:kept] for part, array in parts})
+    return {"train": train, "validation": held_out} | {
+        name: split for name, split in splits.items() if name != "train"
+    }
+
+
+def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
+    y = split.y
+    if y is None:
+        raise DataError("data.class_weight needs class labels, and the batches have no y.")
+    if y.dtype.kind not in "iu" or y.ndim > 2 or y.shape[1:] not in ((), (1,)):
+        raise DataError(
+            "data.class_weight needs integer class labels, one per row; y has dtype "
+            f"{y.dtype} and rows of shape {y.shape[1:]}."
+        )
+    classes, row_classes = np.unique(y.reshape(-1), return_inverse=True)
+    _check_class_weight(class_weight, [int(label) for label in classes])
+    by_class = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
+    weight = by_class[row_classes]
+    if split.sample_weight is not None:
+        own = split.sample_weight
+        weight = own * weight.reshape(-1, *(1,) * (own.ndim - 1))
+    if not weight.any():
+        raise DataError("data.class_weight gives every row the weight 0.")
+    return replace(split, sample_weight=weight)
+
+
+def _check_class_weight(class_weight: dict[int, float], classes: list[int]) -> None:
+    absent = sorted(set(class_weight) - set(classes))
+    if absent:
+        known = f"{len(classes)} classes from {classes[0]} to {classes[-1]}"
+        raise DataError(
+            f"data.class_weight names {', '.join(map(str, absent))}, which no training row is "
+            f"labelled with; the labels are {known}."
+        )
+    for label, weight in class_weight.items():
+        if not (math.isfinite(weight) and weight >= 0):
+            raise DataError(f"data.class_weight.{label} is {weight}; expected 0 or more.")
+
+
+def _ready(split: Split) -> Split:
+    return Split(**{part: _feedable(array) for part, array in split.arrays().items()})
+
+
+def _feedable(array: np.ndarray) -> np.ndarray:
+    """Return the array as TensorFlow reads it without a copy of its own; copy at most once."""
+    wide_float = array.dtype.kind == "f" and array.dtype.itemsize > 4
+    dtype = np.dtype(np.float32) if wide_float else array.dtype.newbyteorder("=")
+    flags = array.flags
+    lies_well = flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0
+    if lies_well and dtype == array.dtype:
+        return array
+    ready = _aligned(array.shape, dtype)
+    ready[...] = array
+    return ready
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
