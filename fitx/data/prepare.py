@@ -59,7 +59,7 @@ def prepare(  # noqa: PLR0913 - these options are the language's, one parameter 
     batch_size: Annotated[int, Ge(1)] = 32,
     shuffle: bool = True,
     validation_split: Annotated[float, Ge(0), Lt(1)] = 0.0,
-    class_weight: dict[int, float] | None = None,
+    class_weight: dict[int, Annotated[float, Ge(0)]] | None = None,
     labels: bool = True,
     join: bool = False,
     drop_remainder: bool = False,

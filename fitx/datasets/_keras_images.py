@@ -1,0 +1,97 @@
+"""What `mnist`, `fashion_mnist` and `cifar10` share: image sets that Keras downloads."""
+
+import os
+import socket
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitx.data import images
+from fitx.data.splits import Split, Splits
+from fitx.errors import DataError
+
+_TIMEOUT_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a set comes from and where Keras keeps it.
+
+    Args:
+        name: As fitx and keras.datasets call it.
+        load: keras.datasets' `load_data`.
+        files: URL by the file's path under `datasets/` of Keras' cache folder.
+    """
+
+    name: str
+    load: Callable[[], Any]
+    files: dict[str, str]
+
+
+def load(source: Source, image_size: int | None) -> Splits:
+    """Return the set's splits 'train' and 'test', downloaded unless Keras has it in its cache.
+
+    Raises:
+        DataError: Without both the network and the files; says which to put where.
+    """
+    try:
+        with _on_stderr(), _timeout(_TIMEOUT_SECONDS):
+            train, test = source.load()
+    except Exception as error:
+        # Keras raises a bare Exception when it cannot download.
+        raise DataError(_problem(source, error)) from error
+    return {"train": _split(train, image_size), "test": _split(test, image_size)}
+
+
+def _split(arrays: tuple[np.ndarray, np.ndarray], image_size: int | None) -> Split:
+    x, y = arrays
+    if x.ndim == 3:
+        x = x[..., np.newaxis]
+    scaled = images.scale(x.astype(np.float32) / np.float32(255), image_size)
+    return Split(scaled, y.reshape(-1).astype(np.int32))
+
+
+def _problem(source: Source, error: Exception) -> str:
+    folder = _cache() / "datasets"
+    missing = [file for file in source.files if not (folder / file).exists()]
+    if not missing:
+        paths = ", ".join(str(folder / file) for file in source.files)
+        return f"{source.name}: {paths} cannot be read ({error}); delete it and run again."
+    steps = "\n".join(f"  {source.files[file]}\n  as {folder / file}" for file in missing)
+    return (
+        f"{source.name}: {', '.join(missing)} is not in {folder}, and downloading failed "
+        f"({error}).\nWhere there is a network, fetch\n{steps}"
+    )
+
+
+def _cache() -> Path:
+    """Return Keras' cache folder, found as `keras.utils.get_file` finds it."""
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    if os.access(folder, os.W_OK):
+        return folder
+    shared = Path("/tmp")
+    return (shared if shared.is_dir() else Path(tempfile.gettempdir())) / ".keras"
+
+
+@contextmanager
+def _on_stderr() -> Iterator[None]:
+    """Keep Keras' download messages out of stdout, which is for results."""
+    with redirect_stdout(sys.stderr):
+        yield
+
+
+@contextmanager
+def _timeout(seconds: float) -> Iterator[None]:
+    """Give up on a network that swallows every packet; Keras itself would wait for ever."""
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)

@@ -1,0 +1,135 @@
+"""Arrays from a file that `numpy.savez` wrote."""
+
+import difflib
+import math
+import zipfile
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from fitx.data.splits import NAMES, Split, Splits
+from fitx.datasets import register
+from fitx.errors import DataError
+
+_PARTS = ("x", "y", "sample_weight")
+_ARRAYS = {
+    part if split == "train" else f"{part}_{split}": (split, part)
+    for split in NAMES
+    for part in _PARTS
+}
+# What deflate can shrink data to at the very best (zlib's manual, "Maximum Expansion Factor").
+_DEFLATE_LIMIT = 1032
+
+
+@register
+def npz(*, path: str) -> Splits:
+    """Return the arrays of an .npz file, as they are.
+
+    `x`, and optionally `y` and `sample_weight`, are 'train'. `x_validation`, `y_validation`,
+    `sample_weight_validation` and `x_test`, `y_test`, `sample_weight_test` are the other splits.
+    Nothing in the file is ever unpickled, so no file can run code.
+
+    Args:
+        path: The file, relative to the working folder; `~` stands for the home folder.
+
+    Raises:
+        DataError: If the file or an array in it cannot be read; names both.
+    """
+    file = Path(path).expanduser()
+    _check_file(file, path)
+    try:
+        arrays = _read(file, path)
+    except DataError:
+        raise
+    except Exception as error:
+        # Of damaged bytes zipfile, zlib and numpy raise a dozen kinds of exceptions.
+        raise DataError(
+            f"npz '{path}': it cannot be read ({error}); expected a file written by numpy.savez."
+        ) from error
+    return _splits(arrays, path)
+
+
+def _check_file(file: Path, path: str) -> None:
+    if file.is_file():
+        return
+    if file.exists():
+        raise DataError(f"npz '{path}': it is not a file; expected one written by numpy.savez.")
+    beside = sorted(other.name for other in file.parent.glob("*.npz"))
+    raise DataError(
+        f"npz '{path}': there is no such file in {file.parent.resolve()}."
+        f"{_did_you_mean(file.name, beside)}"
+    )
+
+
+def _read(file: Path, path: str) -> dict[str, np.ndarray]:
+    with zipfile.ZipFile(file) as archive:
+        members = {_array_name(info): info for info in archive.infolist()}
+        _check_names(list(members), path)
+        for name, info in members.items():
+            with archive.open(info) as member:
+                largest = min(info.compress_size, file.stat().st_size) * _growth(info)
+                _check_header(member, largest, f"npz '{path}': array '{name}'")
+        return {name: _read_member(archive, info) for name, info in members.items()}
+
+
+def _read_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    with archive.open(info) as member:
+        return np.asarray(np.load(member, allow_pickle=False))
+
+
+def _growth(info: zipfile.ZipInfo) -> int:
+    return 1 if info.compress_type == zipfile.ZIP_STORED else _DEFLATE_LIMIT
+
+
+def _array_name(info: zipfile.ZipInfo) -> str:
+    return info.filename.removesuffix(".npy")
+
+
+def _check_names(names: list[str], path: str) -> None:
+    for name in names:
+        if name not in _ARRAYS:
+            raise DataError(
+                f"npz '{path}': array '{name}' is unknown; known are {', '.join(_ARRAYS)}."
+                f"{_did_you_mean(name, list(_ARRAYS))}"
+            )
+    for name in names:
+        split, _ = _ARRAYS[name]
+        x = "x" if split == "train" else f"x_{split}"
+        if x not in names:
+            raise DataError(f"npz '{path}': array '{x}' is missing, but '{name}' is there.")
+    if "x" not in names:
+        found = f"; it holds {', '.join(names)}" if names else "; the file holds no arrays"
+        raise DataError(f"npz '{path}': array 'x' is missing{found}.")
+
+
+def _check_header(member: IO[bytes], largest: int, where: str) -> None:
+    """Refuse, before memory is taken, what is no array of numbers or is larger than it can be."""
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
+    elif version == (2, 0):
+        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
+    else:
+        raise DataError(f"{where} has version {version} of the .npy format; expected 1.0 or 2.0.")
+    if dtype.kind not in "biuf":
+        raise DataError(f"{where} has dtype {dtype}; expected numbers.")
+    declared = math.prod(shape) * dtype.itemsize
+    if declared > largest:
+        raise DataError(
+            f"{where} claims shape {shape} of {dtype}, which is {declared:,} bytes; what the file "
+            f"has for it cannot be more than {largest:,}. The file is damaged."
+        )
+
+
+def _splits(arrays: dict[str, np.ndarray], path: str) -> Splits:
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for name, (split, part) in _ARRAYS.items():
+        if name in arrays:
+            parts.setdefault(split, {})[part] = arrays[name]
+    return {split: Split(**found) for split, found in parts.items()}
+
+
+def _did_you_mean(name: str, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f" Did you mean '{nearest[0]}'?" if nearest else ""
