@@ -1,0 +1,156 @@
+"""Where runs are: `<out>/<name>/<UTC time>-<4 hex>/`, and `latest` beside them.
+
+No command ever deletes or overwrites a run: every run gets a folder of its own.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import secrets
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fitx.errors import StorageError, UsageError
+from fitx.rundir.files import storage_errors
+
+SUBFOLDERS = ("source", "checkpoints", "networks", "samples")
+RECORD = "run.json"
+LATEST = "latest"
+
+
+def create(out: Path, name: str) -> Path:
+    """Make the folder of a new run and let `<out>/<name>/latest` point to it.
+
+    Args:
+        out: the folder of all runs; made when missing.
+        name: the experiment's name: letters, digits, `.`, `_` and `-`.
+
+    Returns:
+        The run's folder, holding the empty folders of `SUBFOLDERS`.
+
+    Raises:
+        StorageError: a folder or the link cannot be made.
+        UsageError: the name cannot be a folder's.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or name in (".", "..", LATEST):
+        raise UsageError(
+            f"a run cannot be called '{name}': use letters, digits, '.', '_' and '-', "
+            f"and neither '.', '..' nor '{LATEST}'"
+        )
+    with storage_errors("make a run in", out / name):
+        (out / name).mkdir(parents=True, exist_ok=True)
+        run = make_first_free(out / name, _names())
+        for subfolder in SUBFOLDERS:
+            (run / subfolder).mkdir()
+        _point_latest(out / name, run.name)
+    return run
+
+
+def make_first_free(parent: Path, names: Iterable[str]) -> Path:
+    """Make the first of the folders `names` that does not exist; safe against other processes.
+
+    Raises:
+        OSError: the folder cannot be made.
+        StorageError: all names are taken.
+    """
+    for name in names:
+        try:
+            (parent / name).mkdir()
+        except FileExistsError:
+            continue
+        return parent / name
+    raise StorageError(f"cannot make a run in {parent}: all its names are taken")
+
+
+def find(run: str, out: Path) -> Path:
+    """Return the folder of an existing run.
+
+    Args:
+        run: a run's folder, or `NAME` (its latest run), `NAME/latest` or `NAME/TIME` under `out`.
+        out: the folder of all runs.
+
+    Returns:
+        The folder itself, never the link `latest`, which may move to a newer run.
+
+    Raises:
+        UsageError: there is none; names what was looked for and the nearest that exists.
+    """
+    looked_for = dict.fromkeys((Path(run), out / run))
+    for folder in looked_for:
+        found = _run_at(folder)
+        if found:
+            return found
+    places = " or ".join(str(folder / RECORD) for folder in looked_for)
+    raise UsageError(f"no run '{run}': there is no {places}. {_hint(run, out)}")
+
+
+def check_writable(out: Path) -> None:
+    """Refuse at once, before anything slow, an output folder that cannot take a run.
+
+    Raises:
+        StorageError: `out`, or its nearest parent that exists, is no folder or not writable.
+    """
+    place = Path(os.path.abspath(out))
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        reason = f"{place} is not a folder"
+    elif not os.access(place, os.W_OK | os.X_OK):
+        reason = f"{place} is not writable"
+    else:
+        return
+    raise StorageError(f"cannot write runs to {out}: {reason}. Choose another folder with --out.")
+
+
+def _names() -> Iterator[str]:
+    while True:
+        yield f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _point_latest(parent: Path, target: str) -> None:
+    """Replace the link in one step: there is no instant without a `latest`."""
+    link = parent / f".tmp-{target}"
+    link.symlink_to(target, target_is_directory=True)
+    try:
+        os.replace(link, parent / LATEST)
+    except OSError:
+        link.unlink()
+        raise
+
+
+def _run_at(folder: Path) -> Path | None:
+    if folder.name == LATEST:
+        folder = folder.parent
+    elif os.path.isfile(folder / RECORD):
+        return folder
+    try:
+        target = os.readlink(folder / LATEST)
+    except OSError:
+        return None
+    # Only a neighbour is followed: the link of a copied folder could point anywhere.
+    inside = target == os.path.basename(target) and target not in ("", ".", "..")
+    return folder / target if inside and os.path.isfile(folder / target / RECORD) else None
+
+
+def _hint(run: str, out: Path) -> str:
+    known = list(_known(out))
+    if not known:
+        return f"There is no run under {out} yet."
+    inside = [name for name in known if name.startswith(f"{run}/")]
+    near = inside[-1:] or difflib.get_close_matches(run, known, n=1, cutoff=0.5)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    return f"Under {out} there is: {', '.join(name for name in known if '/' not in name)}."
+
+
+def _known(out: Path) -> Iterator[str]:
+    """Yield what `find` would find under `out`, oldest first."""
+    for record in sorted(out.glob(f"*/*/{RECORD}")):
+        if record.parent.name != LATEST:
+            yield f"{record.parent.parent.name}/{record.parent.name}"
+    for link in sorted(out.glob(f"*/{LATEST}")):
+        if _run_at(link):
+            yield link.parent.name

@@ -1,0 +1,127 @@
+"""metrics.jsonl: one line per epoch, each valid JSON, never half a line."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from fitx.errors import StorageError, UserCodeError
+from fitx.rundir.files import plain, read_regular, storage_errors
+
+NAME = "metrics.jsonl"
+OWN_KEYS = ("epoch", "step", "seconds")
+
+
+class Journal:
+    """Appends epochs to a run's metrics.jsonl.
+
+    Args:
+        run: the run's folder.
+        size: continue after this many bytes and drop what follows (a checkpoint keeps it);
+            by default after the last whole line.
+
+    Attributes:
+        size: the byte offset after the last line.
+
+    Raises:
+        StorageError: the file cannot be opened, is a link, or is shorter than `size`.
+    """
+
+    def __init__(self, run: Path, size: int | None = None) -> None:
+        self.path = run / NAME
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with storage_errors("write", self.path):
+            self._file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
+        try:
+            self.size = self._cut(size)
+        except StorageError:
+            self.close()
+            raise
+
+    def append(self, epoch: int, step: int, seconds: float, values: dict[str, float]) -> None:
+        """Write the line of one epoch in a single call.
+
+        Args:
+            epoch: counted from 1.
+            step: training steps done since the start of the run.
+            seconds: this epoch's wall time.
+            values: what was logged; NaN and infinities are written as "nan", "inf", "-inf".
+
+        Raises:
+            StorageError: the line cannot be written; the file still ends with a whole line.
+            UserCodeError: a value is named `epoch`, `step` or `seconds`.
+        """
+        taken = [key for key in OWN_KEYS if key in values]
+        if taken:
+            raise UserCodeError(
+                f"the step logs a value named '{taken[0]}', which {NAME} keeps for itself: "
+                "give it another name"
+            )
+        line = plain({"epoch": epoch, "step": step, "seconds": seconds, **values})
+        self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
+
+    def sync(self) -> None:
+        """Make the lines survive a power cut; needed before a checkpoint that keeps `size`.
+
+        Raises:
+            StorageError: the disk failed.
+        """
+        with storage_errors("write", self.path):
+            os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file; closing twice is fine."""
+        self._file.close()
+
+    def _cut(self, size: int | None) -> int:
+        content = read_regular(self.path)
+        size = _whole_lines(content) if size is None else size
+        if len(content) < size:
+            raise StorageError(
+                f"{self.path} is damaged: it has {len(content)} bytes and had {size} before"
+            )
+        with storage_errors("write", self.path):
+            self._file.truncate(size)
+        return size
+
+    def _write(self, line: bytes) -> None:
+        with storage_errors("write", self.path):
+            written = self._file.write(line)
+            if written != len(line):
+                self._file.truncate(self.size)
+                raise StorageError(f"cannot write {self.path}: no space left for a whole line")
+        self.size += len(line)
+
+
+def read(run: Path) -> list[dict[str, Any]]:
+    """Return the lines of metrics.jsonl, non-finite values as floats again.
+
+    A last line without its end, as a power cut leaves it, was never finished and is left out.
+
+    Raises:
+        StorageError: the file is missing, unreadable or damaged; names the line.
+    """
+    path = run / NAME
+    content = read_regular(path)
+    lines = content[: _whole_lines(content)].splitlines()
+    return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def _whole_lines(content: bytes) -> int:
+    return content.rfind(b"\n") + 1
+
+
+def _parse(line: bytes, where: str) -> dict[str, Any]:
+    try:
+        parsed = json.loads(line.decode())
+    except (ValueError, RecursionError) as error:
+        raise StorageError(f"{where} is damaged: {error}") from error
+    if not isinstance(parsed, dict):
+        raise StorageError(f"{where} is damaged: expected an object, found {line.decode()[:40]}")
+    return {key: _number(value) for key, value in parsed.items()}
+
+
+def _number(value: Any) -> Any:
+    return float(value) if value in ("nan", "inf", "-inf") else value

@@ -1,0 +1,90 @@
+"""run.json: what a run is, where it came from and how far it got."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fitx.errors import StorageError
+from fitx.rundir.files import read_json, write_json
+from fitx.rundir.folder import RECORD
+
+STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
+
+
+class Record:
+    """The facts of one run, on disk as they are here after every change.
+
+    Attributes:
+        run: the run's folder.
+        facts: everything run.json holds; change it through `update`.
+    """
+
+    def __init__(self, run: Path, facts: dict[str, Any]) -> None:
+        self.run = run
+        self.facts = facts
+
+    def update(self, **changes: Any) -> None:
+        """Set top-level facts and rewrite the file atomically.
+
+        A `status` other than "running" also notes the time under `ended`.
+
+        Raises:
+            ValueError: a status that is none of `STATUSES`.
+            StorageError: the file cannot be written; the old one is whole.
+        """
+        facts = {**self.facts, **changes}
+        if "status" in changes:
+            _check_status(facts["status"])
+            facts["ended"] = None if facts["status"] == "running" else _now()
+        write_json(self.run / RECORD, facts)
+        self.facts = facts
+
+
+def start(run: Path, facts: dict[str, Any]) -> Record:
+    """Write the first run.json of a run, with status "running" and the time.
+
+    Args:
+        run: the run's folder.
+        facts: what `rundir.files.plain` can write; NaN and infinities become strings.
+
+    Raises:
+        StorageError: the file cannot be written.
+    """
+    record = Record(run, {"status": "running", "started": _now(), "ended": None, **facts})
+    record.update()
+    return record
+
+
+def reopen(run: Path) -> Record:
+    """Return the record of an existing run, to be updated; its file is left as it is.
+
+    Raises:
+        StorageError: as `load`.
+    """
+    return Record(run, load(run))
+
+
+def load(run: Path) -> dict[str, Any]:
+    """Read run.json.
+
+    Raises:
+        StorageError: it is missing, unreadable, damaged, or no record of a run.
+    """
+    facts = read_json(run / RECORD)
+    if not isinstance(facts, dict) or facts.get("status") not in STATUSES:
+        raise StorageError(
+            f"{run / RECORD} is damaged: expected an object whose status is one of "
+            f"{', '.join(STATUSES)}"
+        )
+    return facts
+
+
+def _check_status(status: Any) -> None:
+    if status not in STATUSES:
+        raise ValueError(f"status is one of {', '.join(STATUSES)}, not {status!r}")
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"

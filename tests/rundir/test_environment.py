@@ -1,0 +1,103 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from fitx.rundir import environment
+
+
+def git(folder, *words):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    command = ["git", *identity, "-C", str(folder), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    git(tmp_path, "init")
+    (tmp_path / "a").write_text("1")
+    git(tmp_path, "add", "a")
+    git(tmp_path, "commit", "-m", "first")
+    return tmp_path
+
+
+def test_the_environment_is_described_without_tensorflow():
+    script = (
+        "import sys; from fitx.rundir import environment; environment.describe()\n"
+        "print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout == "False False\n"
+
+
+def test_the_description_has_versions_command_line_and_machine(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    facts = environment.describe()
+
+    assert set(facts) == {"python", "platform", "versions", "argv", "cwd", "host", "cpus"}
+    assert set(facts["versions"]) == {"fitx", "tensorflow", "keras", "numpy"}
+    assert facts["versions"]["keras"].startswith("3.15.")
+    assert facts["argv"] == sys.argv
+    assert facts["cwd"] == str(tmp_path)
+
+
+def test_a_deleted_working_folder_is_no_error(monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert environment.describe()["cwd"] is None
+
+
+def test_a_clean_repository_tells_its_commit(repository):
+    (repository / "untracked").write_text("")
+    commit = git(repository, "rev-parse", "HEAD")
+    assert environment.git(repository) == {"commit": commit, "dirty": False}
+
+
+def test_a_changed_tracked_file_is_dirty(repository):
+    (repository / "a").write_text("2")
+    assert environment.git(repository)["dirty"] is True
+
+
+def test_a_staged_file_is_dirty(repository):
+    (repository / "b").write_text("2")
+    git(repository, "add", "b")
+    assert environment.git(repository)["dirty"] is True
+
+
+def test_the_answer_can_be_fetched_later(repository):
+    question = environment.start_git(repository)
+    assert question.result()["commit"] == git(repository, "rev-parse", "HEAD")
+
+
+def test_without_repository_commit_folder_or_git_there_is_none(tmp_path, monkeypatch):
+    assert environment.git(tmp_path) is None
+    git(tmp_path, "init")
+    assert environment.git(tmp_path) is None
+    assert environment.git(tmp_path / "gone") is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert environment.git(tmp_path) is None
+
+
+def test_the_variables_of_a_git_hook_do_not_redirect_the_question(repository, monkeypatch):
+    monkeypatch.setenv("GIT_DIR", str(repository / "elsewhere"))
+    assert environment.git(repository) is not None
+
+
+def test_a_program_named_by_the_repository_is_not_run(repository):
+    monitor = repository / "monitor"
+    monitor.write_text(f"#!/bin/sh\ntouch {repository}/executed\n")
+    monitor.chmod(0o700)
+    git(repository, "config", "core.fsmonitor", str(monitor))
+    assert environment.git(repository)["dirty"] is False
+    assert not (repository / "executed").exists()
+
+
+def test_a_git_that_hangs_is_given_up(tmp_path, monkeypatch):
+    (tmp_path / "git").write_text("#!/bin/sh\nexec sleep 60\n")
+    (tmp_path / "git").chmod(0o700)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(environment, "PATIENCE_SECONDS", 0.05)
+    assert environment.git(tmp_path) is None

@@ -1,0 +1,190 @@
+import os
+import re
+import subprocess
+import sys
+from itertools import chain, repeat
+from pathlib import Path
+
+import pytest
+
+from fitx.errors import StorageError, UsageError
+from fitx.rundir import folder
+
+
+def finished(run: Path) -> Path:
+    (run / "run.json").write_text("{}")
+    return run
+
+
+def test_a_run_is_made_with_its_folders_and_latest_points_to_it(tmp_path):
+    run = folder.create(tmp_path / "runs", "digits")
+
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run.name)
+    assert run.parent == tmp_path / "runs" / "digits"
+    assert sorted(p.name for p in run.iterdir()) == ["checkpoints", "networks", "samples", "source"]
+    assert os.readlink(run.parent / "latest") == run.name
+
+
+def test_latest_moves_to_the_newest_run_and_leaves_nothing_beside_it(tmp_path):
+    first, second = folder.create(tmp_path, "digits"), folder.create(tmp_path, "digits")
+
+    assert os.readlink(tmp_path / "digits" / "latest") == second.name
+    assert {p.name for p in second.parent.iterdir()} == {first.name, second.name, "latest"}
+
+
+def test_a_taken_name_is_passed_over(tmp_path):
+    (tmp_path / "a").mkdir()
+
+    assert folder.make_first_free(tmp_path, iter(["a", "b"])) == tmp_path / "b"
+
+
+def test_no_free_name_is_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+
+    with pytest.raises(StorageError) as error:
+        folder.make_first_free(tmp_path, chain(repeat("a", 3)))
+    assert str(error.value) == f"cannot make a run in {tmp_path}: all its names are taken"
+
+
+def test_processes_that_start_at_the_same_instant_get_different_folders(tmp_path):
+    script = (
+        "import sys; from pathlib import Path; from fitx.rundir import folder\n"
+        "sys.stdin.readline()\n"
+        "for _ in range(20): print(folder.create(Path(sys.argv[1]), 'digits').name)"
+    )
+    command = [sys.executable, "-c", script, str(tmp_path)]
+    pipe = subprocess.PIPE
+    processes = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(3)]
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    names = [name for process in processes for name in process.communicate()[0].split()]
+
+    assert len(names) == len(set(names)) == 60
+    assert (tmp_path / "digits" / "latest" / "source").is_dir()
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "latest", "a/b", "../up", "a b", "ä", "a\n"])
+def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
+    with pytest.raises(UsageError) as error:
+        folder.create(tmp_path, name)
+    assert str(error.value) == (
+        f"a run cannot be called '{name}': use letters, digits, '.', '_' and '-', "
+        "and neither '.', '..' nor 'latest'"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way_is_a_storage_error(tmp_path):
+    (tmp_path / "runs").write_text("")
+
+    with pytest.raises(StorageError) as error:
+        folder.create(tmp_path / "runs", "digits")
+    assert str(error.value) == f"cannot make a run in {tmp_path}/runs/digits: Not a directory"
+
+
+def test_a_folder_called_latest_is_never_replaced(tmp_path):
+    (tmp_path / "digits" / "latest").mkdir(parents=True)
+
+    with pytest.raises(StorageError) as error:
+        folder.create(tmp_path, "digits")
+    assert str(error.value) == f"cannot make a run in {tmp_path}/digits: Is a directory"
+    assert not list((tmp_path / "digits").glob(".tmp-*"))
+
+
+def test_a_run_is_found_by_folder_name_latest_and_time(tmp_path):
+    out = tmp_path / "runs"
+    old = finished(folder.create(out, "digits"))
+    new = finished(folder.create(out, "digits"))
+
+    assert folder.find(str(old), out) == old
+    assert folder.find("digits", out) == new
+    assert folder.find("digits/latest", out) == new
+    assert folder.find(f"digits/{old.name}", out) == old
+    assert folder.find(str(out / "digits"), tmp_path / "elsewhere") == new
+    assert folder.find(str(out / "digits" / "latest"), tmp_path / "elsewhere") == new
+
+
+def test_a_misspelt_run_names_the_nearest(tmp_path):
+    finished(folder.create(tmp_path, "digits"))
+
+    with pytest.raises(UsageError) as error:
+        folder.find("digts", tmp_path)
+    assert str(error.value) == (
+        f"no run 'digts': there is no digts/run.json or {tmp_path}/digts/run.json. "
+        "Did you mean 'digits'?"
+    )
+
+
+def test_an_unlike_name_lists_the_runs(tmp_path):
+    finished(folder.create(tmp_path, "digits"))
+    finished(folder.create(tmp_path, "gan"))
+
+    with pytest.raises(UsageError, match=rf"Under {tmp_path} there is: digits, gan\.$"):
+        folder.find("something", tmp_path)
+
+
+def test_without_any_run_that_is_what_is_said(tmp_path):
+    with pytest.raises(UsageError, match=rf"There is no run under {tmp_path}/runs yet\.$"):
+        folder.find("digits", tmp_path / "runs")
+
+
+def test_a_latest_without_a_record_is_not_replaced_silently_by_an_older_run(tmp_path):
+    old = finished(folder.create(tmp_path, "digits"))
+    folder.create(tmp_path, "digits")
+
+    with pytest.raises(UsageError, match=rf"Did you mean 'digits/{old.name}'\?$"):
+        folder.find("digits", tmp_path)
+
+
+@pytest.mark.parametrize("target", ["../../secret", "..", ".", "/etc", "gone"])
+def test_a_latest_that_points_elsewhere_is_not_followed(tmp_path, target):
+    finished_folder = tmp_path / "secret"
+    finished_folder.mkdir()
+    finished(finished_folder)
+    (tmp_path / "runs" / "digits").mkdir(parents=True)
+    (tmp_path / "runs" / "digits" / "latest").symlink_to(target)
+
+    with pytest.raises(UsageError, match="^no run 'digits'"):
+        folder.find("digits", tmp_path / "runs")
+
+
+@pytest.mark.parametrize("run", ["", ".", "..", "/", "~", "a" * 300, "\udcff", "x/../../y"])
+def test_strange_words_are_a_usage_error(tmp_path, monkeypatch, run):
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(UsageError, match="^no run '"):
+        folder.find(run, tmp_path / "runs")
+
+
+def test_an_output_folder_that_does_not_exist_yet_is_writable(tmp_path):
+    folder.check_writable(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_output_folder_below_a_file_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(StorageError) as error:
+        folder.check_writable(tmp_path / "file" / "runs")
+    assert str(error.value) == (
+        f"cannot write runs to {tmp_path}/file/runs: {tmp_path}/file is not a folder. "
+        "Choose another folder with --out."
+    )
+
+
+def test_an_output_folder_that_is_a_dangling_link_is_refused(tmp_path):
+    (tmp_path / "runs").symlink_to("gone")
+
+    with pytest.raises(StorageError, match="runs is not a folder"):
+        folder.check_writable(tmp_path / "runs")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_an_output_folder_without_permission_is_refused(tmp_path):
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StorageError, match=f"{tmp_path} is not writable"):
+            folder.check_writable(tmp_path / "runs")
+    finally:
+        tmp_path.chmod(0o700)
