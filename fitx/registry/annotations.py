@@ -28,6 +28,20 @@ _NAMES: dict[str, Any] = {
 }
 
 
+_COUNT = Annotated[int, Strict(), Ge(1)]
+_STEPS = _COUNT | Literal["total"]
+
+_BY_NAME: dict[str, Any] = {
+    **dict.fromkeys(
+        ("units", "filters", "num_heads", "key_dim", "input_dim", "output_dim"), _COUNT
+    ),
+    **dict.fromkeys(("decay_steps", "first_decay_steps"), _STEPS),
+    "initial_learning_rate": Annotated[float, Strict(), Gt(0)],
+    "rate": Annotated[float, Strict(), Ge(0), Lt(1)],
+}
+"""Options that Keras leaves without a default or an annotation to judge them by."""
+
+
 def type_of(annotation: ast.expr | None) -> Any:
     """Return the type an annotation names; Any for what a config has no way to write."""
     if annotation is None:
@@ -49,7 +63,7 @@ def type_from_default(name: str, default: ast.expr | None) -> Any:
             return kinds.optional_part_of(kind)
     if name.endswith("activation"):
         return kinds.optional_part_of("activation")
-    return _like(_literal(default))
+    return _BY_NAME.get(name) or _like(_literal(default))
 
 
 def _like(default: Any) -> Any:

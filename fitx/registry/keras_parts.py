@@ -124,3 +124,8 @@ def _aliases(kind: str) -> dict[str, str]:
 
 def _is_class_name(name: str) -> bool:
     return name[:1].isupper()
+
+
+def replaced_name(name: str) -> str | None:
+    """Return the Keras callback that `name` stands for, if it is one that fitx replaces."""
+    return next((known for known in REPLACED if squash(known) == squash(name)), None)

@@ -27,6 +27,14 @@ KERAS = (
 )
 KINDS = (*OURS, *KERAS)
 
+FED = {
+    "step": {"seed"},
+    "model": {"input_shape", "image_shape", "outputs", "output_activation", "seed"},
+    "dataset": {"seed"},
+    "callback": {"folder", "seed"},
+}
+"""Parameters that fitx fills where the experiment does not: what the data says, seed, folder."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -61,12 +69,11 @@ def read_part(kind: str, value: Any, info: ValidationInfo) -> Part:
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
-        raise PydanticCustomError("part", "expected a name or a mapping with 'name'")
+        raise PydanticCustomError("expected", f"expected a {kind}: a name or a mapping with 'name'")
     options = {str(key): item for key, item in value.items()}
     name = options.pop("name", None)
     if not isinstance(name, str):
-        text = "'name' is missing" if name is None else "'name' must be a string"
-        raise PydanticCustomError("part_name", text, {"kind": kind})
+        raise PydanticCustomError("part_name", f"expected the name of a {kind} under 'name'")
     check: Check = (info.context or {})["check"]
     return Part(kind, name, check(kind, name, options, info))
 

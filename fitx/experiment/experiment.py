@@ -1,0 +1,111 @@
+"""One checked experiment: everything that is needed to build and run it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fitx.experiment.load import Document
+from fitx.experiment.problems import ConfigError, Problem
+from fitx.experiment.schema import Checkpoint, Execution, Fit
+from fitx.experiment.tree import Path as KeyPath
+from fitx.registry.catalogue import Catalogue
+from fitx.registry.kinds import Part
+from fitx.registry.signature import NO_DEFAULT
+from fitx.registry.step_source import StepFacts
+
+_WITH_DEFAULTS = ("step", "model", "dataset", "callback", "optimizer", "schedule", "loss")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What an experiment file says, every name known and every option of the right type."""
+
+    name: str
+    seed: int
+    step: Part
+    networks: dict[str, Part]
+    optimizers: dict[str, Part]
+    loss: Part | None
+    metrics: list[Part]
+    data: Part
+    fit: Fit
+    callbacks: list[Part]
+    checkpoint: Checkpoint
+    execution: Execution
+    expect: dict[str, str]
+    plugins: tuple[Path, ...]
+    facts: StepFacts
+    document: Document = field(repr=False)
+    catalogue: Catalogue = field(repr=False)
+
+    def error(self, path: KeyPath, text: str) -> ConfigError:
+        """Return the error that says `text` of the key at `path`, with its place in the file."""
+        return ConfigError([self.problem(path, text)])
+
+    def problem(self, path: KeyPath, text: str) -> Problem:
+        """Return a problem of the key at `path`, `model` and `optimizer` as they were written."""
+        path = written(self.document, path)
+        return Problem(self.document.place(path), path, text)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the experiment as YAML holds it: resolved, defaults filled in, `${env:}` kept."""
+        parts = {
+            "step": self.step,
+            "networks": self.networks,
+            "optimizers": self.optimizers,
+            "loss": self.loss,
+            "metrics": self.metrics,
+            "data": self.data,
+        }
+        values = {
+            "version": 1,
+            "name": self.name,
+            "seed": self.seed,
+            **{key: self._plain(value, (key,)) for key, value in parts.items()},
+            "fit": self._kept(self.fit.model_dump(), ("fit",)),
+            "callbacks": self._plain(self.callbacks, ("callbacks",)),
+            "checkpoint": self._kept(self.checkpoint.model_dump(), ("checkpoint",)),
+            "execution": self._kept(self.execution.model_dump(), ("execution",)),
+            "expect": self.expect,
+        }
+        plugins = {"plugins": [str(path) for path in self.plugins]} if self.plugins else {}
+        return {**values, **plugins}
+
+    def _plain(self, value: Any, path: KeyPath) -> Any:
+        """Turn parts into mappings, with the defaults of their signatures."""
+        if isinstance(value, Part):
+            options = {**self._defaults(value), **value.options}
+            shown = {k: self._plain(v, (*path, k)) for k, v in options.items()}
+            return {"name": value.name, **shown}
+        if isinstance(value, dict):
+            return {key: self._plain(item, (*path, key)) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._plain(item, (*path, index)) for index, item in enumerate(value)]
+        return self._kept(str(value) if isinstance(value, Path) else value, path)
+
+    def _defaults(self, part: Part) -> dict[str, Any]:
+        from_signature = self.catalogue.signature(part.kind, part.name)
+        if part.kind not in _WITH_DEFAULTS or from_signature is None:
+            return {}
+        return {p.name: p.default for p in from_signature.options if p.default is not NO_DEFAULT}
+
+    def _kept(self, value: Any, path: KeyPath) -> Any:
+        """Return the text of a value that came from the environment as it was written."""
+        if isinstance(value, dict):
+            return {key: self._kept(item, (*path, key)) for key, item in value.items()}
+        node = self.document.tree.at(written(self.document, path))
+        return node.raw if node is not None and node.raw is not None else value
+
+    def with_step(self, step: Part, facts: StepFacts) -> Experiment:
+        """Return the experiment with another step, as `fitx evaluate --step` asks for."""
+        return replace(self, step=step, facts=facts)
+
+
+def written(document: Document, path: KeyPath) -> KeyPath:
+    """Return the path under which a key was written: `model` for `networks.<its name>`."""
+    for many, one in (("networks", "model"), ("optimizers", "optimizer")):
+        if path[:1] == (many,) and len(path) > 1 and document.tree.at((one,)) is not None:
+            return (one, *path[2:])
+    return path

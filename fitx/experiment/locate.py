@@ -1,0 +1,89 @@
+"""From what the user typed to the text of an experiment file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from fitx.experiment.problems import ConfigError, Problem, nearest
+from fitx.experiment.tree import Place, Source
+
+MAX_BYTES = 1 << 20
+
+
+@cache
+def shipped() -> dict[str, Path]:
+    """Return every shipped experiment by name: `guide/gan`, and `gan` where only one has it."""
+    root = Path(str(resources.files("fitx.configs")))
+    files = {
+        f.relative_to(root).with_suffix("").as_posix(): f for f in sorted(root.rglob("*.yaml"))
+    }
+    stems = [file.stem for file in files.values()]
+    short = {file.stem: file for file in files.values() if stems.count(file.stem) == 1}
+    return {**short, **files}
+
+
+def locate(name: str, folder: Path = Path()) -> Path:
+    """Find the file that a name stands for: a path, or the name of a shipped experiment."""
+    path = folder / name
+    if name in shipped() and not path.is_file():
+        return shipped()[name]
+    if not path.exists():
+        raise _refused(name, f"there is no such file.{_nearest_file(name, path)}")
+    return path
+
+
+def read_text(name: str, path: Path) -> tuple[str, Source]:
+    """Read an experiment file whole; the Source keeps its lines for messages."""
+    try:
+        data = _read_bytes(name, path)
+    except OSError as error:
+        raise _refused(name, f"cannot be read: {error.strerror}.") from error
+    text = _decode(name, data)
+    lines = tuple(line.rstrip("\r") for line in text.split("\n"))
+    return text, Source(name, lines, path.resolve().parent)
+
+
+def _read_bytes(name: str, path: Path) -> bytes:
+    # Opening a FIFO would wait for a writer, so the kind of file is asked for first.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if stat.S_ISDIR(status.st_mode):
+            raise _refused(name, "is a folder; name a YAML file or a shipped experiment.")
+        if not stat.S_ISREG(status.st_mode):
+            raise _refused(name, "is not a regular file; name a YAML file.")
+        if status.st_size > MAX_BYTES:
+            size = f"{status.st_size / MAX_BYTES:.1f}"
+            raise _refused(name, f"holds {size} MiB; an experiment file holds at most 1 MiB.")
+        return file.read(MAX_BYTES + 1)
+
+
+def _decode(name: str, data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise _refused(name, "is UTF-16 or UTF-32; save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        lines = before.decode("utf-8", "replace").split("\n")
+        place = Place(Source(name), len(lines), len(lines[-1]) + 1)
+        text = f"byte 0x{data[error.start]:02X} is not UTF-8; save the file as UTF-8."
+        raise ConfigError([Problem(place, (), text)]) from error
+
+
+def _nearest_file(name: str, path: Path) -> str:
+    try:
+        beside = [f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml")]
+    except OSError:
+        beside = []
+    parent = Path(name).parent
+    known = {*(str(parent / file) for file in beside), *shipped()}
+    return nearest(name, known) or " `fitx list config` names the shipped ones."
+
+
+def _refused(name: str, text: str) -> ConfigError:
+    return ConfigError([Problem(Place(Source(name)), (), text)])

@@ -1,0 +1,112 @@
+"""What is wrong with an experiment: every problem with its place, all in one error."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fitx.errors import FitxError
+from fitx.experiment.tree import Path, Place, Scalar, dotted
+
+WIDTH = 100
+"""How much of a source line is shown under a problem."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where it stands, the key it is about, what to do.
+
+    `detail` is further text for below the message, such as the frames of a plugin's error.
+    """
+
+    place: Place
+    path: Path
+    text: str
+    detail: str = ""
+
+    def __str__(self) -> str:
+        key = f"{dotted(self.path)}: " if self.path else ""
+        return f"{self.place}: {key}{self.text}"
+
+    def plain(self) -> dict[str, Any]:
+        """Return the problem as JSON holds it."""
+        return {
+            "file": self.place.source.name,
+            "line": self.place.line or None,
+            "column": self.place.column or None,
+            "key": dotted(self.path),
+            "text": self.text,
+        }
+
+
+class ConfigError(FitxError):
+    """All problems of one experiment."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Iterable[Problem], hint: str = "") -> None:
+        self.problems = sorted(set(problems), key=_order)
+        self.hint = hint
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        count = len(self.problems)
+        closing = [] if count == 1 and not self.hint else [f"{count} problem{'s' * (count > 1)}."]
+        if self.hint:
+            closing[-1] += f" {self.hint}"
+        shown = [
+            "\n".join([str(p), *_excerpt(p.place), *p.detail.splitlines()]) for p in self.problems
+        ]
+        return "\n".join([*shown, *closing])
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` with the known word nearest to `word`, or nothing."""
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+
+
+def listed(words: Sequence[str], most: int = 12) -> str:
+    """Return words as a list in a sentence, cut after `most`."""
+    shown = ", ".join(words[:most])
+    return f"{shown} and {len(words) - most} more" if len(words) > most else shown
+
+
+def describe(value: Scalar | dict[Any, Any] | list[Any]) -> str:
+    """Return a value as a message names it: `the string 'ten'`, `a list`, `3`."""
+    if value is None:
+        return "nothing (null)"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, str):
+        return f"the string {shorten(value)!r}"
+    return shorten(str(value))
+
+
+def shorten(text: str, most: int = 60) -> str:
+    """Return text with its middle left out where it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 15]}...{text[-12:]}"
+
+
+def _order(problem: Problem) -> tuple[bool, str, int, int, str, str]:
+    place = problem.place
+    key = dotted(problem.path)
+    return (not place.line, place.source.name, place.line, place.column, key, problem.text)
+
+
+def _excerpt(place: Place) -> list[str]:
+    """Return the source line of a place and a caret under its column."""
+    if not 0 < place.line <= len(place.source.lines):
+        return []
+    line = place.source.lines[place.line - 1]
+    start = max(0, place.column - 1 - WIDTH // 2) if len(line) > WIDTH else 0
+    shown = "".join(c if c.isprintable() else " " for c in line[start : start + WIDTH])
+    number = f"{place.line:>5} | "
+    return [f"{number}{shown.rstrip()}", " " * (len(number) + place.column - 1 - start) + "^"]

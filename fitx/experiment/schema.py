@@ -1,0 +1,119 @@
+"""The experiment file's fixed keys: sections, types, ranges and defaults.
+
+Options of parts are not here: a part's own signature says what it takes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+
+from fitx.registry.kinds import part_of
+
+_EVERY = re.compile(r"auto|epoch|[1-9]\d{0,8} steps?|[1-9]\d{0,5} minutes?")
+_EXPECTATION = re.compile(r"(>=|<=|==|>|<)\s*(-?[0-9.]+(?:[eE][-+]?\d+)?)")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _cadence(value: str) -> str:
+    if not _EVERY.fullmatch(value):
+        expected = "expected auto, epoch, 'N steps' or 'N minutes'"
+        raise PydanticCustomError("expected", expected)
+    return value
+
+
+def _comparison(value: str) -> str:
+    comparison(value)
+    return value
+
+
+def comparison(value: str) -> tuple[str, float]:
+    """Split an expectation such as `>= 0.95` into its sign and its number."""
+    match = _EXPECTATION.fullmatch(value.strip())
+    try:
+        return (match[1], float(match[2])) if match else _refuse_comparison()
+    except ValueError:
+        return _refuse_comparison()
+
+
+def _refuse_comparison() -> tuple[str, float]:
+    raise PydanticCustomError("expected", "expected a comparison such as '>= 0.95'")
+
+
+def _run_name(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        expected = (
+            "expected letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
+        )
+        raise PydanticCustomError("expected", expected)
+    return value
+
+
+class Section(BaseModel):
+    """A fixed mapping of the experiment file; unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Fit(Section):
+    """How long to train, and how often to validate."""
+
+    epochs: int = Field(1, ge=0, le=10**9, description="Passes over the training data.")
+    steps_per_epoch: int | None = Field(None, ge=1, description="Batches an epoch; null: all.")
+    validation_steps: int | None = Field(None, ge=1, description="Batches a validation; null: all.")
+    validation_freq: int = Field(1, ge=1, description="Epochs from one validation to the next.")
+
+
+class Checkpoint(Section):
+    """When the state of a run is put on disk, and which states are kept."""
+
+    every: Annotated[str, AfterValidator(_cadence)] = Field(
+        "auto", description="auto | epoch | N steps | N minutes"
+    )
+    keep: int = Field(2, ge=1, le=1000, description="Checkpoints kept, the best one aside.")
+    monitor: str | None = Field(None, description="The logged value that says which is best.")
+    mode: Literal["min", "max"] | None = Field(None, description="Whether less or more is better.")
+
+
+class Execution(Section):
+    """On what, and how, the steps are executed."""
+
+    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu means: required.")
+    strategy: Literal["auto"] = Field("auto", description="auto: one device.")
+    precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = "float32"
+    mode: Literal["auto", "plain"] = Field("auto", description="plain: one step a call.")
+    deterministic: bool = Field(False, description="Refuse operations that vary from run to run.")
+
+
+class Settings(Section):
+    """Every top-level key of an experiment file, after `extends` is merged."""
+
+    version: Literal[1] = Field(1, description="The version of this language.")
+    name: Annotated[str, AfterValidator(_run_name)] | None = Field(
+        None, description="Names the run folder; default: the file's stem."
+    )
+    plugins: list[str] = Field([], description="Python files that register parts.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Everything random follows from it.")
+    step: part_of("step") | None = Field(None, description="The training algorithm.")  # type: ignore[valid-type]
+    model: part_of("model") | None = Field(None, description="The network of a step that has one.")  # type: ignore[valid-type]
+    networks: dict[str, part_of("model")] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
+    optimizer: part_of("optimizer") | None = Field(None, description="The optimizer of `model`.")  # type: ignore[valid-type]
+    optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
+        {}, description="Optimizers by network; a network without one is frozen."
+    )
+    loss: part_of("loss") | None = Field(None, description="For steps that take one.")  # type: ignore[valid-type]
+    metrics: list[part_of("metric")] = Field([], description="For steps that take them.")  # type: ignore[valid-type]
+    data: part_of("dataset") | None = Field(None, description="The dataset.")  # type: ignore[valid-type]
+    fit: Fit = Fit()
+    callbacks: list[part_of("callback")] = Field([], description="Callbacks.")  # type: ignore[valid-type]
+    checkpoint: Checkpoint = Checkpoint()
+    execution: Execution = Execution()
+    expect: dict[str, Annotated[str, AfterValidator(_comparison)]] = Field(
+        {}, description="Logged values that must hold at the end, else exit code 6."
+    )
+
+
+SECTIONS: dict[str, type[Section]] = {"fit": Fit, "checkpoint": Checkpoint, "execution": Execution}

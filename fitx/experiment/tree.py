@@ -1,0 +1,88 @@
+"""The values of an experiment file, each with the place where it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+Path: TypeAlias = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where text came from: a file as the user named it, or a word of the command line.
+
+    Relative paths in the text start from `folder`.
+    """
+
+    name: str
+    lines: tuple[str, ...] = ()
+    folder: FilePath = FilePath()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A position in a source; line and column count from 1, line 0 is the source as a whole."""
+
+    source: Source
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}" if self.line else self.source.name
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One value. `raw` is its text before `${env:...}` was filled in, None where nothing was."""
+
+    value: Scalar | dict[str, Node] | list[Node]
+    place: Place
+    keys: Mapping[str, Place] = field(default_factory=dict)
+    raw: str | None = None
+    is_plain: bool = False
+
+    def at(self, path: Path) -> Node | None:
+        """Return the node at a path below this one, None where there is nothing."""
+        node: Node | None = self
+        for step in path:
+            node = node._child(step) if node is not None else None
+        return node
+
+    def _child(self, step: str | int) -> Node | None:
+        if isinstance(self.value, dict):
+            return self.value.get(str(step))
+        if isinstance(self.value, list) and isinstance(step, int) and step < len(self.value):
+            return self.value[step]
+        return None
+
+    def plain(self) -> Any:
+        """Return the value as Python holds it, keys that are written as integers as integers."""
+        if isinstance(self.value, dict):
+            return {_key(key): node.plain() for key, node in self.value.items()}
+        if isinstance(self.value, list):
+            return [node.plain() for node in self.value]
+        return self.value
+
+    def walk(self, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+        """Yield (path, node) of this node and everything below it."""
+        yield path, self
+        if isinstance(self.value, dict):
+            for key, node in self.value.items():
+                yield from node.walk((*path, key))
+        elif isinstance(self.value, list):
+            for index, node in enumerate(self.value):
+                yield from node.walk((*path, index))
+
+
+def dotted(path: Path) -> str:
+    """Return a path as it is typed: `callbacks.0.patience`."""
+    return ".".join(map(str, path))
+
+
+def _key(key: str) -> str | int:
+    is_integer = key.isascii() and key.isdigit() and len(key) < 10 and str(int(key)) == key
+    return int(key) if is_integer else key

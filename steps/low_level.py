@@ -1,0 +1,58 @@
+"""The guide's second step: its own loss, its own metrics, only the optimizer from outside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from fitx.step import Step
+from fitx.steps import register
+
+
+@register
+class LowLevel(Step):
+    """Fit one network to labelled batches by a loss and a metric that the step makes itself.
+
+    Batches: `(x, y)`. The loss is the mean squared error; logged are `loss`, the mean of the
+    batches' losses, and `mae`, the mean absolute error over all examples. The experiment
+    gives an optimizer and nothing else.
+
+    After "Customizing what happens in fit()", "Going lower-level":
+    https://keras.io/guides/custom_train_step_in_tensorflow/
+
+    Args:
+        model: Network from `x` (batch, ...) to predictions shaped like `y`.
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(model=model)
+        self.loss_tracker = keras.metrics.Mean(name="loss")
+        self.mae_metric = keras.metrics.MeanAbsoluteError(name="mae")
+        self.loss_fn = keras.losses.MeanSquaredError()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The step's own metrics, which alone are logged and reset every epoch."""
+        return [self.loss_tracker, self.mae_metric]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Take one descent step on one batch."""
+        x, y = data
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.loss_fn(y, y_pred)
+        self.minimize(loss, tape, "model")
+        return self._measured(loss, y, y_pred)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measure one batch with the network as it predicts."""
+        x, y = data
+        y_pred = self(x, training=False)
+        return self._measured(self.loss_fn(y, y_pred), y, y_pred)
+
+    def _measured(self, loss: Any, y: Any, y_pred: Any) -> dict[str, Any]:
+        self.loss_tracker.update_state(loss)
+        self.mae_metric.update_state(y, y_pred)
+        return {"loss": self.loss_tracker.result(), "mae": self.mae_metric.result()}

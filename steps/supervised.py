@@ -1,0 +1,55 @@
+"""The guide's first step: descend the compiled loss on labelled, possibly weighted, batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from fitx.step import Step
+from fitx.steps import register
+
+
+@register
+class Supervised(Step):
+    """Fit one network to labelled batches by descending the experiment's loss.
+
+    Batches: `(x, y)`, or `(x, y, sample_weight)` with one weight per example (batch,) or
+    (batch, 1): 2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss; the
+    experiment's `metrics` stay unweighted. As in the guide, `loss` is logged as the mean of
+    the batches' losses, so a short last batch counts like a full one.
+
+    After "Customizing what happens in fit()", first, third and fourth example:
+    https://keras.io/guides/custom_train_step_in_tensorflow/
+
+    Args:
+        model: Network from `x` (batch, ...) to predictions (batch, ...).
+    """
+
+    def __init__(self, model: keras.Model) -> None:
+        super().__init__(model=model)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Take one descent step on one batch."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        with tf.GradientTape() as tape:
+            y_pred = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=sample_weight)
+        self.minimize(loss, tape, "model")
+        return self._measured(loss, y, y_pred, sample_weight)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Measure one batch with the network as it predicts."""
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y_pred = self(x, training=False)
+        loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
+        return self._measured(loss, y, y_pred, sample_weight)
+
+    def _measured(self, loss: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(loss)
+            else:
+                metric.update_state(y, y_pred, sample_weight=sample_weight)
+        return self.get_metrics_result()
