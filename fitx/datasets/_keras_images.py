@@ -62,7 +62,10 @@ def _problem(source: Source, error: Exception) -> str:
     missing = [file for file in source.files if not (folder / file).exists()]
     if not missing:
         paths = ", ".join(str(folder / file) for file in source.files)
-        return f"{source.name}: {paths} cannot be read ({error}); delete it and run again."
+        return (
+            f"{source.name}: the files in Keras' cache cannot be read ({error}); to download them "
+            f"anew, delete {paths}."
+        )
     steps = "\n".join(f"  {source.files[file]}\n  as {folder / file}" for file in missing)
     return (
         f"{source.name}: {', '.join(missing)} is not in {folder}, and downloading failed "

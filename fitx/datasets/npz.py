@@ -37,8 +37,8 @@ def npz(*, path: str) -> Splits:
         DataError: If the file or an array in it cannot be read; names both.
     """
     file = Path(path).expanduser()
-    _check_file(file, path)
     try:
+        _check_file(file, path)
         arrays = _read(file, path)
     except DataError:
         raise

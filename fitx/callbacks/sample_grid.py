@@ -1,0 +1,102 @@
+"""Pictures of what a generator has learnt, one per epoch."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from annotated_types import Ge
+
+from fitx.callbacks import register
+from fitx.rundir.files import write_atomically
+
+_GAP = 2
+
+
+@register
+class SampleGrid(keras.callbacks.Callback):
+    """Draws images from the same latent vectors after each epoch, as one PNG: epoch-0001.png.
+
+    The network takes one latent vector and gives images in [0, 1] with 1 or 3 channels. It is run
+    as for inference, and the random state of the training is left as it was.
+
+    Args:
+        folder: Where the pictures go; the run's samples folder.
+        network: Name of the step's network to draw with.
+        rows: Images from top to bottom.
+        columns: Images from left to right.
+        every: Epochs from one picture to the next.
+        seed: What the latent vectors follow from.
+
+    Raises:
+        ValueError: Before the first epoch, if the step has no such network or it draws no images.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        network: str = "generator",
+        rows: Annotated[int, Ge(1)] = 4,
+        columns: Annotated[int, Ge(1)] = 8,
+        every: Annotated[int, Ge(1)] = 1,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.network = network
+        self.rows, self.columns = rows, columns
+        self.every = every
+        self.seed = seed
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Find the network, draw the latent vectors and make the function that draws."""
+        network = self._network()
+        shape = (self.rows * self.columns, *network.input_shape[1:])
+        self._latents = keras.random.normal(shape, seed=self.seed)
+        self._seeds = [v for v in network.variables if v.path.endswith("seed_generator_state")]
+        self._draw = tf.function(lambda latents: network(latents, training=False))
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write the picture of this epoch.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        if (epoch + 1) % self.every:
+            return
+        before = [keras.ops.copy(seed) for seed in self._seeds]
+        images = keras.ops.convert_to_numpy(self._draw(self._latents))
+        for seed, state in zip(self._seeds, before, strict=True):
+            seed.assign(state)
+        png = tf.io.encode_png(_grid(images, self.rows, self.columns)).numpy()
+        write_atomically(self.folder / f"epoch-{epoch + 1:04d}.png", png)
+
+    def _network(self) -> keras.Model:
+        network = getattr(self.model, self.network, None)
+        if not isinstance(network, keras.Model):
+            raise ValueError(
+                f"sample_grid: the step {type(self.model).__name__} has no network "
+                f"'{self.network}'; set `network` to the one that draws."
+            )
+        given, drawn = (getattr(network, side, None) for side in ("input_shape", "output_shape"))
+        is_vector = isinstance(given, tuple) and len(given) == 2
+        if is_vector and isinstance(drawn, tuple) and len(drawn) == 4 and drawn[-1] in (1, 3):
+            return network
+        raise ValueError(
+            f"sample_grid: network '{self.network}' turns {given} into {drawn}; expected one "
+            "latent vector into images of shape (rows, height, width, 1 or 3)."
+        )
+
+
+def _grid(images: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Lay images out in a grid on grey, as uint8."""
+    # A network that has diverged draws NaN, which has no uint8.
+    tiles = np.rint(np.nan_to_num(images, nan=0.5).clip(0, 1) * 255).astype(np.uint8)
+    gaps = ((0, 0), (_GAP, 0), (_GAP, 0), (0, 0))
+    tiles = np.pad(tiles, gaps, constant_values=128)
+    _, height, width, channels = tiles.shape
+    laid = tiles.reshape(rows, columns, height, width, channels).swapaxes(1, 2)
+    picture = laid.reshape(rows * height, columns * width, channels)
+    return np.pad(picture, ((0, _GAP), (0, _GAP), (0, 0)), constant_values=128)
