@@ -1,1 +1,17 @@
-"""Train Keras models with your own training algorithm, from a YAML file."""
+"""Train Keras models with your own training algorithm, from a YAML file.
+
+In a plugin: `from fitx import Step, steps`, then `@steps.register` on a subclass of Step.
+"""
+
+from typing import Any
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Importing TensorFlow costs seconds; `fitx --help` and `fitx check` do without it.
+    if name == "Step":
+        from fitx.step import Step
+
+        return Step
+    raise AttributeError(f"module 'fitx' has no attribute '{name}'")

@@ -1,0 +1,37 @@
+"""Everything of one experiment, made and ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fitx.data.prepare import Data
+from fitx.experiment.experiment import Experiment
+from fitx.step import Step
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An experiment's step with its networks, and its data.
+
+    Args:
+        experiment: What the trial was made from.
+        step: The compiled step, its networks inside.
+        data: The splits, ready to be fed.
+        steps_per_epoch: Training steps an epoch.
+    """
+
+    experiment: Experiment
+    step: Step
+    data: Data
+    steps_per_epoch: int
+
+    @property
+    def total_steps(self) -> int:
+        """Training steps in all."""
+        return self.steps_per_epoch * self.experiment.fit.epochs
+
+    def evaluation_steps(self, split: str) -> int:
+        """Return the batches of one evaluation; `fit.validation_steps` limits validation."""
+        limit = self.experiment.fit.validation_steps if split == "validation" else None
+        steps = self.data.steps(split)
+        return min(steps, limit) if limit else steps
