@@ -1,0 +1,85 @@
+"""The folders of a run's checkpoints: their names, their order, which go and how."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from fitx.errors import StorageError
+
+
+def name(step: int, revision: int = 0) -> str:
+    """Return the folder name of a step: `000420`, and `000420-1` for a second one."""
+    return f"{step:06d}-{revision}" if revision else f"{step:06d}"
+
+
+def order(name: str) -> tuple[int, int]:
+    """Return step and revision of a folder name.
+
+    Raises:
+        ValueError: it is no checkpoint's name.
+    """
+    matched = re.fullmatch(r"([0-9]{6,18})(?:-([0-9]{1,9}))?", name)
+    if not matched:
+        raise ValueError(f"'{name}' is no checkpoint's name, like 000420")
+    return int(matched[1]), int(matched[2] or 0)
+
+
+def listed(root: Path) -> list[Path]:
+    """Return everything that is named like a checkpoint, oldest first.
+
+    Raises:
+        StorageError: the folder cannot be read; a missing one is just empty.
+    """
+    try:
+        names = os.listdir(root)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StorageError(f"cannot read {root}: {error.strerror or error}") from error
+    found = []
+    for one in names:
+        with suppress(ValueError):
+            found.append((order(one), one))
+    return [root / one for _, one in sorted(found)]
+
+
+def free(root: Path, step: int) -> Path:
+    """Return the folder for a new checkpoint of `step`, beside those that exist."""
+    taken = [order(folder.name) for folder in listed(root)]
+    revisions = [revision for one, revision in taken if one == step]
+    return root / name(step, max(revisions, default=-1) + 1)
+
+
+def retire(folder: Path, keep: int, protected: Collection[str]) -> None:
+    """Delete what the newly written `folder` replaces; what cannot be deleted stays."""
+    others = [other for other in listed(folder.parent) if other != folder]
+    earlier = [other for other in others if order(other.name) < order(folder.name)]
+    staying = {other.name for other in earlier[len(earlier) - max(keep - 1, 0) :]}
+    for other in others:
+        if other.name not in staying and other.name not in protected:
+            # Renamed first: a kill in the middle leaves no checkpoint with half its files.
+            doomed = other.with_name(f".tmp-old-{other.name}-{secrets.token_hex(4)}")
+            with suppress(OSError):
+                os.rename(other, doomed)
+                remove(doomed)
+
+
+def sweep(root: Path) -> None:
+    """Remove what a killed process left half written or half deleted."""
+    for leftover in root.glob(".tmp-*"):
+        remove(leftover)
+
+
+def remove(path: Path) -> None:
+    """Remove a folder or a file as far as that is possible; links are not followed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    with suppress(OSError):
+        path.unlink()

@@ -1,0 +1,87 @@
+"""meta.json: what a checkpoint holds, under a checksum of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fitx.checkpoint import disk
+
+FORMAT = 1
+
+
+def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
+    """Write meta.json.
+
+    Args:
+        path: the file, which must not exist.
+        step: training steps done.
+        meta: what the caller wants back.
+        state: checksum, size and table of state.npz, as `state_file.write` returns them.
+
+    Raises:
+        OSError: the file cannot be written.
+        TypeError: `meta` holds what JSON lacks.
+    """
+    about = {"format": FORMAT, "step": step, "meta": _encode(meta), "state": state}
+    text = json.dumps({**about, "sha256": _checksum(about)}, indent=1, allow_nan=False)
+    with disk.create(path) as file:
+        file.write(text.encode() + b"\n")
+        disk.sync(file)
+
+
+def read(path: Path, step: int) -> dict[str, Any]:
+    """Read meta.json and verify its checksum.
+
+    Returns:
+        The keys `step`, `meta` (as it was given to `write`) and `state`.
+
+    Raises:
+        OSError: it cannot be read.
+        LookupError, TypeError, ValueError: it is damaged, or of another step or format.
+    """
+    with disk.open_regular(path) as file:
+        try:
+            about = json.loads(file.read().decode())
+        except ValueError as error:
+            raise ValueError(f"meta.json is no JSON: {error}") from error
+    if not isinstance(about, dict) or about.pop("sha256", None) != _checksum(about):
+        raise ValueError("meta.json does not match its checksum")
+    if about["format"] != FORMAT:
+        raise ValueError(f"its format is {about['format']!r}, and this fitx reads {FORMAT}")
+    if about["step"] != step:
+        raise ValueError(f"it was taken after step {about['step']}, not {step}")
+    return {**about, "meta": _decode(about["meta"])}
+
+
+def _checksum(about: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
+
+
+def _encode(value: Any) -> Any:
+    """Return what JSON has; a float that it lacks becomes `{"$float": "nan"}`."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Mapping):
+        return {str(key): _encode(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_encode(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"$float": str(value)}
+    return value
+
+
+def _decode(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_decode(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"$float"}:
+        return float(value["$float"])
+    return {key: _decode(item) for key, item in value.items()}

@@ -1,0 +1,146 @@
+"""state.npz: arrays under numbers (`v00017.npy`), a table elsewhere tells their paths.
+
+`numpy.load` opens it, but for dtypes that NumPy lacks: bfloat16 and its like are stored as
+unsigned integers of their size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any, cast
+
+import ml_dtypes
+import numpy as np
+
+from fitx.checkpoint import disk
+from fitx.errors import StorageError
+
+Array = np.ndarray[Any, Any]
+State = dict[str, Array]
+
+NUMPY_DTYPES = frozenset(
+    ["bool", "complex64", "complex128", "float16", "float32", "float64"]
+    + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+)
+
+
+def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
+    """Write the arrays and return what `read` needs to verify them.
+
+    Equal states make equal files, byte for byte.
+
+    Returns:
+        `sha256` and `size` (bytes) of the file, and `variables`: path, shape and dtype of
+        each array, in the file's order.
+
+    Raises:
+        OSError: the file cannot be written.
+        StorageError: an array does not hold numbers.
+    """
+    variables = []
+    with disk.create(path) as file:
+        stream = _Hashed(file)
+        with zipfile.ZipFile(cast(IO[bytes], stream), "w") as archive:
+            for index, (name, value) in enumerate(sorted(state.items())):
+                array = np.asarray(value, order="C")
+                stored = _storable(array, name)
+                # An explicit ZipInfo has no clock in it, unlike a bare name.
+                member = zipfile.ZipInfo(_member(index))
+                with archive.open(member, "w", force_zip64=True) as target:
+                    np.lib.format.write_array(target, stored, (1, 0), allow_pickle=False)
+                entry = {"path": name, "shape": list(array.shape), "dtype": array.dtype.name}
+                variables.append(entry)
+        disk.sync(file)
+    return {"sha256": stream.sha256.hexdigest(), "size": stream.size, "variables": variables}
+
+
+def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
+    """Read the arrays, each compared with the table before it is allocated.
+
+    Raises:
+        Exception: the kinds that `fitx.checkpoint.load` tells as damage.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size != about["size"]:
+        raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
+    if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
+        raise ValueError("state.npz does not match its checksum")
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        expected = [_member(index) for index in range(len(about["variables"]))]
+        if [member.filename for member in members] != expected:
+            raise ValueError("state.npz does not hold the variables that meta.json lists")
+        pairs = zip(members, about["variables"], strict=True)
+        return {entry["path"]: _read_array(archive, member, entry) for member, entry in pairs}
+
+
+class _Hashed(io.RawIOBase):
+    """A file that counts and hashes what is written, so that nothing is read back."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        super().__init__()
+        self.file = file
+        self.sha256 = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        self.size += len(data)
+        return self.file.write(data)
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, entry: dict[str, Any]) -> Array:
+    dtype, shape = _dtype(entry["dtype"]), tuple(entry["shape"])
+    stored = _stored_dtype(dtype)
+    if member.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"'{entry['path']}' is compressed")
+    with archive.open(member) as stream:
+        if _read_header(stream, entry["path"]) != (shape, False, stored):
+            raise ValueError(f"'{entry['path']}' is not the {dtype.name}{list(shape)} listed")
+        if member.file_size - stream.tell() != math.prod(shape) * stored.itemsize:
+            raise ValueError(f"'{entry['path']}' has too few or too many bytes")
+        content = bytearray(stream.read())
+    return np.frombuffer(content, stored).reshape(shape).view(dtype)
+
+
+def _read_header(stream: IO[bytes], path: str) -> tuple[Any, ...]:
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            raise ValueError("written in another version of the format")
+        return np.lib.format.read_array_header_1_0(stream)
+    except ValueError as error:
+        raise ValueError(f"'{path}' has no array header of format 1.0") from error
+
+
+def _storable(array: Array, name: str) -> Array:
+    try:
+        dtype = _dtype(array.dtype.name)
+    except ValueError as error:
+        raise StorageError(f"cannot save '{name}' in a checkpoint: {error}") from error
+    return array.astype(dtype, copy=False).view(_stored_dtype(dtype))
+
+
+def _stored_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    return dtype if dtype.name in NUMPY_DTYPES else np.dtype(f"u{dtype.itemsize}")
+
+
+def _dtype(name: Any) -> np.dtype[Any]:
+    if name in NUMPY_DTYPES:
+        return np.dtype(str(name))
+    scalar = getattr(ml_dtypes, str(name), None)
+    if isinstance(scalar, type) and issubclass(scalar, np.generic):
+        return np.dtype(scalar)
+    raise ValueError(f"its dtype is {name}, which is no number's")
+
+
+def _member(index: int) -> str:
+    return f"v{index:05d}.npy"
