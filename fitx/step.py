@@ -32,8 +32,13 @@ class Step(keras.Model):
                 raise ValueError(text)
             setattr(self, name, network)
         self.logs_batches = False
-        self._train_log, self._test_log = Log(self), Log(self)
-        self._running = self._train_log
+        self._logs = _Untracked(train=Log(self), test=Log(self))
+        self._running = self.logs["train"]
+
+    @property
+    def logs(self) -> dict[str, Log]:
+        """What the step returns, in training ("train") and in evaluation ("test")."""
+        return self._logs.logs
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -102,20 +107,20 @@ class Step(keras.Model):
     def make_train_function(self, force: bool = False) -> StepFunction:
         """Return the function that `fit` calls once a batch."""
         if self.train_function is None or force:
-            self.train_function = self._function(self.train_step, self._train_log)
+            self.train_function = self._function(self.train_step, self.logs["train"])
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> StepFunction:
         """Return the function that `evaluate` calls once a batch."""
         if self.test_function is None or force:
-            self.test_function = self._function(self.test_step, self._test_log)
+            self.test_function = self._function(self.test_step, self.logs["test"])
         return self.test_function
 
     def reset_metrics(self) -> None:
         """Begin a new epoch, of training or of evaluation."""
         super().reset_metrics()
-        self._train_log.reset()
-        self._test_log.reset()
+        for log in self.logs.values():
+            log.reset()
 
     def logged(self) -> dict[str, float]:
         """Return the values logged so far in the running epoch; waits for the device."""
@@ -129,6 +134,13 @@ class Step(keras.Model):
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
         """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
         return self._running.result()
+
+
+class _Untracked:
+    """Holds the logs where Keras does not find their means, so that they stay out of `metrics`."""
+
+    def __init__(self, **logs: Log) -> None:
+        self.logs = logs
 
 
 class _Marking(StepFunction):

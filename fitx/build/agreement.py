@@ -11,14 +11,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.splits import Split
-from fitx.errors import DataError, FitxError, UserCodeError
-from fitx.experiment import plugins
+from fitx.engine import StepFunction
+from fitx.errors import DataError, FitxError
 from fitx.experiment.agree import monitored
 from fitx.experiment.direction import direction
-from fitx.experiment.problems import ConfigError, Problem, listed, nearest
+from fitx.experiment.problems import ConfigError, listed, nearest
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
@@ -46,18 +47,14 @@ def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
         with_train = split == "train"
         function = trial.step.make_train_function if with_train else trial.step.make_test_function
         batches = training_batches(trial.data) if with_train else _evaluated(trial, split)
-        try:
-            function().trace(batches)
-        except FitxError:
-            raise
-        except Exception as error:
-            raise _traced_error(trial, error) from error
+        with user_errors(trial.experiment):
+            _trace(trial, function(), batches)
 
 
 def check_names(trial: Trial) -> None:
     """Check every monitored name against what the traced step logs. Raises ConfigError."""
-    train = list(trial.step._train_log.names or ())
-    test = list(trial.step._test_log.names or ())
+    train = list(trial.step.logs["train"].names or ())
+    test = list(trial.step.logs["test"].names or ())
     seen = [*train, *(f"val_{name}" for name in test if "validation" in trial.data.splits)]
     tested = [*seen, *(f"test_{name}" for name in test if "test" in trial.data.splits)]
     watched = [(path, name, seen) for path, name in _monitors(trial)]
@@ -98,15 +95,17 @@ def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:
     return evaluation_batches(trial.data.splits[split], trial.data.batch_size)
 
 
-def _traced_error(trial: Trial, error: Exception) -> FitxError:
-    frames = plugins.frames(error, *trial.experiment.plugins)
-    if frames:
-        return UserCodeError(f"{type(error).__name__}: {error}", frames)
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    name = trial.experiment.step.name
-    text = f"step '{name}' cannot run on these networks and this data: {reason}"
-    problem: Problem = trial.experiment.problem(("step",), text)
-    return ConfigError([problem])
+def _trace(trial: Trial, function: StepFunction, batches: tf.data.Dataset) -> None:
+    try:
+        function.trace(batches)
+    except FitxError:
+        raise
+    except Exception as error:
+        if is_users(trial.experiment, error):
+            raise
+        name = trial.experiment.step.name
+        text = f"step '{name}' cannot run on these networks and this data: {first_line(error)}"
+        raise trial.experiment.error(("step",), text) from error
 
 
 def _data_problems(trial: Trial) -> Iterator[str]:

@@ -6,22 +6,20 @@ gives the same initial weights whatever order the experiment file is written in.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from fitx.build import agreement
-from fitx.build.parts import make_part
+from fitx.build.blame import blamed
+from fitx.build.parts import class_of, make_part
 from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
 from fitx.data.facts import facts
 from fitx.data.prepare import Data
 from fitx.data.validate import validate
-from fitx.errors import FitxError, UserCodeError
-from fitx.experiment import plugins
+from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
 from fitx.experiment.tree import Path as KeyPath
@@ -76,7 +74,7 @@ def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     """Construct the step around its networks."""
     cls = SHELVES["step"].get(experiment.step.name)
     settings = _fed(experiment, experiment.step, {"seed": experiment.seed})
-    with _blamed(experiment, ("step",)):
+    with blamed(experiment, ("step",)):
         step: Step = cls(**networks, **settings, **experiment.step.options)
         missing = [name for name in network_names(type(step)) if not hasattr(step, name)]
     if missing:
@@ -91,13 +89,14 @@ def compile_step(trial: Trial) -> None:
     experiment, total = trial.experiment, trial.total_steps
     optimizers = {}
     for name, part in experiment.optimizers.items():
-        with _blamed(experiment, ("optimizers", name)):
+        with blamed(experiment, ("optimizers", name)):
             optimizers[name] = make_part(part, total_steps=total)
-    with _blamed(experiment, ("loss",)):
+    with blamed(experiment, ("loss",)):
         loss = make_part(experiment.loss) if experiment.loss else None
-    with _blamed(experiment, ("metrics",)):
+    with blamed(experiment, ("metrics",)):
         metrics = [make_part(metric) for metric in experiment.metrics]
     trial.step.compile(optimizers, loss=loss, metrics=metrics or None)
+    trial.step.logs_batches = any(_reads_batches(experiment, p) for p in experiment.callbacks)
 
 
 def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks.Callback]:
@@ -109,10 +108,19 @@ def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks
     ]
 
 
+def _reads_batches(experiment: Experiment, part: Part) -> bool:
+    """Whether a callback looks at the values of every batch, which then leave the device."""
+    is_own = part.name in SHELVES["callback"].files() or _is_plugin(experiment, part)
+    cls = SHELVES["callback"].get(part.name) if is_own else class_of(part)
+    hooks = ("on_train_batch_end", "on_batch_end", "on_test_batch_end")
+    plain = keras.callbacks.Callback
+    return any(getattr(cls, hook, None) not in (None, getattr(plain, hook)) for hook in hooks)
+
+
 def _callback(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
     if part.name in SHELVES["callback"].files() or _is_plugin(experiment, part):
         return _call(experiment, part, path, None, fed)
-    with _blamed(experiment, path):
+    with blamed(experiment, path):
         return make_part(agreement.with_mode(part, experiment.catalogue))
 
 
@@ -130,7 +138,7 @@ def _call(
 ) -> Any:
     """Call a part of ours or a plugin's with its options and what fitx fills."""
     function = SHELVES[part.kind].get(part.name)
-    with _blamed(experiment, path):
+    with blamed(experiment, path):
         given = {k: _made(v) for k, v in (part.options if options is None else options).items()}
         return function(**{**_fed(experiment, part, fed), **given})
 
@@ -146,26 +154,3 @@ def _made(value: Any) -> Any:
     if isinstance(value, Part):
         return make_part(value)
     return [_made(item) for item in value] if isinstance(value, list) else value
-
-
-@contextmanager
-def _blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
-    """Turn what a part raises into a problem of its key, or into an error of the user's code."""
-    try:
-        yield
-    except FitxError:
-        raise
-    except Exception as error:
-        frames = plugins.frames(error, *experiment.plugins)
-        if frames:
-            raise UserCodeError(f"{type(error).__name__}: {error}", frames) from error
-        if isinstance(error, ValueError | TypeError):
-            text = f"cannot be made: {_first_sentence(str(error))}"
-            raise experiment.error(path, text) from error
-        raise
-
-
-def _first_sentence(text: str) -> str:
-    """Return the first line of a Keras message; the rest shows objects."""
-    line = text.strip().splitlines()[0] if text.strip() else "it gives no reason"
-    return line if line.endswith(".") else f"{line}."

@@ -36,14 +36,22 @@ def make_part(part: Part, *, total_steps: int = 0) -> Any:
     special = keras_parts.SPECIAL.get(part.kind, ())
     if part.name in special and not part.options:
         return part.name
-    made = getattr(_MODULES[part.kind], _class_name(part))
+    made = class_of(part)
     if part.kind == "activation":
         return made
     options = {k: _made(v, total_steps) for k, v in part.options.items()}
     if part.kind == "metric":
         # Keras names a metric given as a string by that string; one with options gets the same.
         options["name"] = part.name
+    if made is keras.callbacks.LearningRateScheduler:
+        schedule = options["schedule"]
+        options["schedule"] = lambda epoch: float(schedule(epoch))
     return made(**options)
+
+
+def class_of(part: Part) -> Any:
+    """Return the Keras class or function of a part."""
+    return getattr(_MODULES[part.kind], _class_name(part))
 
 
 def _made(value: Any, total_steps: int) -> Any:

@@ -16,7 +16,9 @@ from fitx.experiment.options import OptionCheck
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Settings
 from fitx.experiment.tree import Node, Path
+from fitx.registry.annotations import PATH
 from fitx.registry.catalogue import Catalogue
+from fitx.registry.kinds import Part
 
 
 def read(name: str, words: Sequence[str] = ()) -> Experiment:
@@ -100,7 +102,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         optimizers=agree.optimizers(settings, catalogue),
         loss=settings.loss,
         metrics=settings.metrics,
-        data=settings.data,
+        data=_with_paths(settings.data, document, catalogue),
         fit=settings.fit,
         callbacks=settings.callbacks,
         checkpoint=settings.checkpoint,
@@ -111,3 +113,15 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         document=document,
         catalogue=catalogue,
     )
+
+
+def _with_paths(part: Any, document: Document, catalogue: Catalogue) -> Part:
+    """Return the data part with its paths absolute; each starts at the file that holds it."""
+    signature = catalogue.signature(part.kind, part.name)
+    options = dict(part.options)
+    for name, value in options.items():
+        parameter = signature.get(name) if signature else None
+        node = document.tree.at(("data", name))
+        if parameter is not None and parameter.type is PATH and node is not None:
+            options[name] = node.place.source.folder.resolve() / value
+    return replace(part, options=options)

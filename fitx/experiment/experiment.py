@@ -18,6 +18,10 @@ from fitx.registry.step_source import StepFacts
 _WITH_DEFAULTS = ("step", "model", "dataset", "callback", "optimizer", "schedule", "loss")
 
 
+class Reference(str):
+    """`${env:NAME}` that stood without quotes, so that what it stands for is read as a number."""
+
+
 @dataclass(frozen=True)
 class Experiment:
     """What an experiment file says, every name known and every option of the right type."""
@@ -96,7 +100,9 @@ class Experiment:
         if isinstance(value, dict):
             return {key: self._kept(item, (*path, key)) for key, item in value.items()}
         node = self.document.tree.at(written(self.document, path))
-        return node.raw if node is not None and node.raw is not None else value
+        if node is None or node.raw is None:
+            return value
+        return Reference(node.raw) if node.is_plain else node.raw
 
     def with_step(self, step: Part, facts: StepFacts) -> Experiment:
         """Return the experiment with another step, as `fitx evaluate --step` asks for."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
@@ -13,9 +12,13 @@ from pydantic_core import PydanticCustomError
 
 from fitx.registry import kinds
 
+PATH = Annotated[str, "path"]
+"""What a `Path` annotation takes: a string; relative ones start at the file that holds them."""
+
 _NAMES: dict[str, Any] = {
-    **{t.__name__: t for t in (int, float, str, bool, list, dict, set, frozenset, Path)},
+    **{t.__name__: t for t in (int, float, str, bool, list, dict, set, frozenset)},
     **{t.__name__: t for t in (Ge, Gt, Le, Lt, MinLen, MaxLen)},
+    "Path": PATH,
     "Any": Any,
     "Annotated": Annotated,
     "Literal": Literal,
@@ -56,6 +59,8 @@ def type_from_default(name: str, default: ast.expr | None) -> Any:
     """Return what an unannotated option takes, judged by its name and default, as in Keras."""
     if name == "learning_rate":
         return kinds.number_or("schedule")
+    if name == "schedule":
+        return kinds.part_of("schedule")
     if name in ("layer", "forward_layer", "backward_layer", "cell"):
         return kinds.optional_part_of("layer")
     for kind in ("initializer", "regularizer", "constraint"):

@@ -1,0 +1,43 @@
+"""The best epoch so far, by the value that `checkpoint.monitor` names, and its weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from fitx.experiment.direction import direction
+from fitx.experiment.schema import Checkpoint
+from fitx.run.state import State, network_state
+from fitx.step import Step
+
+
+@dataclass(frozen=True)
+class BestEpoch:
+    """An epoch, the monitored value it reached, and a copy of the networks' variables."""
+
+    monitor: str
+    epoch: int
+    value: float
+    weights: State
+
+    def plain(self) -> dict[str, Any]:
+        """Return what run.json and summary.json say of it."""
+        return {"monitor": self.monitor, "epoch": self.epoch, "value": self.value}
+
+
+class Best:
+    """Watches one logged value; `epoch` is the best so far, None without a monitor."""
+
+    def __init__(self, settings: Checkpoint) -> None:
+        self.monitor = settings.monitor
+        mode = settings.mode or (direction(settings.monitor) if settings.monitor else None)
+        self.sign = -1.0 if mode == "min" else 1.0
+        self.epoch: BestEpoch | None = None
+
+    def see(self, epoch: int, values: dict[str, float], step: Step) -> None:
+        """Take the weights of an epoch whose monitored value is better than any before."""
+        value = values.get(self.monitor) if self.monitor is not None else None
+        if value is None or self.monitor is None:
+            return
+        if self.epoch is None or self.sign * value > self.sign * self.epoch.value:
+            self.epoch = BestEpoch(self.monitor, epoch, value, network_state(step))
