@@ -1,0 +1,87 @@
+"""How fast steps go by, and how long the rest of an epoch and of the run will take."""
+
+import math
+
+MEMORY_SECONDS = 5.0
+
+
+class Pace:
+    """Progress and speed of a run, from the few steps that are looked at.
+
+    The clock starts at the first step seen: neither the compilation before it nor the steps that a
+    resumed run had done before are counted.
+
+    Args:
+        epochs: number of the last epoch.
+        steps: training steps per epoch; 0 when unknown.
+    """
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        self.epochs = epochs
+        self.steps = steps
+        self.epoch = 0
+        self.step = 0
+        self._mark: tuple[int, float] | None = None
+        self._start: tuple[float, float] | None = None
+        self._recent_steps = 0.0
+        self._recent_seconds = 0.0
+        self._now = 0.0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether no step has been seen yet."""
+        return self._mark is None
+
+    def epoch_begin(self, epoch: int, now: float) -> None:
+        """Note that an epoch starts at `now` seconds."""
+        self._mark = (0, now) if self.epoch else None
+        self.epoch, self.step = epoch, 0
+
+    def reach(self, step: int, now: float) -> None:
+        """Note that a step of this epoch was finished at `now` seconds."""
+        if self._mark is not None:
+            self._remember(step - self._mark[0], now - self._mark[1])
+        self._mark, self._now, self.step = (step, now), now, step
+        if self._start is None:
+            self._start = (self.run_fraction, now)
+
+    def complete_steps(self, now: float) -> None:
+        """Note that the training steps of this epoch are over at `now` seconds."""
+        self._now, self.step = now, max(self.step, self.steps)
+
+    @property
+    def rate(self) -> float | None:
+        """Steps per second over about the last 5 seconds; None while unknown."""
+        if self._recent_seconds <= 0 or self._recent_steps <= 0:
+            return None
+        return self._recent_steps / self._recent_seconds
+
+    @property
+    def epoch_fraction(self) -> float:
+        """Share of this epoch's training steps that is done, 0 to 1."""
+        return min(1.0, self.step / self.steps) if self.steps else 0.0
+
+    @property
+    def run_fraction(self) -> float:
+        """Share of the whole run that is done, 0 to 1."""
+        return (
+            min(1.0, (self.epoch - 1 + self.epoch_fraction) / self.epochs) if self.epochs else 0.0
+        )
+
+    @property
+    def epoch_seconds_left(self) -> float | None:
+        """Estimated seconds until this epoch's last training step; None while unknown."""
+        return max(0, self.steps - self.step) / self.rate if self.steps and self.rate else None
+
+    @property
+    def run_seconds_left(self) -> float | None:
+        """Estimated seconds until the last epoch ends, validation included; None while unknown."""
+        if self._start is None or self.run_fraction <= self._start[0]:
+            return None
+        seconds_per_run = (self._now - self._start[1]) / (self.run_fraction - self._start[0])
+        return (1 - self.run_fraction) * seconds_per_run
+
+    def _remember(self, steps: int, seconds: float) -> None:
+        fading = math.exp(-max(0.0, seconds) / MEMORY_SECONDS)
+        self._recent_steps = self._recent_steps * fading + steps
+        self._recent_seconds = self._recent_seconds * fading + seconds
