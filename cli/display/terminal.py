@@ -19,8 +19,10 @@ from .wording import one_line, rate
 
 # Bars and epoch lines keep their own time, which together makes at most 10 redraws a second.
 SECONDS_BETWEEN_REDRAWS = 0.2
-# A redraw that took 4 ms is followed by 200 ms without one: drawing may take 2% of the time.
+# A redraw that took 40 ms is followed by 2 s without one: drawing may take 2% of the time.
 LARGEST_SHARE = 0.02
+# A terminal held by Ctrl-S blocks for as long as the user likes; that is not slowness.
+LONGEST_PAUSE_SECONDS = 5.0
 
 
 class TerminalDisplay:
@@ -118,7 +120,8 @@ class TerminalDisplay:
         self._region.lines = self._lines(width - 1)
         self._guard(lambda: self._region.redraw(*rows, *notes))
         now = self._clock()
-        self._due = now + max(SECONDS_BETWEEN_REDRAWS, (now - began) / LARGEST_SHARE)
+        pause = min(LONGEST_PAUSE_SECONDS, (now - began) / LARGEST_SHARE)
+        self._due = now + max(SECONDS_BETWEEN_REDRAWS, pause)
         if finished:
             self._epoch_due = self._due
 

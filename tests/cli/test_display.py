@@ -393,6 +393,23 @@ def test_a_slow_terminal_is_redrawn_less_often():
     display.end()
 
 
+def test_a_terminal_held_for_an_hour_is_redrawn_again_soon():
+    clock = Clock(0.0)
+    display, stream = terminal(clock=clock)
+    held = stream.write
+
+    def write(text):
+        clock.now += 3600.0
+
+    stream.write = write
+    display.epoch_begin(1)
+    stream.write = held
+    clock.now += 5.0
+    display.step(1, lambda: {"loss": 0.5})
+    assert "loss" in stream.getvalue()
+    display.end()
+
+
 def test_terminal_values_are_asked_for_only_when_they_are_drawn():
     display, _ = terminal(clock=Clock(0.0))
     display.epoch_begin(1)
