@@ -21,12 +21,20 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "versions": {package: _version(package) for package in PACKAGES},
+        "versions": {package: version_of(package) for package in PACKAGES},
         "argv": sys.argv,
         "cwd": _cwd(),
         "host": socket.gethostname(),
         "cpus": os.cpu_count(),
     }
+
+
+def version_of(package: str) -> str | None:
+    """Return the installed version of a package; None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def git(folder: Path) -> dict[str, Any] | None:
@@ -83,13 +91,6 @@ def _parse(output: str) -> dict[str, Any] | None:
     if not commits or commits[0] == "(initial)":
         return None
     return {"commit": commits[0], "dirty": any(not line.startswith("#") for line in lines)}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _cwd() -> str | None:

@@ -55,7 +55,7 @@ def _hardware(facts: Facts) -> Absence | None:
         return None
     if not facts.card:
         return Absence(
-            "this machine has no NVIDIA GPU, and no driver of one is loaded",
+            "this machine has no NVIDIA GPU",
             "Use a machine that has one; a virtual machine must be given the GPU",
         )
     return Absence(

@@ -1,0 +1,32 @@
+"""What TensorFlow sees on this machine, for `fitx doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+from keras.src.backend.config import keras_home
+
+from fitx import runtime
+
+
+def report() -> dict[str, Any]:
+    """Return what computes here and how, ready for JSON; `no_gpu` is None where there is one."""
+    chosen = runtime.prepare(device="auto", precision="float32", deterministic=False, seed=0)
+    build = tf.sysconfig.get_build_info()
+    return {
+        "device": chosen.description,
+        "devices": [_device(one) for one in tf.config.list_physical_devices()],
+        "no_gpu": None if chosen.kind == "gpu" else runtime.why_no_gpu(),
+        "built_for": {key: build.get(f"{key}_version") for key in ("cuda", "cudnn")},
+        "threads": chosen.threads,
+        "onednn": runtime.onednn(),
+        "datasets": str(Path(keras_home()).expanduser() / "datasets"),
+    }
+
+
+def _device(device: Any) -> dict[str, Any]:
+    details = tf.config.experimental.get_device_details(device)
+    name = device.name.removeprefix("/physical_device:")
+    return {"name": name, "model": details.get("device_name")}
