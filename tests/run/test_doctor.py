@@ -28,7 +28,7 @@ def broken(tmp_path):
     return {**os.environ, "PYTHONPATH": str(tmp_path)}
 
 
-def fitx(*words, env=None):
+def run_fitx(*words, env=None):
     command = [sys.executable, "-m", "fitx.cli.main", *words]
     return subprocess.run(command, capture_output=True, text=True, env=env)
 
@@ -61,13 +61,13 @@ def test_the_command_prints_readable_lines_and_succeeds_without_gpu(facts):
 
 
 def test_a_sound_installation_is_one_json_object_and_success():
-    run = fitx("doctor", "--json")
+    run = run_fitx("doctor", "--json")
     assert run.returncode == 0
     assert json.loads(run.stdout)["problems"] == []
 
 
 def test_a_broken_installation_is_told_line_by_line_and_exits_4(broken):
-    run = fitx("doctor", env=broken)
+    run = run_fitx("doctor", env=broken)
 
     assert run.returncode == 4
     assert run.stdout.splitlines()[-2:] == [
@@ -79,7 +79,7 @@ def test_a_broken_installation_is_told_line_by_line_and_exits_4(broken):
 
 
 def test_a_broken_installation_is_still_one_json_object(broken):
-    run = fitx("doctor", "--json", env=broken)
+    run = run_fitx("doctor", "--json", env=broken)
 
     assert run.returncode == 4
     told = json.loads(run.stdout)
