@@ -32,6 +32,8 @@ class Step(keras.Model):
                 raise ValueError(text)
             setattr(self, name, network)
         self.logs_batches = False
+        self.train_function: StepFunction | None = None
+        self.test_function: StepFunction | None = None
         self._logs = _Untracked(train=Log(self), test=Log(self))
         self._running = self.logs["train"]
 
@@ -106,14 +108,14 @@ class Step(keras.Model):
 
     def make_train_function(self, force: bool = False) -> StepFunction:
         """Return the function that `fit` calls once a batch."""
-        if self.train_function is None or force:
-            self.train_function = self._function(self.train_step, self.logs["train"])
+        function: StepFunction | None = None if force else self.train_function
+        self.train_function = function or self._function(self.train_step, self.logs["train"])
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> StepFunction:
         """Return the function that `evaluate` calls once a batch."""
-        if self.test_function is None or force:
-            self.test_function = self._function(self.test_step, self.logs["test"])
+        function: StepFunction | None = None if force else self.test_function
+        self.test_function = function or self._function(self.test_step, self.logs["test"])
         return self.test_function
 
     def reset_metrics(self) -> None:

@@ -52,4 +52,4 @@ class Supervised(Step):
                 metric.update_state(loss)
             else:
                 metric.update_state(y, y_pred, sample_weight=sample_weight)
-        return self.get_metrics_result()
+        return dict(self.get_metrics_result())

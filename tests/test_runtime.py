@@ -142,12 +142,12 @@ REASONS = {
     ),
     "no card": (
         Facts(card=False, kernel_driver="", device_files=(), libcuda_error=NO_DRIVER),
-        "this machine has no NVIDIA GPU, and no driver of one is loaded",
+        "this machine has no NVIDIA GPU",
         "Use a machine that has one; a virtual machine must be given the GPU",
     ),
     "no card but a driver's library": (
         Facts(card=False, kernel_driver="", device_files=(), refusal="no device (CUDA error 100)"),
-        "this machine has no NVIDIA GPU, and no driver of one is loaded",
+        "this machine has no NVIDIA GPU",
         "Use a machine that has one; a virtual machine must be given the GPU",
     ),
     "no driver": (

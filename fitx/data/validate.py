@@ -117,6 +117,9 @@ def _weight_problems(name: str, weight: np.ndarray) -> Iterator[str]:
 def _differences(name: str, split: Split, train: Split) -> Iterator[str]:
     ours, theirs = split.arrays(), train.arrays()
     for part in ("x", "y", "sample_weight"):
+        if part == "sample_weight" and (part in ours) != (part in theirs):
+            # Weights may be for training alone, as `class_weight` is.
+            continue
         if (part in ours) != (part in theirs):
             has, lacks = (name, "train") if part in ours else ("train", name)
             yield f"{lacks} has no {part}, but {has} has; give it to both or to none."

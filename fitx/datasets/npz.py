@@ -23,7 +23,7 @@ _DEFLATE_LIMIT = 1032
 
 
 @register
-def npz(*, path: str) -> Splits:
+def npz(*, path: Path) -> Splits:
     """Return the arrays of an .npz file, as they are.
 
     `x`, and optionally `y` and `sample_weight`, are 'train'. `x_validation`, `y_validation`,
@@ -31,23 +31,23 @@ def npz(*, path: str) -> Splits:
     Nothing in the file is ever unpickled, so no file can run code.
 
     Args:
-        path: The file, relative to the working folder; `~` stands for the home folder.
+        path: The file; in an experiment, relative to the folder of the file that names it.
 
     Raises:
         DataError: If the file or an array in it cannot be read; names both.
     """
-    file = Path(path).expanduser()
+    file, name = Path(path), str(path)
     try:
-        _check_file(file, path)
-        arrays = _read(file, path)
+        _check_file(file, name)
+        arrays = _read(file, name)
     except DataError:
         raise
     except Exception as error:
         # Of damaged bytes zipfile, zlib and numpy raise a dozen kinds of exceptions.
         raise DataError(
-            f"npz '{path}': it cannot be read ({error}); expected a file written by numpy.savez."
+            f"npz '{name}': it cannot be read ({error}); expected a file written by numpy.savez."
         ) from error
-    return _splits(arrays, path)
+    return _splits(arrays, name)
 
 
 def _check_file(file: Path, path: str) -> None:

@@ -79,30 +79,33 @@ def _required(settings: Settings, document: Document, wrong: set[str | int]) -> 
 
 def _networks(settings: Settings, signature: Signature, wrong: set[str | int]) -> Found:
     names = [p.name for p in signature.positional]
-    required = [p.name for p in signature.positional if p.required]
-    step = f"step '{signature.name}'"
-    takes = f"it takes {listed(names)}"
-    if settings.model is not None and len(names) > 1:
-        yield (
-            ("model",),
-            f"{step} has {len(names)} networks: write `networks:` with {listed(names)}.",
-        )
+    step, many = f"step '{signature.name}'", len(names) > 1
+    if many and settings.model is not None:
+        text = f"{step} has {len(names)} networks: write `networks:` with {listed(names)}."
+        yield ("model",), text
         return
-    if settings.optimizer is not None and len(names) > 1:
+    if many and settings.optimizer is not None:
         yield ("optimizer",), f"{step} has {len(names)} networks: write `optimizers:` by network."
-    for name in settings.networks:
-        if name not in names:
-            yield ("networks", name), f"{step} has no network '{name}'; {takes}."
-    given = set(settings.networks) | ({names[0]} if settings.model is not None else set())
+    for key, given in (("networks", settings.networks), ("optimizers", settings.optimizers)):
+        for name in given:
+            if name not in names:
+                text = f"{step} has no network '{name}'; it takes {listed(names)}."
+                yield (key, name), text
     if not wrong & {"model", "networks"}:
-        for name in required:
-            if name not in given and (settings.networks or len(names) > 1):
-                yield ("networks",), f"the network '{name}' is missing; {step} needs it."
-            elif name not in given:
-                yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."
-    for name in settings.optimizers:
-        if name not in names:
-            yield ("optimizers", name), f"{step} has no network '{name}'; {takes}."
+        yield from _missing_networks(settings, signature)
+
+
+def _missing_networks(settings: Settings, signature: Signature) -> Found:
+    required = [p.name for p in signature.positional if p.required]
+    step, many = f"step '{signature.name}'", len(signature.positional) > 1
+    missing = [name for name in required if name not in settings.networks]
+    if settings.model is not None:
+        return
+    for name in missing:
+        if many or settings.networks:
+            yield ("networks",), f"the network '{name}' is missing; {step} needs it."
+        else:
+            yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."
 
 
 def _loss_and_metrics(
@@ -124,7 +127,7 @@ def _loss_and_metrics(
 
 
 def _optimizers(settings: Settings, catalogue: Catalogue, facts: StepFacts) -> Found:
-    parts = {("optimizers", name): part for name, part in settings.optimizers.items()}
+    parts: dict[Path, Part] = {("optimizers", n): p for n, p in settings.optimizers.items()}
     if settings.optimizer is not None:
         parts[("optimizer",)] = settings.optimizer
     for index, callback in enumerate(settings.callbacks):

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path as FilePath
 from typing import Any
 
 from pydantic import ValidationError
 
+from fitx.errors import UsageError
 from fitx.experiment import agree, plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.explain import explain
 from fitx.experiment.load import Document, load
 from fitx.experiment.options import OptionCheck
-from fitx.experiment.problems import ConfigError, Problem
+from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.tree import Node, Path
 from fitx.registry.annotations import PATH
 from fitx.registry.catalogue import Catalogue
-from fitx.registry.kinds import Part
+from fitx.registry.kinds import FED, Part
 
 
 def read(name: str, words: Sequence[str] = ()) -> Experiment:
@@ -54,7 +56,8 @@ def check(document: Document) -> Experiment:
 def _validated(document: Document, catalogue: Catalogue) -> tuple[Settings, list[Problem]]:
     """Validate the tree; what is wrong is noted and left out, so that the rest is checked too."""
     context = {"check": OptionCheck(catalogue)}
-    tree, problems = document.tree, []
+    tree = document.tree
+    problems: list[Problem] = []
     while True:
         try:
             return Settings.model_validate(tree.plain(), context=context), problems
@@ -91,6 +94,7 @@ def _hint(settings: Settings, problems: list[Problem]) -> str:
 
 def _experiment(settings: Settings, document: Document, catalogue: Catalogue) -> Experiment:
     step: Any = settings.step
+    data: Any = settings.data
     facts = catalogue.step(step.name)
     if facts is None:  # agree.problems has refused this already.
         raise LookupError(step.name)
@@ -102,7 +106,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         optimizers=agree.optimizers(settings, catalogue),
         loss=settings.loss,
         metrics=settings.metrics,
-        data=_with_paths(settings.data, document, catalogue),
+        data=_with_paths(data, document, catalogue),
         fit=settings.fit,
         callbacks=settings.callbacks,
         checkpoint=settings.checkpoint,
@@ -115,7 +119,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
     )
 
 
-def _with_paths(part: Any, document: Document, catalogue: Catalogue) -> Part:
+def _with_paths(part: Part, document: Document, catalogue: Catalogue) -> Part:
     """Return the data part with its paths absolute; each starts at the file that holds it."""
     signature = catalogue.signature(part.kind, part.name)
     options = dict(part.options)
@@ -123,5 +127,32 @@ def _with_paths(part: Any, document: Document, catalogue: Catalogue) -> Part:
         parameter = signature.get(name) if signature else None
         node = document.tree.at(("data", name))
         if parameter is not None and parameter.type is PATH and node is not None:
-            options[name] = node.place.source.folder.resolve() / value
+            options[name] = node.place.source.folder.resolve() / FilePath(value).expanduser()
     return replace(part, options=options)
+
+
+def use_step(experiment: Experiment, name: str) -> Experiment:
+    """Return the experiment measured by another step's `test_step`, on the same networks.
+
+    Raises:
+        UsageError: There is no such step, or it does not work on these networks.
+    """
+    catalogue = experiment.catalogue
+    signature, facts = catalogue.signature("step", name), catalogue.step(name)
+    if signature is None or facts is None:
+        raise UsageError(f"no step is called '{name}'.{nearest(name, catalogue.names('step'))}")
+    networks = [p.name for p in signature.positional if p.required]
+    missing = [network for network in networks if network not in experiment.networks]
+    if missing:
+        text = f"step '{name}' needs the network '{missing[0]}'; this experiment has "
+        raise UsageError(f"{text}{listed(list(experiment.networks))}.")
+    settings = [p.name for p in signature.options if p.required and p.name not in FED["step"]]
+    if settings:
+        raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
+    if facts.takes_loss and experiment.loss is None:
+        raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
+    kept = {network: experiment.networks[network] for network in networks}
+    loss = experiment.loss if facts.takes_loss else None
+    metrics = experiment.metrics if facts.takes_metrics else []
+    changed = replace(experiment, networks=kept, loss=loss, metrics=metrics)
+    return replace(changed, step=Part("step", name), facts=facts)

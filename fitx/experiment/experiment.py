@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,6 @@ class Experiment:
         if node is None or node.raw is None:
             return value
         return Reference(node.raw) if node.is_plain else node.raw
-
-    def with_step(self, step: Part, facts: StepFacts) -> Experiment:
-        """Return the experiment with another step, as `fitx evaluate --step` asks for."""
-        return replace(self, step=step, facts=facts)
 
 
 def written(document: Document, path: KeyPath) -> KeyPath:

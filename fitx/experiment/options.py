@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, Required
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from typing_extensions import NotRequired, Required, TypedDict
+from typing_extensions import TypedDict
 
 from fitx.experiment.problems import listed, nearest
 from fitx.registry import keras_parts, source
@@ -71,7 +71,8 @@ def schema_of(signature: Signature) -> Any:
         p.name: Required[p.type] if p.required and p.name not in fed else NotRequired[p.type]
         for p in accepted(signature)
     }
-    options: Any = TypedDict("options", fields)  # type: ignore[operator]
+    make: Any = TypedDict
+    options = make("options", fields)
     options.__pydantic_config__ = _CONFIG
     return options
 

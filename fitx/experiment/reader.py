@@ -130,7 +130,8 @@ class _Composer:
         raise ConfigError([*self.problems, Problem(self._place(event), (), text)])
 
     def _place(self, event: yaml.Event) -> Place:
-        return Place(self.source, event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        return Place(self.source, mark.line + 1, mark.column + 1) if mark else Place(self.source)
 
 
 def _refuse_control_characters(text: str, source: Source) -> None:

@@ -125,11 +125,11 @@ def _subscript(node: ast.Subscript) -> Any:
         metadata = [_constraint(item) for item in items[1:] if isinstance(item, ast.Call)]
         inner = _evaluate(items[0])
         return Annotated[(inner, *metadata)] if metadata else inner
-    inner = tuple(_evaluate(item) for item in items)
+    types: Any = tuple(_evaluate(item) for item in items)
     if outer is tuple:
         # YAML has lists only, and a strict tuple refuses a list.
-        return Annotated[tuple[inner], Strict(False), BeforeValidator(_only_lists)]
-    return outer[inner if len(inner) > 1 else inner[0]]
+        return Annotated[outer[types], Strict(False), BeforeValidator(_only_lists)]
+    return outer[types if len(types) > 1 else types[0]]
 
 
 def _only_lists(value: Any) -> Any:

@@ -92,7 +92,7 @@ def number_or(kind: str) -> Any:
 
     def read(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return value
+            return float(value)
         if isinstance(value, str | dict):
             return read_part(kind, value, info)
         raise PydanticCustomError("number_or_part", f"expected a number or a {kind}")

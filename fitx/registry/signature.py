@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitx.registry import annotations, kinds, source
+from fitx.registry import kinds, source
+from fitx.registry.annotations import type_from_default, type_of
 from fitx.registry.source import Found
 
 NO_DEFAULT = object()
@@ -116,11 +117,7 @@ def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
 
 def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool) -> Parameter:
     annotated = argument.annotation is not None
-    kind = (
-        annotations.type_of(argument.annotation)
-        if annotated
-        else annotations.type_from_default(argument.arg, default)
-    )
+    kind = type_of(argument.annotation) if annotated else type_from_default(argument.arg, default)
     return Parameter(
         name=argument.arg,
         type=kind,

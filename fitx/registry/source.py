@@ -101,11 +101,9 @@ def _find_in(package: str, target: str) -> Found | None:
 
 
 def _outer_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module; of an `if` chain the first branch, TensorFlow's in Keras."""
+    """Yield a module's statements; of an `if` chain the first branch, TensorFlow's in Keras."""
     for node in body:
-        if isinstance(node, ast.If):
-            yield from _outer_statements(node.body)
-        elif isinstance(node, ast.Try):
+        if isinstance(node, ast.If | ast.Try):
             yield from _outer_statements(node.body)
         else:
             yield node

@@ -82,12 +82,14 @@ def summary(trial: Trial) -> str:
 
 def fingerprint(data: Data) -> dict[str, Any]:
     """Return, by split, the rows and a hash of every number, by which the data is known again."""
-    return {name: {"rows": len(split), "sha256": _hash(split)} for name, split in data.splits.items()}
+    return {
+        name: {"rows": len(split), "sha256": _hash(split)} for name, split in data.splits.items()
+    }
 
 
 def _hash(split: Any) -> str:
     digest = hashlib.sha256()
-    for name, array in split.arrays.items():
+    for name, array in split.arrays().items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
         digest.update(memoryview(array).cast("B") if array.size else b"")
     return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Measure networks on a split: a run's, as a checkpoint holds them, or an untrained experiment's."""
+"""Measure networks on a split: those of a run, or an experiment's untrained ones."""
 
 from __future__ import annotations
 

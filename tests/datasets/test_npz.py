@@ -62,12 +62,6 @@ def test_x_alone_is_enough(path):
     assert (splits["train"].x == X).all()
 
 
-def test_home_is_expanded(path, monkeypatch):
-    np.savez(path, x=X)
-    monkeypatch.setenv("HOME", str(path.parent))
-    assert (npz(path="~/some.npz")["train"].x == X).all()
-
-
 def test_a_missing_file_is_refused_with_the_nearest(path):
     assert refusal(path) == f"npz 'PATH': there is no such file in {path.parent}."
     (path.parent / "same.npz").touch()

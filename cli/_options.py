@@ -1,0 +1,42 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+Command = Callable[..., Any]
+
+
+def overrides(command: Command) -> Command:
+    """Take changes to the experiment as further words: `key.path=value`."""
+    return click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")(command)
+
+
+def json_output(command: Command) -> Command:
+    """Offer `--json`."""
+    text = "Print one JSON object on standard output, and nothing else there."
+    return click.option("--json", "as_json", is_flag=True, help=text)(command)
+
+
+def out(command: Command) -> Command:
+    """Offer `--out`."""
+    return click.option(
+        "--out",
+        type=click.Path(path_type=Path, file_okay=True),
+        default=Path("runs"),
+        show_default=True,
+        help="The folder of all runs.",
+    )(command)
+
+
+def progress(command: Command) -> Command:
+    """Offer `-q` and `--verbose`."""
+    quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+    verbose = click.option(
+        "--verbose", is_flag=True, help="Show TensorFlow's messages and full tracebacks."
+    )
+    return quiet(verbose(command))

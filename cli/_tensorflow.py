@@ -1,0 +1,37 @@
+"""TensorFlow's import, without what it prints while it starts."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def import_tensorflow(*, verbose: bool) -> None:
+    """Import TensorFlow and Keras; without `verbose`, its start-up messages are dropped.
+
+    They are written by C++ code straight to file descriptor 2, some of them whatever the
+    logging level. An import that fails raises, so nothing that matters is lost.
+    """
+    if verbose:
+        import keras
+
+        return
+    with _descriptor_closed(2):
+        import keras  # noqa: F401
+
+
+@contextmanager
+def _descriptor_closed(descriptor: int) -> Iterator[None]:
+    """Send what is written to a file descriptor nowhere."""
+    sys.stderr.flush()
+    kept = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    try:
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,34 @@
+"""fitx check: find everything that is wrong with an experiment file."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from . import _options
+
+
+@click.command()
+@click.argument("file")
+@_options.overrides
+@click.option("--resolved", is_flag=True, help="Print the experiment with all defaults filled in.")
+@_options.json_output
+@click.option("--verbose", is_flag=True, help="Show full tracebacks.")
+def command(
+    file: str, overrides: tuple[str, ...], resolved: bool, as_json: bool, verbose: bool
+) -> None:
+    """Check FILE, an experiment file or a shipped one, without running or writing anything.
+
+    Every problem is reported with its file, line and column; the exit code is 2 if there is one.
+    """
+    from fitx.experiment.check import read
+    from fitx.experiment.dump import dump
+
+    experiment = read(file, overrides)
+    if as_json:
+        click.echo(json.dumps({"file": file, "problems": [], "experiment": experiment.plain()}))
+    elif resolved:
+        click.echo(dump(experiment), nl=False)
+    else:
+        click.echo(f"{file}: no problems.")

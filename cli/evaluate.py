@@ -1,0 +1,62 @@
+"""fitx evaluate: measure a run, or an untrained experiment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from . import _options
+from ._report import result_lines
+from ._tensorflow import import_tensorflow
+
+
+@click.command()
+@click.argument("target", metavar="RUN|FILE")
+@_options.overrides
+@click.option(
+    "--split",
+    type=click.Choice(["train", "validation", "test"]),
+    help="What to measure on; default: the first there is of test, validation, train.",
+)
+@click.option("--step", "step_name", metavar="NAME", help="Measure with another step's test_step.")
+@click.option(
+    "--weights",
+    type=click.Choice(["last", "best"]),
+    default="last",
+    show_default=True,
+    help="Which of a run's weights to measure.",
+)
+@_options.out
+@click.option("--smoke", is_flag=True, help="Only try it: two steps.")
+@_options.json_output
+@_options.progress
+def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
+    """Measure RUN, a run's folder or name, or the untrained experiment FILE.
+
+    \b
+    fitx evaluate digits                     the latest run called digits
+    fitx evaluate runs/digits/latest --split validation
+    fitx evaluate guide/evaluation           the guide's "own evaluation step"
+    """
+    from fitx.experiment.check import use_step
+    from fitx.rundir.saved import read_target
+
+    experiment, run = read_target(target, overrides, out)
+    if options["step_name"]:
+        experiment = use_step(experiment, options["step_name"])
+
+    import_tensorflow(verbose=options["verbose"])
+    from fitx.run.evaluate import Question, evaluate
+
+    from .display import choose
+
+    steps = 2 if options["smoke"] else None
+    question = Question(options["split"], run, options["weights"], steps)
+    result = evaluate(experiment, question, choose(options["quiet"]))
+    if options["as_json"]:
+        click.echo(json.dumps(result.plain()))
+        return
+    click.echo("\n".join([f"{target} on the {result.split} split:", *result_lines(result)]))

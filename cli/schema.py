@@ -1,0 +1,32 @@
+"""fitx schema: the experiment file's JSON Schema, for editors."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+
+@click.command()
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Include its parts too.")
+def command(plugins: tuple[str, ...]) -> None:
+    """Print the JSON Schema of experiment files, every registered part included.
+
+    \b
+    fitx schema > fitx.schema.json
+    # then, as an experiment's first line:
+    # yaml-language-server: $schema=fitx.schema.json
+    """
+    from pathlib import Path
+
+    from fitx.errors import UsageError
+    from fitx.experiment.json_schema import json_schema
+    from fitx.registry.catalogue import Catalogue
+
+    catalogue = Catalogue()
+    for plugin in plugins:
+        try:
+            catalogue.add_plugin(Path(plugin).resolve())
+        except (OSError, ValueError, SyntaxError) as error:
+            raise UsageError(f"{plugin} cannot be read: {error}.") from error
+    click.echo(json.dumps(json_schema(catalogue), indent=2))

@@ -1,0 +1,60 @@
+"""Shipped experiments and parts, copied out for the user to change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fitx.errors import StorageError, UsageError
+from fitx.experiment.load import load
+from fitx.experiment.locate import shipped
+from fitx.experiment.problems import nearest
+from fitx.registry.shelf import SHELVES
+
+SCHEMA_LINE = "# yaml-language-server: $schema=fitx.schema.json  (made by: fitx schema)\n"
+
+
+def copy(name: str, destination: Path | None) -> list[Path]:
+    """Copy a shipped experiment, with what it extends, or a part's file; overwrite nothing.
+
+    Raises:
+        UsageError: Nothing is called so, or a file is in the way.
+        StorageError: A file cannot be written.
+    """
+    files = _files(name)
+    first = _destination(files[0], destination)
+    targets = [first, *(first.parent / file.name for file in files[1:])]
+    for target in targets:
+        if target.exists():
+            raise UsageError(f"{target} exists; name another file, nothing was written.")
+    for file, target in zip(files, targets, strict=True):
+        _write(file, target)
+    return targets
+
+
+def _files(name: str) -> tuple[Path, ...]:
+    if name in shipped():
+        return load(name).files
+    kind, _, word = name.rpartition("/")
+    for shelf in SHELVES.values():
+        if kind in ("", shelf.kind) and word in shelf.files():
+            return (shelf.files()[word],)
+    known = [*shipped(), *(part for shelf in SHELVES.values() for part in shelf.files())]
+    hint = nearest(name, known) or " `fitx list` names all."
+    raise UsageError(f"nothing shipped is called '{name}'.{hint}")
+
+
+def _destination(file: Path, destination: Path | None) -> Path:
+    if destination is None:
+        return Path(file.name)
+    return destination / file.name if destination.is_dir() else destination
+
+
+def _write(file: Path, target: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    if file.suffix == ".yaml":
+        text = SCHEMA_LINE + text
+    try:
+        with target.open("x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise StorageError(f"cannot write {target}: {error.strerror}.") from error
