@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 
 def import_tensorflow(*, verbose: bool) -> None:
@@ -14,12 +15,23 @@ def import_tensorflow(*, verbose: bool) -> None:
     They are written by C++ code straight to file descriptor 2, some of them whatever the
     logging level. An import that fails raises, so nothing that matters is lost.
     """
-    if verbose:
-        import keras
-
-        return
-    with _descriptor_closed(2):
+    with _uncollected(), nullcontext() if verbose else _descriptor_closed(2):
         import keras  # noqa: F401
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Keep the garbage collector away from a large import, then and ever after.
+
+    It would walk through the half million objects of the modules again and again, while they
+    are made and once more when the process ends, to find that all of them are in use.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @contextmanager
