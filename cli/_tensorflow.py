@@ -23,7 +23,7 @@ def import_tensorflow(*, verbose: bool) -> None:
 def _uncollected() -> Iterator[None]:
     """Keep the garbage collector away from a large import, then and ever after.
 
-    It would walk through the half million objects of the modules again and again, while they
+    It would walk through the 300,000 objects of the modules again and again, while they
     are made and once more when the process ends, to find that all of them are in use.
     """
     gc.disable()
