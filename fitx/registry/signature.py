@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitx.registry import kinds, source
+from fitx.registry import source
 from fitx.registry.annotations import type_from_default, type_of
 from fitx.registry.source import Found
 
@@ -66,7 +66,7 @@ def read_signature(kind: str, name: str, found: Found) -> Signature:
         file=found.module.path,
         line=found.node.lineno,
         doc=found.docstring,
-        parameters=tuple(_parameters(found, fed=kind in kinds.OURS)),
+        parameters=tuple(_parameters(found, fed=not found.is_keras)),
     )
 
 

@@ -30,6 +30,12 @@ class Found:
     node: Definition
 
     @property
+    def is_keras(self) -> bool:
+        """Whether it is Keras' own."""
+        keras = file_of("keras")
+        return keras is not None and self.module.path.is_relative_to(keras.parent)
+
+    @property
     def docstring(self) -> str:
         """Return its docstring, cleaned, or the empty string."""
         return ast.get_docstring(self.node) or ""
