@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
 import click
 
 from . import _options
-from ._tensorflow import import_tensorflow
 
 MISSING = 4
 
@@ -24,9 +22,6 @@ def command(context: click.Context, as_json: bool, verbose: bool) -> None:
 
     The exit code is 4 when something that fitx needs is missing; a machine without GPU is fine.
     """
-    # A TensorFlow that cannot be imported is what the doctor is there to explain.
-    with suppress(Exception):
-        import_tensorflow(verbose=verbose)
     from fitx.run.doctor import diagnose
 
     facts = diagnose()

@@ -10,7 +10,6 @@ import click
 
 from . import _options
 from ._report import result_lines
-from ._tensorflow import import_tensorflow
 
 
 @click.command()
@@ -48,7 +47,6 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     if options["step_name"]:
         experiment = use_step(experiment, options["step_name"])
 
-    import_tensorflow(verbose=options["verbose"])
     from fitx.run.evaluate import Question, evaluate
 
     from .display import choose

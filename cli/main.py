@@ -15,6 +15,8 @@ import click
 
 from fitx.errors import FitxError, UserCodeError
 
+from ._tensorflow import prepare_import
+
 
 class Commands(click.Group):
     """Subcommands found by file name and imported only when one is asked for."""
@@ -59,21 +61,13 @@ def group() -> None:
 
 def main() -> None:
     """Run the command line and leave with the documented exit code."""
-    _prepare_environment(verbose="--verbose" in sys.argv)
+    prepare_import(verbose="--verbose" in sys.argv)
     try:
         code = group.main(standalone_mode=False, prog_name="fitx")
         sys.stdout.flush()
     except BaseException as error:
         code = _report(error)
     _leave(code if isinstance(code, int) else 0)
-
-
-def _prepare_environment(*, verbose: bool) -> None:
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    if not verbose:
-        # Both are read when TensorFlow is first imported.
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        os.environ.setdefault("ABSL_MIN_LOG_LEVEL", "3")
 
 
 def _report(error: BaseException) -> int:

@@ -10,7 +10,6 @@ import click
 
 from . import _options
 from ._report import result_lines
-from ._tensorflow import import_tensorflow
 
 
 @click.command()
@@ -42,7 +41,6 @@ def command(
     experiment = read(file, overrides)
     check_writable(out)
 
-    import_tensorflow(verbose=verbose)
     from fitx.run.train import Order, train
 
     from .display import choose

@@ -16,7 +16,8 @@ from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
-from fitx.run.display import Display, Plan
+from fitx.run import describe
+from fitx.run.display import Display
 from fitx.run.observer import refuse_divergence, relative_to_cwd
 from fitx.run.result import Result
 from fitx.run.state import assign, variables
@@ -59,7 +60,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
     trial = make(replace(experiment, optimizers={}, callbacks=[]))
     split = _split(trial, question.split)
     notes = _restore(trial, question) if question.run is not None else []
-    display.begin(Plan(experiment.name, "", device.description, 0, 0, ""))
+    display.begin(describe.plan(trial, None, device))
     try:
         for note in notes:
             display.note(note)
