@@ -30,24 +30,28 @@ class _Finder(MetaPathFinder):
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose = verbose
+        self.asks_others = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in ("keras", "tensorflow"):
+        if fullname not in ("keras", "tensorflow") or self.asks_others:
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(fullname)
+        self.asks_others = True
+        try:
+            spec = find_spec(fullname)
+        finally:
+            self.asks_others = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, verbose=self.verbose)
+            spec.loader = _Loader(spec.loader, self)
         return spec
 
 
 class _Loader(Loader):
     """Runs a module as its own loader does, but quietly and without garbage collection."""
 
-    def __init__(self, loader: Loader, *, verbose: bool) -> None:
-        self.loader, self.verbose = loader, verbose
+    def __init__(self, loader: Loader, finder: _Finder) -> None:
+        self.loader, self.finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self.loader.create_module(spec)
@@ -55,7 +59,9 @@ class _Loader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self.loader
-        with _uncollected(), nullcontext() if self.verbose else _descriptor_closed(2):
+        # Keras imports TensorFlow, or the other way round; the outer import covers both.
+        sys.meta_path.remove(self.finder)
+        with _uncollected(), nullcontext() if self.finder.verbose else _descriptor_closed(2):
             self.loader.exec_module(module)
 
 
