@@ -18,57 +18,65 @@ from fitx.errors import UserCodeError
 StepMethod = Callable[[Any], dict[str, Any]]
 
 
-class LossMean(keras.metrics.Mean):
-    """The mean behind the logged `loss`; knows whether the step feeds it.
+class NotOneNumber(UserCodeError):
+    """A step returned, or one of its metrics gives, something else than one number.
 
-    Keras keeps this metric for every compiled model and logs 0.0 for a step that returns its
-    loss without feeding it.
+    Args:
+        name: The name under which it would be logged.
+        found: What it is instead, in words.
     """
 
-    fed = False
-
-    def update_state(self, values: Any, sample_weight: Any = None) -> None:
-        """Take one batch's loss into the mean."""
-        self.fed = True
-        super().update_state(values, sample_weight)
+    def __init__(self, name: str, found: str) -> None:
+        super().__init__(f"the step returned '{name}' as {found}; return one number.")
+        self.name, self.found = name, found
 
 
 class Log:
     """What a step returns, as values of a whole epoch.
 
-    A returned name that is one of the step's metrics logs that metric. Any other returned
-    scalar is averaged over the epoch, weighted by the batch size.
+    A returned name that is one of the step's metrics logs that metric, if the step feeds it. Any
+    other returned scalar is averaged over the epoch, weighted by the batch size.
+
+    Attributes:
+        means: The means of what is averaged, by name.
+        running: Whether batches of an epoch have been logged that nobody has asked for yet.
     """
 
     def __init__(self, step: keras.Model) -> None:
         self.step = step
-        self.names: tuple[str, ...] | None = None
         self.means: dict[str, keras.metrics.Mean] = {}
+        self.running = False
+        self._sources: dict[str, Any] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is logged, in the order in which the step returns it; empty before a trace."""
+        return tuple(self._sources)
 
     def record(self, returned: dict[str, Any], data: Any) -> dict[str, Any]:
         """Feed the means from what one batch returned; called while the step is traced."""
         values = dict(_flat(returned))
-        metrics = dict(_named_metrics(self.step))
-        tracker = metrics.get("loss")
-        if isinstance(tracker, LossMean) and not tracker.fed:
-            del metrics["loss"]
+        # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
+        # loss without feeding it; only metrics that this trace feeds have a value.
+        fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
         size = tf.shape(tf.nest.flatten(data)[0])[0]
         for name, value in values.items():
-            if name not in metrics:
-                self._mean(name).update_state(_scalar(name, value), sample_weight=size)
-        self.names = tuple(values)
+            number = _number(name, value)
+            if name not in fed:
+                self._mean(name).update_state(number, sample_weight=size)
+        self._sources = {name: fed.get(name) or self.means[name] for name in values}
         return values
 
-    def result(self) -> dict[str, Any]:
-        """Return the values logged so far in this epoch."""
-        metrics = dict(_named_metrics(self.step))
-        sources = {name: self.means.get(name) or metrics[name] for name in self.names or ()}
-        return {name: metric.result() for name, metric in sources.items()}
+    def result(self) -> dict[str, float]:
+        """Return the values logged so far in this epoch; waits for the device."""
+        results = {id(source): _results(source) for source in self._sources.values()}
+        return {name: float(results[id(s)][name]) for name, s in self._sources.items()}
 
     def reset(self) -> None:
         """Begin a new epoch."""
         for mean in self.means.values():
             mean.reset_state()
+        self.running = False
 
     def _mean(self, name: str) -> keras.metrics.Mean:
         if name not in self.means:
@@ -78,11 +86,23 @@ class Log:
         return self.means[name]
 
 
+class Logs(dict[str, Any]):
+    """What `fit` gets of a batch: its values where a callback reads them, and where they went."""
+
+    def __init__(self, log: Log, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.log = log
+
+
 class StepFunction:
     """A step method compiled to a graph that `fit` or `evaluate` calls once a batch."""
 
     def __init__(self, method: StepMethod, log: Log, *, returns_values: bool) -> None:
         self.log = log
+        self._returns_values = returns_values
+        self._nothing = Logs(log, {})
+        self._iterator: Any = None
+        self._graph: Any = None
 
         @tf.autograph.experimental.do_not_convert
         def one_step(iterator: Any) -> dict[str, Any]:
@@ -92,22 +112,31 @@ class StepFunction:
 
         self._one_step = tf.function(one_step, reduce_retracing=True)
 
-    def __call__(self, iterator: Any) -> Any:
+    def __call__(self, iterator: Any) -> Logs:
         """Run one batch; return its values where a callback reads them, else nothing."""
-        return self._one_step(iterator)
+        if iterator is not self._iterator:
+            # Finding the graph that fits costs a quarter of a small step, so it is found once.
+            self._graph = self._one_step.get_concrete_function(iterator)
+            self._iterator = iterator
+        self.log.running = True
+        values = self._graph(iterator)
+        return Logs(self.log, values) if self._returns_values else self._nothing
 
     def trace(self, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on a dataset's shapes, running nothing; return the names it logs."""
         self._one_step.get_concrete_function(tf.data.IteratorSpec(dataset.element_spec))
-        return self.log.names or ()
+        return self.log.names
 
 
 def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
     returned = method(data)
+    name = getattr(method, "__name__", "the step")
     if not isinstance(returned, dict):
-        name = getattr(method, "__name__", "the step")
         text = f"{name} returned {type(returned).__name__}; it must return a dictionary of values."
         raise UserCodeError(text)
+    for key in returned:
+        if not isinstance(key, str):
+            raise UserCodeError(f"{name} returned the name {key!r}; names are strings.")
     return returned
 
 
@@ -120,16 +149,30 @@ def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _named_metrics(step: keras.Model) -> Iterator[tuple[str, Any]]:
-    """Yield (logged name, metric); of Keras' bundle of compiled metrics, each one in it."""
-    for metric in step.metrics:
-        inner = metric.metrics if hasattr(metric, "metrics") else [metric]
-        yield from ((m.name, m) for m in inner)
+def _fed_names(metric: Any) -> tuple[str, ...]:
+    """Return the names under which a metric logs, none if the graph being traced only reads it."""
+    graph = tf.compat.v1.get_default_graph()
+    handles = {id(variable.handle) for variable in metric.variables}
+    inside = [inner for outer, inner in graph.captures if id(outer) in handles]
+    if all(op.type == "ReadVariableOp" for tensor in inside for op in tensor.consumers()):
+        return ()
+    # Asked in a graph that is thrown away, because asking adds operations.
+    with tf.__internal__.FuncGraph("names").as_default():
+        return tuple(_results(metric))
 
 
-def _scalar(name: str, value: Any) -> Any:
-    tensor = tf.convert_to_tensor(value)
+def _results(metric: Any) -> dict[str, Any]:
+    """Return what a metric gives, by name; Keras' bundle of compiled metrics gives several."""
+    result = metric.result()
+    return dict(_flat(result)) if isinstance(result, dict) else {metric.name: result}
+
+
+def _number(name: str, value: Any) -> tf.Tensor:
+    try:
+        tensor = tf.convert_to_tensor(value)
+        number = tf.cast(tensor, "float32")
+    except (TypeError, ValueError) as error:
+        raise NotOneNumber(name, f"a {type(value).__name__}") from error
     if tensor.shape.rank not in (0, None):
-        text = f"the step returned '{name}' of shape {tuple(tensor.shape)}; return one number."
-        raise UserCodeError(text)
-    return tf.cast(tensor, "float32")
+        raise NotOneNumber(name, f"an array of shape {tuple(tensor.shape)}")
+    return number

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
-from fitx.engine import Log, LossMean, StepFunction
+from fitx.engine import Log, StepFunction
+
+Optimizer: TypeAlias = keras.optimizers.Optimizer
 
 
 class Step(keras.Model):
@@ -20,27 +24,28 @@ class Step(keras.Model):
     network, `model`. What its steps return is what is logged, as means over the epoch.
 
     Inside a step: `self(x)` runs the first network; each network is an attribute, its
-    optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too.
+    optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. Layers
+    that a step makes for itself are built in its constructor; the only optimizer trains them.
     """
 
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        for name, network in networks.items():
-            if hasattr(keras.Model, name):
-                text = f"a network cannot be called '{name}': keras.Model uses that name itself"
-                raise ValueError(text)
-            setattr(self, name, network)
+        self._kept = _Kept(logs={"train": Log(self), "test": Log(self)})
         self.logs_batches = False
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
-        self._logs = _Untracked(train=Log(self), test=Log(self))
-        self._running = self.logs["train"]
+        taken = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
+        for name, network in networks.items():
+            if name in taken:
+                text = f"a network cannot be called '{name}': every Step has that name already"
+                raise ValueError(text)
+            setattr(self, name, network)
 
     @property
     def logs(self) -> dict[str, Log]:
         """What the step returns, in training ("train") and in evaluation ("test")."""
-        return self._logs.logs
+        return self._kept.logs
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -48,21 +53,21 @@ class Step(keras.Model):
         return {name: getattr(self, name) for name in network_names(type(self))}
 
     @property
-    def network_optimizers(self) -> dict[str, keras.optimizers.Optimizer]:
+    def network_optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by network; a network without one is frozen."""
-        attributes = {name: f"{name}_optimizer" for name in self.networks}
-        return {n: getattr(self, a) for n, a in attributes.items() if hasattr(self, a)}
+        return {name: getattr(self, f"{name}_optimizer") for name in self._kept.variables}
 
     def compile(  # type: ignore[override]
         self,
-        optimizers: dict[str, keras.optimizers.Optimizer],
+        optimizers: dict[str, Optimizer],
         loss: Any = None,
         metrics: list[Any] | None = None,
     ) -> None:
         """Attach an optimizer to each trained network, and the loss and metrics to the step.
 
         Every optimizer is built on its own network's variables, so that its state can be put
-        on disk and read back before the first step.
+        on disk and read back before the first step. The only optimizer has the step's own
+        variables too.
 
         Args:
             optimizers: By network; networks left out are frozen.
@@ -70,17 +75,20 @@ class Step(keras.Model):
             metrics: What `self.metrics` holds besides, as `keras.Model.compile` takes them.
         """
         for name, network in self.networks.items():
-            network.trainable = name in optimizers
+            # Setting it to True would thaw the layers that a network keeps frozen itself.
+            if name not in optimizers:
+                network.trainable = False
         attached = {name: _scaled(optimizer, self) for name, optimizer in optimizers.items()}
-        only = next(iter(attached.values())) if len(attached) == 1 else None
+        owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
+        self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
-            own = self if only is not None else getattr(self, name)
-            optimizer.build(own.trainable_variables)
+            optimizer.build(self._kept.variables[name])
             setattr(self, f"{name}_optimizer", optimizer)
+        # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
+        only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
             optimizer=only, loss=loss, metrics=metrics, jit_compile=False, auto_scale_loss=False
         )
-        self._loss_tracker = LossMean(name="loss")
         # Keras probes an unbuilt model with made-up inputs, which several networks cannot take.
         self.built = True
 
@@ -98,13 +106,36 @@ class Step(keras.Model):
             tape: The tape that watched the computation.
             network: Name of the network whose variables move.
         """
-        optimizer = self.network_optimizers.get(network)
-        if optimizer is None:
+        variables = self._kept.variables.get(network)
+        if variables is None:
             return
-        variables = getattr(self, network).trainable_variables
+        optimizer = self.network_optimizers[network]
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
         start = optimizer.scale_loss(tf.ones_like(loss))
         optimizer.apply(tape.gradient(loss, variables, output_gradients=start), variables)
+
+    def fit(
+        self,
+        *args: Any,
+        callbacks: Iterable[keras.callbacks.Callback] | None = None,
+        **keywords: Any,
+    ) -> keras.callbacks.History:
+        """Train as `keras.Model.fit` does."""
+        return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
+
+    def evaluate(self, *args: Any, **keywords: Any) -> Any:
+        """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""
+        if not self.logs["train"].running:
+            return super().evaluate(*args, **keywords)
+        means = self.logs["train"].means.values()
+        variables = [*self.metrics_variables, *(v for mean in means for v in mean.variables)]
+        values = [keras.ops.copy(variable) for variable in variables]
+        try:
+            return super().evaluate(*args, **keywords)
+        finally:
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            self.logs["train"].running = True
 
     def make_train_function(self, force: bool = False) -> StepFunction:
         """Return the function that `fit` calls once a batch."""
@@ -125,36 +156,43 @@ class Step(keras.Model):
             log.reset()
 
     def logged(self) -> dict[str, float]:
-        """Return the values logged so far in the running epoch; waits for the device."""
-        return {name: float(value) for name, value in self._running.result().items()}
+        """Return what training logged so far in the running epoch; waits for the device."""
+        return self.logs["train"].result()
 
     def _function(self, method: Any, log: Log) -> StepFunction:
-        if isinstance(self._loss_tracker, LossMean):
-            self._loss_tracker.fed = False
-        return _Marking(self, method, log)
+        return StepFunction(method, log, returns_values=self.logs_batches)
 
-    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, Any]:
+    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
         """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
-        return self._running.result()
+        log = getattr(logs, "log", None)
+        if log is None:
+            return {}
+        log.running = False
+        result: dict[str, float] = log.result()
+        return result
 
 
-class _Untracked:
-    """Holds the logs where Keras does not find their means, so that they stay out of `metrics`."""
+@dataclass
+class _Kept:
+    """What Keras must not find among a step's attributes, or it would take it for its own.
 
-    def __init__(self, **logs: Log) -> None:
-        self.logs = logs
+    Args:
+        logs: Means that are no metrics of the model, by what they log.
+        variables: What each optimizer trains, by network.
+    """
+
+    logs: dict[str, Log]
+    variables: dict[str, list[Any]] = field(default_factory=dict)
 
 
-class _Marking(StepFunction):
-    """A step function that tells the step which log is being written."""
+class _Finish(keras.callbacks.Callback):
+    """Puts averaged weights in place before any other callback sees the end of training."""
 
-    def __init__(self, step: Step, method: Any, log: Log) -> None:
-        super().__init__(method, log, returns_values=step.logs_batches)
-        self.step = step
-
-    def __call__(self, iterator: Any) -> Any:
-        self.step._running = self.log
-        return super().__call__(iterator)
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        # Keras does the same for `optimizer`, which is None where there are several.
+        if self.model.optimizer is None:
+            for name, optimizer in self.model.network_optimizers.items():
+                optimizer.finalize_variable_values(self.model._kept.variables[name])
 
 
 def network_names(cls: type[Step]) -> tuple[str, ...]:
@@ -165,7 +203,7 @@ def network_names(cls: type[Step]) -> tuple[str, ...]:
     return names or ("model",)
 
 
-def _scaled(optimizer: keras.optimizers.Optimizer, step: Step) -> keras.optimizers.Optimizer:
+def _scaled(optimizer: Optimizer, step: Step) -> Optimizer:
     """Return the optimizer, under float16 one that scales the loss against underflow."""
     if step.dtype_policy.name != "mixed_float16":
         return optimizer

@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import math
+import traceback
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
-import keras
-import numpy as np
 import tensorflow as tf
 
+from fitx.build import demands, labels
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
-from fitx.data.splits import Split
-from fitx.engine import StepFunction
+from fitx.engine import NotOneNumber, StepFunction
 from fitx.errors import DataError, FitxError
 from fitx.experiment.agree import monitored
 from fitx.experiment.direction import direction
-from fitx.experiment.problems import ConfigError, listed, nearest
-from fitx.registry import keras_parts
+from fitx.experiment.problems import ConfigError, Problem, listed, nearest
+from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
 
-_ELEMENTWISE_BY_CLASS = {"CategoricalCrossentropy", "CategoricalFocalCrossentropy"}
-_PROBABILITIES = {"BinaryCrossentropy", "BinaryFocalCrossentropy"}
-_SPARSE = "SparseCategoricalCrossentropy"
-
 
 def check(trial: Trial) -> None:
-    """Check the data against networks and loss. Raises DataError with every problem."""
-    problems = list(_data_problems(trial))
+    """Check the data against networks, loss and metrics. Raises DataError with every problem."""
+    problems = list(dict.fromkeys(labels.problems(trial)))
     if problems:
         raise DataError("\n".join(problems))
 
@@ -53,17 +46,13 @@ def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
 
 def check_names(trial: Trial) -> None:
     """Check every monitored name against what the traced step logs. Raises ConfigError."""
-    train = list(trial.step.logs["train"].names or ())
-    test = list(trial.step.logs["test"].names or ())
-    seen = [*train, *(f"val_{name}" for name in test if "validation" in trial.data.splits)]
-    tested = [*seen, *(f"test_{name}" for name in test if "test" in trial.data.splits)]
+    train, test = trial.step.logs["train"].names, trial.step.logs["test"].names
+    splits = trial.data.splits
+    seen = [*train, *(f"val_{name}" for name in test if "validation" in splits)]
+    tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
     watched = [(path, name, seen) for path, name in _monitors(trial)]
     watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
-    problems = [
-        trial.experiment.problem(path, _not_logged(name, known))
-        for path, name, known in watched
-        if name not in known
-    ]
+    problems = [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
     if problems:
         raise ConfigError(problems)
 
@@ -75,7 +64,7 @@ def with_mode(part: Part, catalogue: Catalogue) -> Part:
     return replace(part, options={**part.options, "mode": guessed}) if guessed else part
 
 
-def _monitors(trial: Trial) -> Iterator[tuple[tuple[str | int, ...], str]]:
+def _monitors(trial: Trial) -> Iterator[tuple[KeyPath, str]]:
     experiment = trial.experiment
     if experiment.checkpoint.monitor is not None:
         yield ("checkpoint", "monitor"), experiment.checkpoint.monitor
@@ -85,10 +74,14 @@ def _monitors(trial: Trial) -> Iterator[tuple[tuple[str | int, ...], str]]:
             yield ("callbacks", index, "monitor"), name
 
 
-def _not_logged(name: str, known: list[str]) -> str:
-    needs = " Set data.validation_split." if name.startswith("val_") else ""
-    hint = nearest(name, known) or needs
-    return f"'{name}' is not logged; logged are {listed(known)}.{hint}"
+def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Problem:
+    hint = nearest(name, known)
+    if not hint and not demands.evaluates(trial.experiment, trial.step):
+        hint = f" Step '{trial.experiment.step.name}' has no test_step."
+    elif not hint and name.startswith("val_"):
+        hint = " Set data.validation_split."
+    text = f"'{name}' is not logged; logged are {listed(known)}.{hint}"
+    return trial.experiment.problem(path, text)
 
 
 def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:
@@ -96,75 +89,28 @@ def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:
 
 
 def _trace(trial: Trial, function: StepFunction, batches: tf.data.Dataset) -> None:
+    experiment = trial.experiment
     try:
         function.trace(batches)
+    except NotOneNumber as error:
+        index = next((i for i, m in enumerate(experiment.metrics) if m.name == error.name), None)
+        if index is None:
+            raise
+        text = f"gives {error.found}, and what is logged is one number; see its options."
+        raise experiment.error(("metrics", index), text) from error
     except FitxError:
         raise
     except Exception as error:
-        if is_users(trial.experiment, error):
+        if is_users(experiment, error):
             raise
-        name = trial.experiment.step.name
-        text = f"step '{name}' cannot run on these networks and this data: {first_line(error)}"
-        raise trial.experiment.error(("step",), text) from error
+        text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
+        raise experiment.error(_culprit(error), text + first_line(error)) from error
 
 
-def _data_problems(trial: Trial) -> Iterator[str]:
-    networks = trial.step.networks
-    for split, arrays in trial.data.splits.items():
-        if len(networks) == 1:
-            yield from _input_problems(split, arrays, next(iter(networks.items())))
-        if trial.experiment.facts.takes_loss and arrays.y is None:
-            name = trial.experiment.step.name
-            yield f"{split}: step '{name}' learns from labels, and this data has no y."
-        elif trial.experiment.loss is not None and len(networks) == 1:
-            network = next(iter(networks.values()))
-            yield from _label_problems(split, arrays, network, trial.experiment.loss)
-
-
-def _input_problems(split: str, arrays: Split, named: tuple[str, keras.Model]) -> Iterator[str]:
-    name, network = named
-    expected, found = tuple(network.input_shape[1:]), arrays.x.shape[1:]
-    fits = len(expected) == len(found) and all(
-        e in (None, f) for e, f in zip(expected, found, strict=True)
-    )
-    if not fits:
-        yield f"{split}: one x has shape {found}; the network '{name}' takes {expected}."
-
-
-def _label_problems(split: str, arrays: Split, network: Any, loss: Part) -> Iterator[str]:
-    y, outputs = arrays.y, tuple(network.output_shape[1:])
-    cls = keras_parts.class_name("loss", loss.name)
-    if y is None:
-        return
-    if cls == _SPARSE:
-        yield from _class_problems(split, y, outputs, loss)
-    elif _squeezed(y.shape[1:]) != _squeezed(outputs) and cls is not None:
-        yield (
-            f"{split}: one y has shape {y.shape[1:]}, the network's output {outputs}; "
-            f"{loss.name} compares them element by element."
-        )
-    elif cls in _PROBABILITIES | _ELEMENTWISE_BY_CLASS and (y.min() < 0 or y.max() > 1):
-        yield f"{split}: y lies in [{y.min()}, {y.max()}]; {loss.name} takes values from 0 to 1."
-
-
-def _class_problems(
-    split: str, y: np.ndarray, outputs: tuple[int, ...], loss: Part
-) -> Iterator[str]:
-    if math.prod(y.shape[1:]) != math.prod(outputs[:-1]):
-        yield f"{split}: one y has shape {y.shape[1:]}; {loss.name} takes one class number."
-        return
-    classes = outputs[-1] if outputs else 1
-    ignored = loss.options.get("ignore_class")
-    labels = y if ignored is None else y[y != ignored]
-    if labels.size and (labels.min() < 0 or labels.max() >= classes):
-        yield (
-            f"{split}: labels run from {labels.min()} to {labels.max()}; with the network's "
-            f"{classes} outputs {loss.name} takes 0 to {classes - 1}."
-        )
-    elif not np.issubdtype(y.dtype, np.integer) and np.any(labels != np.floor(labels)):
-        yield f"{split}: y holds fractions; {loss.name} takes class numbers."
-
-
-def _squeezed(shape: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return a shape without a last axis of 1, which Keras adds and drops by itself."""
-    return shape[:-1] if shape[-1:] == (1,) else shape
+def _culprit(error: Exception) -> KeyPath:
+    """Return the key of what raised, judged by the files of Keras that it came through."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    for folder, key in (("metrics", "metrics"), ("losses", "loss")):
+        if any(f"/keras/src/{folder}/" in file for file in files):
+            return (key,)
+    return ("step",)

@@ -1,16 +1,20 @@
-"""Whose error it is: the user's code, the experiment's values, the machine's memory, or fitx'."""
+"""Whose error it is: the user's code, the experiment's values, the data, the machine, or fitx'."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
-from fitx.errors import DeviceError, FitxError, UserCodeError
+from fitx.errors import DataError, DeviceError, FitxError, UserCodeError
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.tree import Path as KeyPath
+
+_STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
+"""Lines of TensorFlow's messages that say where in a graph something happened, not what."""
 
 
 @contextmanager
@@ -19,9 +23,9 @@ def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
     with user_errors(experiment):
         try:
             yield
-        except FitxError:
+        except (FitxError, tf.errors.ResourceExhaustedError):
             raise
-        except (ValueError, TypeError) as error:
+        except Exception as error:
             if is_users(experiment, error):
                 raise
             text = f"cannot be made: {first_line(error)}"
@@ -30,8 +34,8 @@ def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
 
 @contextmanager
 def user_errors(experiment: Experiment) -> Iterator[None]:
-    """Turn what a plugin raises into a UserCodeError with its own frames, and running out of memory
-    into a DeviceError; anything else is fitx' own and passes.
+    """Turn what a plugin raises into a UserCodeError with its own frames, numbers that an operation
+    refuses into a DataError, running out of memory into a DeviceError; the rest passes.
     """
     try:
         yield
@@ -41,19 +45,37 @@ def user_errors(experiment: Experiment) -> Iterator[None]:
         text = f"out of memory: {first_line(error)} Lower data.batch_size, or the networks' size."
         raise DeviceError(text) from error
     except Exception as error:
-        if not is_users(experiment, error):
-            raise
-        frames = plugins.frames(error, *experiment.plugins)
-        raise UserCodeError(f"{type(error).__name__}: {error}", frames) from error
+        if is_users(experiment, error):
+            raise _users(experiment, error) from error
+        if isinstance(error, tf.errors.InvalidArgumentError):
+            raise DataError(f"the step cannot take a batch: {first_line(error)}") from error
+        raise
 
 
 def is_users(experiment: Experiment, error: BaseException) -> bool:
     """Whether an error came out of a plugin: through its frames, or out of the graph it traced."""
-    in_graph = bool(experiment.plugins) and isinstance(error, tf.errors.OpError)
-    return in_graph or bool(plugins.frames(error, *experiment.plugins))
+    # TensorFlow does not always keep where an operation of a graph comes from.
+    unknown = isinstance(error, tf.errors.OpError) and "stack traces unavailable" in str(error)
+    return bool(_frames(experiment, error)) or (unknown and bool(experiment.plugins))
 
 
 def first_line(error: BaseException) -> str:
-    """Return the first line of a message, as a sentence; the rest of Keras' shows objects."""
-    lines = str(error).strip().splitlines() or [type(error).__name__]
-    return lines[0] if lines[0].endswith((".", "!", "?")) else f"{lines[0]}."
+    """Return the first line of a message that says what is wrong, as a sentence."""
+    lines = [line for line in str(error).splitlines() if line.strip() and not _STACK.match(line)]
+    line = lines[0].strip() if lines else type(error).__name__
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def _users(experiment: Experiment, error: Exception) -> UserCodeError:
+    what = first_line(error) if isinstance(error, tf.errors.OpError) else str(error)
+    return UserCodeError(f"{type(error).__name__}: {what}", _frames(experiment, error))
+
+
+def _frames(experiment: Experiment, error: BaseException) -> str:
+    """Return the plugins' own frames; those of a graph stand in TensorFlow's message."""
+    frames = plugins.frames(error, *experiment.plugins)
+    if frames or not isinstance(error, tf.errors.OpError):
+        return frames
+    files = tuple(f'File "{path}"' for path in experiment.plugins)
+    lines = [line for line in str(error).splitlines() if line.strip().startswith(files)]
+    return "\n".join(lines)

@@ -6,26 +6,26 @@ gives the same initial weights whatever order the experiment file is written in.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import keras
 
-from fitx.build import agreement
+from fitx.build import agreement, demands
 from fitx.build.blame import blamed
-from fitx.build.parts import class_of, make_part
+from fitx.build.parts import class_of, make_value
 from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
 from fitx.data.facts import facts
 from fitx.data.prepare import Data
 from fitx.data.validate import validate
-from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
 from fitx.experiment.tree import Path as KeyPath
-from fitx.registry.kinds import FED, Part
+from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
-from fitx.step import Step, network_names
+from fitx.step import Step
 
 
 def make(experiment: Experiment) -> Trial:
@@ -34,15 +34,21 @@ def make(experiment: Experiment) -> Trial:
     Raises:
         DataError: The data cannot be trained on, or does not fit the networks or the loss.
         ConfigError: A part refuses the values of its options.
-        UserCodeError: A plugin raised.
+        UserCodeError: A plugin raised, or made something else than its kind of part.
     """
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
     networks = make_networks(experiment, data)
     step = make_step(experiment, networks)
+    if not demands.evaluates(experiment, step):
+        data = replace(data, splits={"train": data.splits["train"]})
     trial = Trial(experiment, step, data, steps)
     compile_step(trial)
     agreement.check(trial)
+    for index, part in enumerate(experiment.callbacks):
+        if not _is_own(experiment, part):
+            # Refused now, not when the run has a folder; it is made again when that is known.
+            _keras_callback(experiment, part, ("callbacks", index))
     return trial
 
 
@@ -52,7 +58,8 @@ def make_data(experiment: Experiment) -> Data:
     common = {p.name for p in batch_options()}
     own = {k: v for k, v in part.options.items() if k not in common}
     batching = {k: v for k, v in part.options.items() if k in common}
-    splits = _call(experiment, part, ("data",), own, {"seed": experiment.seed})
+    fed = {"seed": experiment.seed}
+    splits = demands.splits(part, _call(experiment, replace(part, options=own), ("data",), fed))
     source = f"{part.name} '{own['path']}'" if "path" in own else part.name
     validate(splits, source)
     return preparation.prepare(splits, seed=experiment.seed, **batching)
@@ -62,39 +69,27 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     """Build the networks in the order in which the step names them."""
     signature = experiment.catalogue.signature("step", experiment.step.name)
     names = [p.name for p in signature.positional] if signature else []
+    parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     fed = {**facts(data.splits), "seed": experiment.seed}
     return {
-        name: _call(experiment, experiment.networks[name], ("networks", name), None, fed)
-        for name in names
-        if name in experiment.networks
+        name: demands.network(part, _call(experiment, part, ("networks", name), fed))
+        for name, part in parts.items()
     }
 
 
 def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     """Construct the step around its networks."""
-    cls = SHELVES["step"].get(experiment.step.name)
-    settings = _fed(experiment, experiment.step, {"seed": experiment.seed})
-    with blamed(experiment, ("step",)):
-        step: Step = cls(**networks, **settings, **experiment.step.options)
-        missing = [name for name in network_names(type(step)) if not hasattr(step, name)]
-    if missing:
-        text = f"{type(step).__name__}.__init__ does not keep its network '{missing[0]}'; "
-        call = f"super().__init__({missing[0]}={missing[0]})"
-        raise UserCodeError(text + f"call {call} there.")
-    return step
+    fed = {**networks, "seed": experiment.seed}
+    step = _call(experiment, experiment.step, ("step",), fed)
+    return demands.step(experiment.step, step)
 
 
 def compile_step(trial: Trial) -> None:
     """Make optimizers, loss and metrics and attach them to the step."""
     experiment, total = trial.experiment, trial.total_steps
-    optimizers = {}
-    for name, part in experiment.optimizers.items():
-        with blamed(experiment, ("optimizers", name)):
-            optimizers[name] = make_part(part, total_steps=total)
-    with blamed(experiment, ("loss",)):
-        loss = make_part(experiment.loss) if experiment.loss else None
-    with blamed(experiment, ("metrics",)):
-        metrics = [make_part(metric) for metric in experiment.metrics]
+    optimizers = make_value(experiment, experiment.optimizers, ("optimizers",), total)
+    loss = make_value(experiment, experiment.loss, ("loss",))
+    metrics = make_value(experiment, experiment.metrics, ("metrics",))
     trial.step.compile(optimizers, loss=loss, metrics=metrics or None)
     trial.step.logs_batches = any(_reads_batches(experiment, p) for p in experiment.callbacks)
 
@@ -103,54 +98,40 @@ def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks
     """Make the callbacks; those that write images write them into `folder`."""
     fed = {"folder": folder, "seed": experiment.seed}
     return [
-        _callback(experiment, part, ("callbacks", index), fed)
+        demands.callback(part, _call(experiment, part, ("callbacks", index), fed))
+        if _is_own(experiment, part)
+        else _keras_callback(experiment, part, ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)
     ]
 
 
+def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
+    part = agreement.with_mode(part, experiment.catalogue)
+    # What Keras' callbacks schedule goes by epochs.
+    return make_value(experiment, part, path, experiment.fit.epochs)
+
+
 def _reads_batches(experiment: Experiment, part: Part) -> bool:
     """Whether a callback looks at the values of every batch, which then leave the device."""
-    is_own = part.name in SHELVES["callback"].files() or _is_plugin(experiment, part)
-    cls = SHELVES["callback"].get(part.name) if is_own else class_of(part)
+    made = SHELVES["callback"].get(part.name) if _is_own(experiment, part) else class_of(part)
     hooks = ("on_train_batch_end", "on_batch_end", "on_test_batch_end")
     plain = keras.callbacks.Callback
-    return any(getattr(cls, hook, None) not in (None, getattr(plain, hook)) for hook in hooks)
+    # Of a function that makes a callback nobody can tell.
+    return any(getattr(made, hook, None) is not getattr(plain, hook) for hook in hooks)
 
 
-def _callback(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
-    if part.name in SHELVES["callback"].files() or _is_plugin(experiment, part):
-        return _call(experiment, part, path, None, fed)
-    with blamed(experiment, path):
-        return make_part(agreement.with_mode(part, experiment.catalogue))
-
-
-def _is_plugin(experiment: Experiment, part: Part) -> bool:
+def _is_own(experiment: Experiment, part: Part) -> bool:
+    """Whether a part is a plugin's or fitx', not Keras'."""
     found = experiment.catalogue.find(part.kind, part.name)
-    return found is not None and found.module.path in experiment.plugins
+    is_plugin = found is not None and found.module.path in experiment.plugins
+    return is_plugin or experiment.catalogue.is_shipped(part.kind, part.name)
 
 
-def _call(
-    experiment: Experiment,
-    part: Part,
-    path: KeyPath,
-    options: dict[str, Any] | None,
-    fed: dict[str, Any],
-) -> Any:
-    """Call a part of ours or a plugin's with its options and what fitx fills."""
-    function = SHELVES[part.kind].get(part.name)
-    with blamed(experiment, path):
-        given = {k: _made(v) for k, v in (part.options if options is None else options).items()}
-        return function(**{**_fed(experiment, part, fed), **given})
-
-
-def _fed(experiment: Experiment, part: Part, values: dict[str, Any]) -> dict[str, Any]:
-    """Return those of `values` that the part has parameters for."""
+def _call(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
+    """Call a part of ours or a plugin's with its options, and with what it takes of `fed`."""
     signature = experiment.catalogue.signature(part.kind, part.name)
     names = {p.name for p in signature.parameters} if signature else set()
-    return {k: v for k, v in values.items() if k in names & FED[part.kind]}
-
-
-def _made(value: Any) -> Any:
-    if isinstance(value, Part):
-        return make_part(value)
-    return [_made(item) for item in value] if isinstance(value, list) else value
+    filled = {name: value for name, value in fed.items() if name in names}
+    options = make_value(experiment, part.options, path)
+    with blamed(experiment, path):
+        return SHELVES[part.kind].get(part.name)(**{**filled, **options})

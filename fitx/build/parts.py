@@ -6,6 +6,9 @@ from typing import Any
 
 import keras
 
+from fitx.build.blame import blamed
+from fitx.experiment.experiment import Experiment
+from fitx.experiment.tree import Path as KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
@@ -23,47 +26,53 @@ _MODULES = {
 }
 
 
-def make_part(part: Part, *, total_steps: int = 0) -> Any:
-    """Make a part of Keras, its inner parts first.
+def make_value(experiment: Experiment, value: Any, path: KeyPath, total: int = 1) -> Any:
+    """Return an option's value with every Keras part in it made, however deep.
 
     Args:
-        part: A checked part of a Keras kind.
-        total_steps: Training steps in all, which a schedule's `decay_steps: total` means.
+        experiment: What the value belongs to.
+        value: A checked value, which may be a part or hold parts.
+        path: Where it stands, for what Keras refuses.
+        total: What a schedule's `decay_steps: total` means: training steps, or epochs.
 
     Raises:
-        ValueError, TypeError: Keras refuses an option's value.
+        ConfigError: Keras refuses a part; at the innermost key that it refuses.
     """
-    special = keras_parts.SPECIAL.get(part.kind, ())
-    if part.name in special and not part.options:
-        return part.name
-    made = class_of(part)
-    if part.kind == "activation":
-        return made
-    options = {k: _made(v, total_steps) for k, v in part.options.items()}
-    if part.kind == "metric":
-        # Keras names a metric given as a string by that string; one with options gets the same.
-        options["name"] = part.name
-    if made is keras.callbacks.LearningRateScheduler:
-        schedule = options["schedule"]
-        options["schedule"] = lambda epoch: float(schedule(epoch))
-    return made(**options)
+    if isinstance(value, Part):
+        return _make_part(experiment, value, path, total)
+    if isinstance(value, dict):
+        return {k: make_value(experiment, v, (*path, k), total) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [make_value(experiment, v, (*path, i), total) for i, v in enumerate(value)]
+    return value
 
 
 def class_of(part: Part) -> Any:
     """Return the Keras class or function of a part."""
-    return getattr(_MODULES[part.kind], _class_name(part))
-
-
-def _made(value: Any, total_steps: int) -> Any:
-    if isinstance(value, Part):
-        return make_part(value, total_steps=total_steps)
-    if isinstance(value, list):
-        return [_made(item, total_steps) for item in value]
-    return max(total_steps, 1) if value == "total" else value
-
-
-def _class_name(part: Part) -> str:
     name = keras_parts.class_name(part.kind, part.name)
     if name is None:
         raise LookupError(f"Keras has no {part.kind} '{part.name}'")
-    return name
+    return getattr(_MODULES[part.kind], name)
+
+
+def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) -> Any:
+    if part.name in keras_parts.SPECIAL.get(part.kind, ()) and not part.options:
+        return part.name
+    cls = class_of(part)
+    if part.kind == "activation":
+        return cls
+    options = make_value(experiment, part.options, path, total)
+    if part.kind == "schedule":
+        options = {k: max(total, 1) if v == "total" else v for k, v in options.items()}
+    if part.kind == "metric":
+        # Keras names a metric given as a string by that string; one with options gets the same.
+        options["name"] = part.name
+    if cls is keras.callbacks.LearningRateScheduler:
+        options["schedule"] = _by_epoch(options["schedule"])
+    with blamed(experiment, path):
+        return cls(**options)
+
+
+def _by_epoch(schedule: Any) -> Any:
+    """Return a schedule as the function of the epoch that LearningRateScheduler calls."""
+    return lambda epoch, learning_rate: float(schedule(epoch))

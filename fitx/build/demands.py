@@ -1,0 +1,73 @@
+"""What a plugin's parts must be; fitx' own are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from fitx.data.splits import Split, Splits
+from fitx.errors import UserCodeError
+from fitx.experiment.experiment import Experiment
+from fitx.registry.kinds import Part
+from fitx.step import Step, network_names
+
+
+def splits(part: Part, made: Any) -> Splits:
+    """Return what a dataset yielded. Raises UserCodeError if those are no splits."""
+    if isinstance(made, dict) and all(isinstance(value, Split) for value in made.values()):
+        return made
+    example = "{'train': Split(x, y)}"
+    raise UserCodeError(f"dataset '{part.name}' returned {_kind(made)}; return {example}.")
+
+
+def network(part: Part, made: Any) -> keras.Model:
+    """Return a network. Raises UserCodeError if it is none, or has no variables yet."""
+    if not isinstance(made, keras.Model):
+        text = f"model '{part.name}' returned {_kind(made)}; return a keras.Model."
+        raise UserCodeError(text)
+    if not made.built:
+        text = f"model '{part.name}' returned a network without a known input shape; "
+        raise UserCodeError(text + "begin it with keras.Input(input_shape), or call its build().")
+    return made
+
+
+def step(part: Part, made: Any) -> Step:
+    """Return a step. Raises UserCodeError if it is none, or lost one of its networks."""
+    if not isinstance(made, Step):
+        text = f"step '{part.name}' is {_kind(made)}; derive it from fitx.step.Step."
+        raise UserCodeError(text)
+    missing = [name for name in network_names(type(made)) if not hasattr(made, name)]
+    if missing:
+        text = f"{type(made).__name__}.__init__ does not keep its network '{missing[0]}'; "
+        call = f"super().__init__({missing[0]}={missing[0]})"
+        raise UserCodeError(text + f"call {call} there.")
+    return made
+
+
+def callback(part: Part, made: Any) -> keras.callbacks.Callback:
+    """Return a callback. Raises UserCodeError if it is none."""
+    if isinstance(made, keras.callbacks.Callback):
+        return made
+    text = f"callback '{part.name}' is {_kind(made)}; derive it from keras.callbacks.Callback."
+    raise UserCodeError(text)
+
+
+def evaluates(experiment: Experiment, step: Step) -> bool:
+    """Return whether a step can measure: by its own `test_step`, or Keras' with a loss.
+
+    Raises:
+        ConfigError: It cannot, and measuring is all there is to do.
+    """
+    cls = type(step)
+    own = cls.test_step is not keras.Model.test_step
+    if own or experiment.loss is not None or cls.compute_loss is not keras.Model.compute_loss:
+        return True
+    if not experiment.optimizers:
+        text = f"step '{experiment.step.name}' has no test_step, so it measures nothing; "
+        raise experiment.error(("step",), text + "write one, or measure with another by --step.")
+    return False
+
+
+def _kind(made: Any) -> str:
+    return "nothing" if made is None else f"a {type(made).__name__}"

@@ -1,0 +1,124 @@
+"""Whether the data fits the network's input, and its labels the loss and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from fitx.build.trial import Trial
+from fitx.registry import keras_parts
+from fitx.registry.kinds import Part
+
+Shape = tuple[int | None, ...]
+
+_CLASS_NUMBERS = {
+    "SparseCategoricalCrossentropy",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "CategoricalGeneralizedCrossEntropy",
+}
+"""Losses and metrics that compare one class number with a score per class."""
+
+_EITHER = {"CTC", "Circle", "IoU", "MeanIoU"}
+"""Those with labels of a form of their own. All others compare number by number."""
+
+_PROBABILITIES = {
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+}
+"""Those that take labels from 0 to 1 only."""
+
+
+def problems(trial: Trial) -> Iterator[str]:
+    """Yield what does not fit, a sentence each.
+
+    A plugin's step may make of x and y what it likes, so only fitx' own are judged.
+    """
+    experiment, networks = trial.experiment, trial.step.networks
+    if not experiment.catalogue.is_shipped("step", experiment.step.name):
+        return
+    # All splits have rows of the same shape.
+    y = trial.data.splits["train"].y
+    if experiment.facts.takes_loss and y is None:
+        yield f"step '{experiment.step.name}' learns from labels, and this data has no y."
+    if len(networks) > 1:
+        return
+    name, network = next(iter(networks.items()))
+    yield from _input_problems(trial, name, network)
+    outputs = _shape(network, "output_shape")
+    loss = [experiment.loss] if experiment.loss is not None else []
+    for part in (*loss, *experiment.metrics):
+        if y is not None and outputs is not None:
+            yield from _label_problems(trial, outputs, part)
+
+
+def _input_problems(trial: Trial, name: str, network: keras.Model) -> Iterator[str]:
+    expected, found = _shape(network, "input_shape"), trial.data.splits["train"].x.shape[1:]
+    if expected is not None and not _agree(expected, found):
+        yield f"one x has shape {found}; the network '{name}' takes {expected}."
+
+
+def _shape(network: keras.Model, side: str) -> Shape | None:
+    """Return the shape of one input or output; None for networks that do not tell it."""
+    shape = getattr(network, side, None)
+    is_plain = isinstance(shape, tuple) and all(s is None or isinstance(s, int) for s in shape)
+    return tuple(shape[1:]) if is_plain else None
+
+
+def _label_problems(trial: Trial, outputs: Shape, part: Part) -> Iterator[str]:
+    """Yield what is wrong with the labels' shape, or else with their values."""
+    labels = {split: a.y for split, a in trial.data.splits.items() if a.y is not None}
+    y, cls = labels["train"], keras_parts.class_name(part.kind, part.name)
+    # Keras resolves `accuracy` and the like from the very shapes that are judged here.
+    is_resolved = part.name in keras_parts.SPECIAL[part.kind] and not part.options
+    if cls is None or cls in _EITHER or is_resolved:
+        return
+    of_classes = cls in _CLASS_NUMBERS
+    if not _agree(_squeezed(outputs[:-1] if of_classes else outputs), _squeezed(y.shape[1:])):
+        text = f"{part.name} compares them number by number.{_sparse_instead(y, outputs, part)}"
+        text = f"{part.name} takes one class number for each output." if of_classes else text
+        yield f"one y has shape {y.shape[1:]}, the network's output {outputs}; {text}"
+        return
+    for split, values in labels.items():
+        if of_classes:
+            yield from _class_problems(split, values, outputs, part)
+        elif cls in _PROBABILITIES and (values.min() < 0 or values.max() > 1):
+            found = f"[{values.min()}, {values.max()}]"
+            yield f"{split}: y lies in {found}; {part.name} takes values from 0 to 1."
+
+
+def _class_problems(split: str, y: np.ndarray, outputs: Shape, part: Part) -> Iterator[str]:
+    classes = outputs[-1] if outputs else 1
+    ignored = part.options.get("ignore_class")
+    labels = y if ignored is None else y[y != ignored]
+    if classes is not None and labels.size and (labels.min() < 0 or labels.max() >= classes):
+        yield (
+            f"{split}: labels run from {labels.min()} to {labels.max()}; with the network's "
+            f"{classes} outputs {part.name} takes 0 to {classes - 1}."
+        )
+    elif not np.issubdtype(y.dtype, np.integer) and np.any(labels != np.floor(labels)):
+        yield f"{split}: y holds fractions; {part.name} takes class numbers."
+
+
+def _sparse_instead(y: np.ndarray, outputs: Shape, part: Part) -> str:
+    """Return the hint to the sparse twin of a loss or metric, where y holds class numbers."""
+    known: Any = keras_parts.class_name(part.kind, f"sparse_{part.name}")
+    fits = _agree(_squeezed(outputs[:-1]), _squeezed(y.shape[1:])) and y.dtype.kind in "iu"
+    return f" For class numbers take sparse_{part.name}." if known and fits else ""
+
+
+def _squeezed(shape: Shape) -> Shape:
+    """Return a shape without a last axis of 1, which Keras adds and drops by itself."""
+    return shape[:-1] if shape[-1:] == (1,) else shape
+
+
+def _agree(expected: Shape, found: Shape) -> bool:
+    """Whether a shape is the expected one, whose None stands for any size."""
+    return len(expected) == len(found) and all(
+        side in (None, size) for side, size in zip(expected, found, strict=True)
+    )
