@@ -1,15 +1,48 @@
-"""Results as the lines that people read."""
+"""Results as the lines that people read, or as JSON."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from fitx.errors import ExpectationError
+
+from ._process import print_error
 
 if TYPE_CHECKING:
     from fitx.run.result import Result
 
 
-def result_lines(result: Result) -> Iterator[str]:
+def present(
+    result: Result, output: TextIO | None, *, as_json: bool, heading: tuple[str, ...] = ()
+) -> None:
+    """Print a result; one that missed an expectation ends the command with its exit code."""
+    from fitx.run.expectations import demand
+
+    missed = ""
+    try:
+        demand(result.facts.get("expect", []))
+    except ExpectationError as error:
+        missed = str(error)
+    if as_json:
+        failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
+        text = json.dumps({**result.plain(), **failure})
+    else:
+        text = "\n".join([*heading, *_lines(result)])
+    # Whoever reads the output may leave when they like; the exit code is for others.
+    with suppress(BrokenPipeError):
+        if output is not None:
+            click.echo(text, file=output)
+    if missed:
+        print_error(missed)
+        raise click.exceptions.Exit(ExpectationError.exit_code)
+
+
+def _lines(result: Result) -> Iterator[str]:
     """Yield the lines of a result: values one a line, expectations, the run folder."""
     width = max(map(len, result.metrics), default=0)
     for name, value in result.metrics.items():

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import click
 
 from . import _options
-from ._report import result_lines
+from ._process import results_alone
+from ._report import present
 
 
 @click.command()
@@ -43,18 +43,17 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     from fitx.experiment.check import use_step
     from fitx.rundir.saved import read_target
 
-    experiment, run = read_target(target, overrides, out)
-    if options["step_name"]:
-        experiment = use_step(experiment, options["step_name"])
+    with results_alone() as output:
+        found = read_target(target, overrides, out)
+        name = options["step_name"]
+        experiment = use_step(found.experiment, name) if name else found.experiment
 
-    from fitx.run.evaluate import Question, evaluate
+        from fitx.run.evaluate import Question, evaluate
 
-    from .display import choose
+        from .display import choose
 
-    steps = 2 if options["smoke"] else None
-    question = Question(options["split"], run, options["weights"], steps)
-    result = evaluate(experiment, question, choose(options["quiet"]))
-    if options["as_json"]:
-        click.echo(json.dumps(result.plain()))
-        return
-    click.echo("\n".join([f"{target} on the {result.split} split:", *result_lines(result)]))
+        steps = 2 if options["smoke"] else None
+        question = Question(options["split"], found.run, options["weights"], steps, found.note)
+        result = evaluate(experiment, question, choose(options["quiet"]))
+    heading = f"{target} on the {result.split} split:"
+    present(result, output, as_json=options["as_json"], heading=(heading,))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 
 import click
 
 from . import _options
-from ._report import result_lines
+from ._process import results_alone
+from ._report import present
 
 
 @click.command()
@@ -36,15 +35,15 @@ def command(
     fitx train my.yaml '~callbacks' 'metrics+=mae'
     """
     from fitx.experiment.check import read
-    from fitx.rundir.folder import check_writable
+    from fitx.run.order import place
 
-    experiment = read(file, overrides)
-    check_writable(out)
+    with results_alone() as output:
+        experiment = read(file, overrides)
+        order = place(experiment, out, smoke=smoke)
 
-    from fitx.run.train import Order, train
+        from fitx.run.train import train
 
-    from .display import choose
+        from .display import choose
 
-    order = Order(out, tuple(sys.argv[1:]), smoke)
-    result = train(experiment, order, choose(quiet))
-    click.echo(json.dumps(result.plain()) if as_json else "\n".join(result_lines(result)))
+        result = train(experiment, order, choose(quiet))
+    present(result, output, as_json=as_json)

@@ -15,9 +15,13 @@ FitxError              something the user can act on; printed without a tracebac
 
 
 class FitxError(Exception):
-    """Something the user can act on; its text is all that is printed."""
+    """Something the user can act on; its text is all that is printed.
+
+    `run` is the run folder in which it happened, where there was one by then.
+    """
 
     exit_code = 1
+    run: str | None = None
 
 
 class UsageError(FitxError):

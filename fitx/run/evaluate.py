@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,10 +19,13 @@ from fitx.data.feed import evaluation_batches
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
-from fitx.run.display import Display
-from fitx.run.observer import refuse_divergence, relative_to_cwd
-from fitx.run.result import Result
-from fitx.run.state import assign, variables
+from fitx.run.display import Display, Plan
+from fitx.run.observer import refuse_divergence
+from fitx.run.result import Result, relative_to_cwd
+from fitx.run.saver import BEST, FINAL, part
+from fitx.run.state import NETWORKS, State, assign, variables
+from fitx.rundir import record
+from fitx.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -30,14 +35,24 @@ class Question:
     Args:
         split: train, validation or test; None takes the first there is of test, validation, train.
         run: The run whose networks are measured; None for the untrained experiment.
-        weights: Which of the run's: those of its last checkpoint, or of its best epoch.
+        weights: Which of the run's: those it ended with ("last"), or of its best epoch ("best").
         steps: Batches to measure at most; None for all.
+        note: What there is to say about the choice; shown first.
     """
 
     split: str | None = None
     run: Path | None = None
     weights: str = "last"
     steps: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class _Restored:
+    """Networks set to a run's: their checkpoint's name, and what there is to say of it."""
+
+    checkpoint: str
+    notes: tuple[str, ...]
 
 
 def evaluate(experiment: Experiment, question: Question, display: Display) -> Result:
@@ -49,39 +64,71 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         StorageError: No checkpoint of the run is whole, or it does not fit the experiment.
         Diverged: A value is NaN or infinite.
     """
+    device = prepare_runtime(experiment)
+    # Nothing is trained, so nothing needs an optimizer's memory.
+    trial = make(replace(experiment, optimizers={}, callbacks=[]))
+    _unfreeze(trial, experiment)
+    split = _split(trial, question.split)
+    restored = _restore(trial, question.run, question.weights) if question.run else None
+    examples = _examples(trial, split, question.steps)
+    with shown(display, _plan(trial, question, device, f"{split} split: {examples:,} examples")):
+        for note in (question.note, *(restored.notes if restored else ())):
+            if note:
+                display.note(note)
+        if question.run is not None and not _same_data(trial, question.run, split):
+            display.note(f"the {split} split is not the one this run had: its numbers differ")
+        with user_errors(trial.experiment):
+            agreement.trace(trial, (split,) if split != "train" else ())
+            values = evaluate_split(trial, split, display, question.steps)
+    refuse_divergence(values, f"on the {split} split")
+    run = relative_to_cwd(question.run) if question.run is not None else None
+    facts: dict[str, Any] = {"examples": examples}
+    if restored is not None:
+        facts |= {"weights": question.weights, "checkpoint": restored.checkpoint}
+    return Result(run, split, values, facts)
+
+
+def prepare_runtime(experiment: Experiment) -> Runtime:
+    """Choose the device and seed everything, before a Keras object exists."""
     execution = experiment.execution
-    device = runtime.prepare(
+    return runtime.prepare(
         device=execution.device,
         precision=execution.precision,
         deterministic=execution.deterministic,
         seed=experiment.seed,
     )
-    # Nothing is trained, so nothing needs an optimizer's memory.
-    trial = make(replace(experiment, optimizers={}, callbacks=[]))
-    split = _split(trial, question.split)
-    notes = _restore(trial, question) if question.run is not None else []
-    display.begin(describe.plan(trial, None, device))
+
+
+@contextmanager
+def shown(display: Display, plan: Plan) -> Iterator[None]:
+    """Show a plan and what follows, and give the terminal back whatever happens."""
     try:
-        for note in notes:
-            display.note(note)
-        with user_errors(trial.experiment):
-            agreement.trace(trial, (split,) if split != "train" else ())
-            values = evaluate_split(trial, split, display, question.steps)
+        display.begin(plan)
+        yield
     finally:
         display.end()
-    refuse_divergence(values, f"on the {split} split")
-    run = Path(relative_to_cwd(question.run)) if question.run is not None else None
-    return Result(run, split, values, {"examples": len(trial.data.splits[split])})
 
 
 def evaluate_split(
-    trial: Trial, split: str, display: Display, limit: int | None = None
+    trial: Trial,
+    split: str,
+    display: Display,
+    limit: int | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Run the step's `test_step` over a split and return the values it logs, in its order."""
+    """Run the step's `test_step` over a split and return the values it logs, in its order.
+
+    Args:
+        trial: The step with its networks and data.
+        split: Name of the split.
+        display: Told of every batch.
+        limit: Batches at most; None for all.
+        check: Called after every batch; ends the evaluation by raising.
+    """
     steps = trial.data.steps(split)
     steps = min(steps, limit) if limit else steps
     batches = evaluation_batches(trial.data.splits[split], trial.data.batch_size, steps)
-    watch = _Watch(display, steps)
+    watch = _Watch(display, steps, check)
     values = trial.step.evaluate(
         batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
     )
@@ -92,12 +139,24 @@ def evaluate_split(
 class _Watch(keras.callbacks.Callback):
     """Tells the display of every batch."""
 
-    def __init__(self, display: Display, steps: int) -> None:
+    def __init__(self, display: Display, steps: int, check: Callable[[], None]) -> None:
         super().__init__()
-        self.display, self.steps = display, steps
+        self.display, self.steps, self.check = display, steps, check
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         self.display.validation_step(batch + 1, self.steps)
+        self.check()
+
+
+def _unfreeze(trial: Trial, experiment: Experiment) -> None:
+    """Make trainable again what the experiment trains: Keras regularizes nothing frozen."""
+    for name, network in trial.step.networks.items():
+        network.trainable = name in experiment.optimizers
+
+
+def _plan(trial: Trial, question: Question, device: Runtime, data: str) -> Plan:
+    run = str(relative_to_cwd(question.run)) if question.run is not None else ""
+    return Plan(trial.experiment.name, run, device.description, 0, 0, describe.summary(trial, data))
 
 
 def _split(trial: Trial, wanted: str | None) -> str:
@@ -112,20 +171,42 @@ def _split(trial: Trial, wanted: str | None) -> str:
     return wanted
 
 
-def _restore(trial: Trial, question: Question) -> list[str]:
-    """Set the networks to a run's newest whole checkpoint; return what there is to say of it."""
-    root: Any = question.run
-    newest = checkpoint.newest(root / "checkpoints")
+def _examples(trial: Trial, split: str, limit: int | None) -> int:
+    rows = len(trial.data.splits[split])
+    return min(rows, limit * trial.data.batch_size) if limit else rows
+
+
+def _same_data(trial: Trial, run: Path, split: str) -> bool:
+    trained = record.load(run).get("data", {})
+    return bool(trained.get(split) == describe.split_fingerprint(trial.data.splits[split]))
+
+
+def _restore(trial: Trial, run: Path, weights: str) -> _Restored:
+    """Set the networks, and the step's own variables, to a run's newest whole checkpoint."""
+    newest = checkpoint.newest(run / "checkpoints")
     if newest is None:
-        raise StorageError(f"{root} holds no checkpoint yet.")
-    state = newest.state
-    if question.weights == "best":
-        state = {k.removeprefix("best/"): v for k, v in state.items() if k.startswith("best/")}
-        if not state:
-            text = f"{root} keeps no best epoch; train with checkpoint.monitor set."
-            raise UsageError(text)
+        raise StorageError(f"{run} holds no checkpoint yet.")
+    networks = _networks(newest.state, run, weights)
     named = variables(trial.step)
-    assign({k: v for k, v in named.items() if k.startswith("networks/")}, state)
-    own = {k: v for k, v in named.items() if k.startswith("step/") and k in state}
-    assign(own, state)
-    return [f"passed over {text}" for text in newest.passed_over]
+    # Another step's test_step may need only some of the networks.
+    own = tuple(f"{NETWORKS}{name}/" for name in trial.step.networks)
+    assign(
+        {k: v for k, v in named.items() if k.startswith(NETWORKS)},
+        {k: v for k, v in networks.items() if k.startswith(own)},
+    )
+    for name, variable in named.items():
+        array = newest.state.get(name)
+        if name.startswith("step/") and array is not None and array.shape == variable.shape:
+            variable.assign(array)
+    notes = tuple(f"passed over: {text}" for text in newest.passed_over)
+    return _Restored(newest.folder.name, notes)
+
+
+def _networks(state: State, run: Path, weights: str) -> State:
+    """Return the networks' variables of a checkpoint: the final or the best."""
+    if weights == "last":
+        return part(state, FINAL) or state
+    best = part(state, BEST)
+    if not best:
+        raise UsageError(f"{run} keeps no best epoch; train with checkpoint.monitor set.")
+    return best

@@ -7,10 +7,26 @@ from pathlib import Path
 
 import keras
 
+from fitx.errors import UserCodeError
 from fitx.run.best import BestEpoch
-from fitx.run.state import assign, network_state, variables
-from fitx.rundir.files import storage_errors
+from fitx.run.state import assign, capture, network_variables
+from fitx.rundir.files import storage_errors, sync_folder
 from fitx.step import Step
+
+
+def refuse_unsavable(step: Step) -> None:
+    """Find out before hours of training whether the networks can be written as Keras files.
+
+    Raises:
+        UserCodeError: One cannot; with the network's name and what Keras says.
+    """
+    for name, network in step.networks.items():
+        try:
+            keras.saving.serialize_keras_object(network)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            reason = " ".join(str(error).split())
+            text = f"network '{name}' cannot be saved as a Keras file: {reason}"
+            raise UserCodeError(text) from error
 
 
 def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
@@ -22,8 +38,8 @@ def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
     _save(step, folder)
     if best is None:
         return
-    named = {k: v for k, v in variables(step).items() if k.startswith("networks/")}
-    final = network_state(step)
+    named = network_variables(step)
+    final = capture(named)
     try:
         assign(named, best.weights)
         _save(step, folder / "best")
@@ -32,9 +48,10 @@ def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
 
 
 def _save(step: Step, folder: Path) -> None:
+    with storage_errors("write", folder):
+        folder.mkdir(exist_ok=True)
     for name, network in step.networks.items():
         with storage_errors("write", folder / f"{name}.keras"):
-            folder.mkdir(exist_ok=True)
             _save_atomically(network, folder, name)
 
 
@@ -42,6 +59,9 @@ def _save_atomically(network: keras.Model, folder: Path, name: str) -> None:
     temporary = folder / f".tmp-{name}.keras"
     try:
         network.save(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, folder / f"{name}.keras")
+        sync_folder(folder)
     finally:
         temporary.unlink(missing_ok=True)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 import time
-from pathlib import Path
 from typing import Any
 
 import keras
 
 from fitx.errors import Diverged, Interrupted
-from fitx.run.best import Best
 from fitx.run.display import Display
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
+from fitx.run.state import State, metric_state
 from fitx.rundir.journal import Journal
 from fitx.step import Step
 
@@ -24,9 +23,9 @@ class Observer(keras.callbacks.Callback):
     Args:
         display: Who watches.
         journal: The run's metrics.jsonl.
-        saver: Writes the run's checkpoints.
-        best: The best epoch so far.
+        saver: Writes the run's checkpoints, and knows the best epoch.
         stop: Whether a signal asked the run to stop.
+        validation_steps: Batches of one validation, for the display.
 
     Raises:
         Diverged: An epoch logged NaN or an infinite value.
@@ -34,26 +33,39 @@ class Observer(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, display: Display, journal: Journal, saver: Saver, best: Best, stop: StopRequest
+        self,
+        display: Display,
+        journal: Journal,
+        saver: Saver,
+        stop: StopRequest,
+        validation_steps: int = 0,
     ) -> None:
         super().__init__()
-        self.display, self.journal, self.saver = display, journal, saver
-        self.best, self.stop = best, stop
+        self.display, self.journal, self.saver, self.stop = display, journal, saver, stop
+        self.validation_steps = validation_steps
         self.done = 0
         self.epoch = 0
         self.values: dict[str, float] = {}
         self.seconds = 0.0
         self._began = 0.0
-        self._validation_steps = 0
+        self._phase = "between"
+        self._validated = 0
+        self._trained: State = {}
 
-    @property
     def about(self) -> dict[str, Any]:
-        """Where the run stands, as a checkpoint keeps it."""
-        return {"epoch": self.epoch, "step": self.done, "journal_bytes": self.journal.size}
+        """Return where the run stands, as a checkpoint keeps it; the journal is on disk by then.
+
+        `phase` tells what was going on: a training `epoch` or the `validation` after it, or
+        neither (`between` two epochs, before the first, after the last).
+        """
+        self.journal.sync()
+        where = {"epoch": self.epoch, "step": self.done, "phase": self._phase}
+        return {**where, "journal_bytes": self.journal.size}
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin an epoch; Keras counts from 0, people from 1."""
         self._began = time.perf_counter()
+        self._phase = "epoch"
         self.display.epoch_begin(epoch + 1)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
@@ -62,33 +74,42 @@ class Observer(keras.callbacks.Callback):
         self.display.step(batch + 1, self.model.logged)
         self.saver.after_step(self.done, self.about)
         if self.stop.number:
-            self._interrupt()
+            self.interrupt()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begin a validation."""
-        self._validation_steps = 0
+        """Begin a validation; it counts in the same metrics as the epoch, which are kept."""
+        self._phase = "validation"
+        self._validated = 0
+        self._trained = metric_state(self.model)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Count a validation step."""
-        self._validation_steps += 1
-        self.display.validation_step(self._validation_steps, 0)
+        """Count a validation step; stop if that is due."""
+        self._validated += 1
+        self.display.validation_step(self._validated, self.validation_steps)
+        if self.stop.number:
+            self.interrupt()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write down and show an epoch, keep it if it is the best, stop if it diverged."""
         seconds = time.perf_counter() - self._began
         self.seconds += seconds
         self.epoch = epoch + 1
+        self._phase, self._trained = "between", {}
         self.values = _ordered(logs or {}, self.model)
         self.journal.append(self.epoch, self.done, seconds, self.values)
         self.display.epoch_end(self.epoch, self.values, seconds)
         refuse_divergence(self.values, f"in epoch {self.epoch}")
-        self.best.see(self.epoch, self.values, self.model)
-        self.saver.after_epoch(self.done, self.about)
+        self.saver.best.see(self.epoch, self.values, self.model)
+        if self.model.stop_training or self.epoch == self.params["epochs"]:
+            self.saver.save(self.done, self.about)
+        else:
+            self.saver.after_epoch(self.done, self.about)
         if self.stop.number:
-            self._interrupt()
+            self.interrupt()
 
-    def _interrupt(self) -> None:
-        self.saver.save(self.done, self.about)
+    def interrupt(self) -> None:
+        """Put the state on disk and raise Interrupted."""
+        self.saver.save(self.done, self.about, self._trained)
         folder = self.saver.last.name if self.saver.last else ""
         text = f"stopped by {self.stop.name} after step {self.done}; checkpoint {folder} is whole."
         raise Interrupted(text, self.stop.number)
@@ -108,11 +129,3 @@ def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
     order = [*train, *(f"val_{name}" for name in test)]
     first = {name: float(values[name]) for name in order if name in values}
     return {**first, **{k: float(v) for k, v in values.items() if k not in first}}
-
-
-def relative_to_cwd(path: Path) -> str:
-    """Return a path as the user may type it again."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd().resolve()))
-    except (ValueError, OSError):
-        return str(path)

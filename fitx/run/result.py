@@ -27,3 +27,11 @@ class Result:
         """Return the result as the one JSON object of `--json`."""
         run = str(self.run) if self.run is not None else None
         return {"run": run, "split": self.split, "metrics": self.metrics, **self.facts}
+
+
+def relative_to_cwd(path: Path) -> Path:
+    """Return a path as the user may type it again."""
+    try:
+        return path.resolve().relative_to(Path.cwd().resolve())
+    except (ValueError, OSError):
+        return path

@@ -1,15 +1,23 @@
-"""SIGINT and SIGTERM while a run trains: the first asks it to stop, the second ends it."""
+"""SIGINT, SIGTERM and SIGHUP while a run trains: the first asks it to stop, the second ends it."""
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+ECHO_SECONDS = 0.5
+"""After the first signal; what comes sooner is the same request once more.
+
+`timeout`, `srun` and wrappers like them send every signal to the process and to its group.
+"""
 
 
 class StopRequest:
@@ -22,23 +30,59 @@ class StopRequest:
         """The signal's name, such as SIGTERM."""
         return signal.Signals(self.number).name
 
-    def receive(self, number: int, frame: FrameType | None) -> None:
-        """Note the first signal; at a second one leave at once, with its exit code."""
-        if self.number:
-            os._exit(128 + number)
-        self.number = number
+    def note(self, number: int, frame: FrameType | None = None) -> None:
+        """Take the first signal that comes; further ones change nothing."""
+        self.number = self.number or number
 
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Note signals instead of dying of them, until the block ends."""
+    """Note signals instead of dying of them, until the block ends.
+
+    Signals that are ignored, as `nohup` and a shell's `&` arrange it, stay ignored.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, request.receive) for number in STOPPING}
+    numbers = [n for n in STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
+    with _ended_by_a_second(request):
+        before = {number: signal.signal(number, request.note) for number in numbers}
+        try:
+            yield request
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextmanager
+def _ended_by_a_second(request: StopRequest) -> Iterator[None]:
+    """End the process at a second signal, from a thread of its own.
+
+    Python runs handlers between two lines of the main thread, which may be inside TensorFlow for
+    minutes; the second signal must not wait for that.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    thread = threading.Thread(target=_listen, args=(reading, request), daemon=True)
+    thread.start()
+    before = signal.set_wakeup_fd(writing)
     try:
-        yield request
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.set_wakeup_fd(before)
+        os.close(writing)
+        thread.join()
+        os.close(reading)
+
+
+def _listen(descriptor: int, request: StopRequest) -> None:
+    first = math.inf
+    while received := os.read(descriptor, 1):
+        number, now = received[0], time.monotonic()
+        if number not in STOPPING:
+            continue
+        if now - first > ECHO_SECONDS:
+            os._exit(128 + number)
+        first = min(first, now)
+        request.note(number)

@@ -13,21 +13,32 @@ from fitx.step import Step
 
 State = dict[str, np.ndarray]
 
+NETWORKS, OPTIMIZERS = "networks/", "optimizers/"
+"""How the names of the networks' and of the optimizers' variables begin."""
+
+MOST = 5
+"""Differences that one message tells."""
+
 
 def variables(step: Step) -> dict[str, Any]:
     """Return every variable of a step: networks, optimizers, metrics, its own; by unique path."""
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
-        named.update(_named(f"networks/{name}", network.variables))
+        named.update(_named(f"{NETWORKS}{name}", network.variables))
     for name, optimizer in step.network_optimizers.items():
-        named.update(_named(f"optimizers/{name}", optimizer.variables))
+        named.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.logs.items():
         for name, mean in log.means.items():
             named.update(_named(f"means/{mode}/{name}", mean.variables))
     known = {id(variable) for variable in named.values()}
     own = [*step.variables, *step.metrics_variables]
-    named.update(_named("step", (v for v in own if id(v) not in known)))
+    named.update(_named("step", _unseen(own, known)))
     return named
+
+
+def network_variables(step: Step) -> dict[str, Any]:
+    """Return the variables of the networks alone."""
+    return {k: v for k, v in variables(step).items() if k.startswith(NETWORKS)}
 
 
 def capture(named: dict[str, Any]) -> State:
@@ -37,23 +48,49 @@ def capture(named: dict[str, Any]) -> State:
 
 def network_state(step: Step) -> State:
     """Copy the variables of the networks alone, as the best weights so far are kept."""
-    return capture({k: v for k, v in variables(step).items() if k.startswith("networks/")})
+    return capture(network_variables(step))
+
+
+def metric_state(step: Step) -> State:
+    """Copy what an epoch has logged so far, and the step's own variables."""
+    parts = (NETWORKS, OPTIMIZERS)
+    return capture({k: v for k, v in variables(step).items() if not k.startswith(parts)})
 
 
 def assign(named: dict[str, Any], state: State) -> None:
-    """Set variables from arrays.
+    """Set variables from arrays of the same names; nothing is set unless all fit.
 
     Raises:
-        StorageError: A variable is missing from the state, or has another shape or dtype.
+        StorageError: A variable is missing on either side, or has another shape or dtype.
     """
+    problems = list(_differences(named, state))
+    if problems:
+        more = [f"and {len(problems) - MOST} more."] if len(problems) > MOST else []
+        raise StorageError("\n".join([*problems[:MOST], *more]))
     for name, variable in named.items():
-        array = state.get(name)
-        if array is None:
-            raise StorageError(f"the checkpoint lacks '{name}', which the experiment builds.")
-        if array.shape != tuple(variable.shape):
-            found, expected = array.shape, tuple(variable.shape)
-            raise StorageError(f"the checkpoint's '{name}' is {found}; it should be {expected}.")
-        variable.assign(array)
+        variable.assign(state[name])
+
+
+def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
+    for name in sorted(named.keys() - state.keys()):
+        yield f"the checkpoint lacks '{name}', which the experiment builds."
+    for name in sorted(state.keys() - named.keys()):
+        yield f"the checkpoint holds '{name}', which the experiment does not build."
+    for name in sorted(named.keys() & state.keys()):
+        found, expected = _form(state[name]), _form(named[name])
+        if found != expected:
+            yield f"the checkpoint's '{name}' is {found}; the experiment builds {expected}."
+
+
+def _form(value: Any) -> str:
+    return f"{keras.backend.standardize_dtype(value.dtype)} {tuple(value.shape)}"
+
+
+def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
+    for variable in some:
+        if id(variable) not in known:
+            known.add(id(variable))
+            yield variable
 
 
 def _named(prefix: str, some: Iterable[Any]) -> Iterator[tuple[str, Any]]:

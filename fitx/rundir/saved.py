@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
@@ -10,25 +11,48 @@ from fitx.experiment import plugins
 from fitx.experiment.check import check, read
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
+from fitx.experiment.locate import locate
+from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
 
 EXPERIMENT = "experiment.yaml"
 
 
-def read_target(target: str, words: Sequence[str], out: Path) -> tuple[Experiment, Path | None]:
-    """Read what a command was pointed at: a run (then its folder comes too), or a file.
+@dataclass(frozen=True)
+class Target:
+    """What a command was pointed at.
+
+    Args:
+        experiment: The experiment, of a run as it was trained.
+        run: The run's folder; None for an experiment file.
+        note: What the user may not expect about the choice; or nothing.
+    """
+
+    experiment: Experiment
+    run: Path | None
+    note: str = ""
+
+
+def read_target(target: str, words: Sequence[str], out: Path) -> Target:
+    """Read what a command was pointed at: a run, or else an experiment, by file or name.
 
     Raises:
-        ConfigError: Neither a run nor an experiment, or the experiment has problems.
+        UsageError: There is neither a run nor an experiment of that name.
+        ConfigError: The experiment has problems.
         StorageError: The run's record is damaged, or its plugins are not what was trained.
     """
     if Path(target).is_file():
-        return read(target, words), None
+        return Target(read(target, words), None)
     try:
         run = folder.find(target, out)
-    except UsageError:
-        return read(target, words), None
-    return read_run(run, words), run
+    except UsageError as error:
+        if not _is_experiment(target):
+            text = f"{error}\nNeither is there an experiment of that name; `fitx list` names all."
+            raise UsageError(text) from error
+        return Target(read(target, words), None)
+    both = f"'{target}' is both a run and an experiment; this is the run, "
+    note = f"{both}the file untrained would be {locate(target)}" if _is_experiment(target) else ""
+    return Target(read_run(run, words), run, note)
 
 
 def read_run(run: Path, words: Sequence[str] = ()) -> Experiment:
@@ -40,13 +64,21 @@ def read_run(run: Path, words: Sequence[str] = ()) -> Experiment:
     return check(document)
 
 
+def _is_experiment(name: str) -> bool:
+    try:
+        return locate(name).is_file()
+    except ConfigError:
+        return False
+
+
 def _verify_plugins(run: Path, document: Document) -> None:
-    """Refuse code that differs from what was trained: a run folder is data."""
+    """Refuse code that differs from what was trained, or lies elsewhere: a run folder is data."""
     trained = record.load(run).get("plugins", {})
     node = document.tree.at(("plugins",))
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
         path = run / str(entry.value)
-        if entry.value not in trained or not path.is_file():
+        inside = path.resolve().is_relative_to(run.resolve())
+        if entry.value not in trained or not inside or not path.is_file():
             raise StorageError(f"{path}: the run was not trained with this plugin; not imported.")
         if plugins.sha256(path) != trained[str(entry.value)]:
             text = "has changed since the run was trained; not imported. Restore the file."

@@ -1,0 +1,71 @@
+"""The process that a command runs in: its streams, its signals, its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout, suppress
+from types import FrameType
+from typing import NoReturn, TextIO
+
+STANDARD = (0, 1, 2)
+
+
+def prepare() -> None:
+    """Make the process safe to work in: no stream missing, no signal that leaves a traceback.
+
+    A file opened while standard output is closed would become standard output, and take what
+    TensorFlow prints there.
+    """
+    for descriptor in STANDARD:
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _end)
+
+
+@contextmanager
+def results_alone() -> Iterator[TextIO | None]:
+    """Send what plugins and Keras print to standard error; yield the standard output."""
+    output = sys.stdout
+    with open(os.devnull, "w") as nowhere, redirect_stdout(sys.stderr or nowhere):
+        yield output
+
+
+def leave(code: int) -> NoReturn:
+    """Exit with a code, whatever has become of the streams."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except OSError:
+            # Python would try once more, and exit with 120.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    _die_as_shells_expect(code)
+    sys.exit(code)
+
+
+def print_error(text: str) -> None:
+    """Write to standard error, if there is one that takes it."""
+    with suppress(OSError, ValueError):
+        if sys.stderr is not None:
+            print(text, file=sys.stderr, flush=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End at once: before a run has begun there is nothing to keep."""
+    _die_as_shells_expect(128 + number)
+    os._exit(128 + number)
+
+
+def _die_as_shells_expect(code: int) -> None:
+    """After Ctrl-C in a terminal, die of the signal itself: only that ends a shell's loop too."""
+    with suppress(OSError):
+        if code == 128 + signal.SIGINT and os.isatty(0):
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.kill(os.getpid(), signal.SIGINT)

@@ -1,0 +1,51 @@
+"""summary.json: what came out of a run that is finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fitx.build.trial import Trial
+from fitx.run import expectations
+from fitx.run.observer import Observer
+from fitx.run.result import Result, relative_to_cwd
+from fitx.rundir.files import write_json
+
+
+def write(
+    run: Path, trial: Trial, observer: Observer, values: dict[str, float], seconds: float
+) -> Result:
+    """Write summary.json and return what it says as a result.
+
+    Args:
+        run: The run's folder.
+        trial: What was trained.
+        observer: What it has seen.
+        values: The final values by name.
+        seconds: How long the run took, testing and saving included.
+    """
+    experiment = trial.experiment
+    best = observer.saver.best.epoch
+    facts: dict[str, Any] = {
+        "status": "finished",
+        "epochs": observer.epoch,
+        "steps": observer.done,
+        "seconds": round(seconds, 3),
+        "examples_per_second": _rate(trial, observer),
+        "best": best.plain() if best is not None else None,
+        # Untrained networks are not held to what training is to reach.
+        "expect": expectations.judge(experiment.expect if experiment.fit.epochs else {}, values),
+    }
+    write_json(run / "summary.json", {"metrics": values, **facts})
+    splits = trial.data.splits
+    split = next((s for s in ("test", "validation", "train") if s in splits), None)
+    return Result(relative_to_cwd(run), split, values, facts)
+
+
+def _rate(trial: Trial, observer: Observer) -> float | None:
+    """Return the training examples a second, validation included; None if nothing was trained."""
+    steps = trial.data.steps("train")
+    passes, rest = divmod(observer.done, steps)
+    size = trial.data.batch_size
+    examples = passes * min(steps * size, len(trial.data.splits["train"])) + rest * size
+    return round(examples / observer.seconds, 1) if observer.seconds else None
