@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+from keras.src.utils.naming import reset_uids
 
 from fitx.build import agreement, demands
 from fitx.build.blame import blamed
@@ -71,10 +72,14 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     names = [p.name for p in signature.positional] if signature else []
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     fed = {**facts(data.splits), "seed": experiment.seed}
-    return {
-        name: demands.network(part, _call(experiment, part, ("networks", name), fed))
-        for name, part in parts.items()
-    }
+    return {name: _network(experiment, part, name, fed) for name, part in parts.items()}
+
+
+def _network(experiment: Experiment, part: Part, name: str, fed: dict[str, Any]) -> keras.Model:
+    # A checkpoint knows variables by their layers' names: those may not depend on what the
+    # process has made before, or on which of its networks a step asks for.
+    reset_uids()
+    return demands.network(part, _call(experiment, part, ("networks", name), fed))
 
 
 def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
