@@ -170,9 +170,10 @@ def _results(metric: Any) -> dict[str, Any]:
 def _number(name: str, value: Any) -> tf.Tensor:
     try:
         tensor = tf.convert_to_tensor(value)
-        number = tf.cast(tensor, "float32")
     except (TypeError, ValueError) as error:
         raise NotOneNumber(name, f"a {type(value).__name__}") from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise NotOneNumber(name, f"a {tensor.dtype.name}")
     if tensor.shape.rank not in (0, None):
         raise NotOneNumber(name, f"an array of shape {tuple(tensor.shape)}")
-    return number
+    return tf.cast(tensor, "float32")
