@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 
+from fitx.experiment import networks
 from fitx.experiment.direction import direction
 from fitx.experiment.load import Document
 from fitx.experiment.problems import Problem, listed, nearest
@@ -12,42 +13,36 @@ from fitx.experiment.tree import Path
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
-from fitx.registry.signature import NO_DEFAULT, Signature
+from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_source import COMPILED, StepFacts
 
 Found = Iterator[tuple[Path, str]]
 
-NEED_ONE_OPTIMIZER = ("LearningRateScheduler", "ReduceLROnPlateau")
+SET_LEARNING_RATE = ("LearningRateScheduler", "ReduceLROnPlateau")
+"""Callbacks of Keras that set the learning rate of the one optimizer."""
 
 
 def problems(
-    settings: Settings, document: Document, catalogue: Catalogue, known: set[Path]
+    settings: Settings, document: Document, catalogue: Catalogue, wrong: set[str]
 ) -> list[Problem]:
-    """Return what does not fit together, leaving out keys that have a problem already."""
-    wrong = {path[0] for path in known if path}
-    checks: list[Callable[[], Found]] = [lambda: _required(settings, document, wrong)]
+    """Return what does not fit together.
+
+    Args:
+        settings: What the experiment says, without what is wrong by itself.
+        document: Where it says so.
+        catalogue: The parts there are.
+        wrong: Top-level keys that have a problem already.
+    """
+    found = [*_required(settings, wrong), *networks.written_twice(document)]
     step = settings.step
     signature = catalogue.signature("step", step.name) if step else None
     facts = catalogue.step(step.name) if step else None
     if signature is not None and facts is not None:
-        checks += [
-            lambda: _networks(settings, signature, wrong),
-            lambda: _loss_and_metrics(settings, document, facts, signature.name, wrong),
-            lambda: _optimizers(settings, catalogue, facts),
-            lambda: _monitors(settings, catalogue, facts, wrong),
-        ]
-    found = [item for check in checks for item in check()]
-    return [Problem(document.place(path), path, text) for path, text in found]
-
-
-def networks(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
-    """Return the networks by name; `model:` is the one network of a step that has one."""
-    return settings.networks or _single(settings, settings.model, catalogue)
-
-
-def optimizers(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
-    """Return the optimizers by network; `optimizer:` is that of the one network."""
-    return settings.optimizers or _single(settings, settings.optimizer, catalogue)
+        found += networks.misfits(settings, signature, wrong)
+        found += _loss_and_metrics(settings, facts, signature.name, wrong)
+        found += _optimizers(settings, facts)
+        found += _monitors(settings, catalogue, facts, wrong)
+    return [_told(document, path, text) for path, text in found]
 
 
 def logged(settings: Settings, facts: StepFacts) -> tuple[set[str] | None, set[str] | None]:
@@ -62,55 +57,28 @@ def logged(settings: Settings, facts: StepFacts) -> tuple[set[str] | None, set[s
     return names(facts.train_logs), names(facts.test_logs)
 
 
-def _single(settings: Settings, part: Part | None, catalogue: Catalogue) -> dict[str, Part]:
-    signature = catalogue.signature("step", settings.step.name) if settings.step else None
-    names = [p.name for p in signature.positional] if signature else []
-    return {} if part is None else {names[0] if len(names) == 1 else "model": part}
+def not_logged(name: str, known: Sequence[str]) -> str:
+    """Say that nothing logs a name that something watches."""
+    verb = "are" if len(known) > 1 else "is"
+    logs = f"logged {verb} {listed(known)}" if known else "nothing is logged"
+    return f"'{name}' is not logged; {logs}.{nearest(name, known)}"
 
 
-def _required(settings: Settings, document: Document, wrong: set[str | int]) -> Found:
+def _told(document: Document, path: Path, text: str) -> Problem:
+    node = document.tree.at(path)
+    if node is None or node.raw is None:
+        return Problem(document.place(path), path, text)
+    # What came from the environment may be a secret.
+    return Problem(node.place, path, f"what {node.raw} stands for does not fit the step.")
+
+
+def _required(settings: Settings, wrong: set[str]) -> Found:
     for key, example in (("step", "step: supervised"), ("data", "data: digits")):
         if getattr(settings, key) is None and key not in wrong:
             yield (key,), f"missing; an experiment needs it, for example `{example}`."
-    for one, many in (("model", "networks"), ("optimizer", "optimizers")):
-        if document.tree.at((one,)) is not None and document.tree.at((many,)) is not None:
-            yield (many,), f"stands beside '{one}'; write one of the two."
 
 
-def _networks(settings: Settings, signature: Signature, wrong: set[str | int]) -> Found:
-    names = [p.name for p in signature.positional]
-    step, many = f"step '{signature.name}'", len(names) > 1
-    if many and settings.model is not None:
-        text = f"{step} has {len(names)} networks: write `networks:` with {listed(names)}."
-        yield ("model",), text
-        return
-    if many and settings.optimizer is not None:
-        yield ("optimizer",), f"{step} has {len(names)} networks: write `optimizers:` by network."
-    for key, given in (("networks", settings.networks), ("optimizers", settings.optimizers)):
-        for name in given:
-            if name not in names:
-                text = f"{step} has no network '{name}'; it takes {listed(names)}."
-                yield (key, name), text
-    if not wrong & {"model", "networks"}:
-        yield from _missing_networks(settings, signature)
-
-
-def _missing_networks(settings: Settings, signature: Signature) -> Found:
-    required = [p.name for p in signature.positional if p.required]
-    step, many = f"step '{signature.name}'", len(signature.positional) > 1
-    missing = [name for name in required if name not in settings.networks]
-    if settings.model is not None:
-        return
-    for name in missing:
-        if many or settings.networks:
-            yield ("networks",), f"the network '{name}' is missing; {step} needs it."
-        else:
-            yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."
-
-
-def _loss_and_metrics(
-    settings: Settings, document: Document, facts: StepFacts, step: str, wrong: set[str | int]
-) -> Found:
+def _loss_and_metrics(settings: Settings, facts: StepFacts, step: str, wrong: set[str]) -> Found:
     if settings.loss is not None and not facts.takes_loss:
         yield ("loss",), f"step '{step}' takes no loss: it computes its own; remove the key."
     if settings.loss is None and facts.takes_loss and "loss" not in wrong:
@@ -119,57 +87,56 @@ def _loss_and_metrics(
         yield ("metrics",), f"step '{step}' takes no metrics: it keeps its own; remove the key."
     names = [metric.name for metric in settings.metrics]
     for index, name in enumerate(names):
-        if name in names[:index] or name == "loss":
-            yield (
-                ("metrics", index),
-                f"'{name}' is logged already; metrics need names of their own.",
-            )
+        if name and name in names[:index]:
+            yield ("metrics", index), f"'{name}' stands twice; remove one."
 
 
-def _optimizers(settings: Settings, catalogue: Catalogue, facts: StepFacts) -> Found:
-    parts: dict[Path, Part] = {("optimizers", n): p for n, p in settings.optimizers.items()}
-    if settings.optimizer is not None:
-        parts[("optimizer",)] = settings.optimizer
+def _optimizers(settings: Settings, facts: StepFacts) -> Found:
+    given = [*settings.optimizers.values(), *([settings.optimizer] if settings.optimizer else [])]
+    scheduled = any(isinstance(part.options.get("learning_rate"), Part) for part in given)
     for index, callback in enumerate(settings.callbacks):
         cls = keras_parts.class_name("callback", callback.name)
-        if cls in NEED_ONE_OPTIMIZER and len(parts) > 1:
-            yield (
-                ("callbacks", index),
-                f"{cls} works with one optimizer; this step has {len(parts)}.",
-            )
-        scheduled = [p for p, part in parts.items() if _has_schedule(part)]
-        if cls in NEED_ONE_OPTIMIZER and scheduled:
-            text = (
-                "changes the learning rate, which a schedule decides here; remove one of the two."
-            )
-            yield ("callbacks", index), f"{cls} {text}"
+        if cls not in SET_LEARNING_RATE:
+            continue
+        if len(given) > 1:
+            text = f"{cls} works with one optimizer; this experiment has {len(given)}."
+            yield ("callbacks", index), text
+        elif scheduled:
+            text = f"{cls} sets the learning rate, which a schedule decides here; remove one."
+            yield ("callbacks", index), text
     if settings.execution.precision == "mixed_float16" and not facts.scales_loss:
         text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
         yield ("execution", "precision"), f"{text} or write mixed_bfloat16."
 
 
-def _has_schedule(part: Part) -> bool:
-    return isinstance(part.options.get("learning_rate"), Part)
-
-
-def _monitors(
-    settings: Settings, catalogue: Catalogue, facts: StepFacts, wrong: set[str | int]
-) -> Found:
-    if wrong & {"metrics", "step"}:
+def _monitors(settings: Settings, catalogue: Catalogue, facts: StepFacts, wrong: set[str]) -> Found:
+    if settings.checkpoint.mode and settings.checkpoint.monitor is None:
+        yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
+    if "metrics" in wrong:
         return
-    train, test = logged(settings, facts)
-    if train is None or test is None:
-        return
-    seen = [*sorted(train), *(f"val_{name}" for name in sorted(test))]
-    tested = [*seen, *(f"test_{name}" for name in sorted(test))]
+    logs = _Logs(*logged(settings, facts))
     for path, name, mode in _watched(settings, catalogue):
-        if name not in seen:
-            yield path, _not_logged(name, seen)
+        if not logs.may_hold(name, logs.while_training):
+            yield path, not_logged(name, logs.while_training)
         elif mode is None and direction(name) is None:
             yield path, f"say whether less or more of '{name}' is better: add `mode: min` or `max`."
     for name in settings.expect:
-        if name not in tested:
-            yield ("expect", name), _not_logged(name, tested)
+        if not logs.may_hold(name, logs.at_the_end):
+            yield ("expect", name), not_logged(name, logs.at_the_end)
+
+
+class _Logs:
+    """What a run will log, as far as the step's source tells."""
+
+    def __init__(self, train: set[str] | None, test: set[str] | None) -> None:
+        self._unknown = {"train": train is None, "test": test is None}
+        tests = sorted(test or ())
+        self.while_training = [*sorted(train or ()), *(f"val_{name}" for name in tests)]
+        self.at_the_end = [*self.while_training, *(f"test_{name}" for name in tests)]
+
+    def may_hold(self, name: str, known: list[str]) -> bool:
+        is_tested = name.startswith(("val_", "test_"))
+        return name in known or self._unknown["test" if is_tested else "train"]
 
 
 def _watched(settings: Settings, catalogue: Catalogue) -> Iterator[tuple[Path, str, str | None]]:
@@ -192,7 +159,3 @@ def monitored(callback: Part, catalogue: Catalogue) -> tuple[str | None, str | N
     default = parameter.default if parameter.default is not NO_DEFAULT else None
     mode = callback.options.get("mode", "auto")
     return callback.options.get("monitor", default), None if mode == "auto" else mode
-
-
-def _not_logged(name: str, seen: list[str]) -> str:
-    return f"'{name}' is not logged; logged are {listed(seen)}.{nearest(name, seen)}"

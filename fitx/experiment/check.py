@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path as FilePath
 from typing import Any
 
-from pydantic import ValidationError
-
 from fitx.errors import UsageError
-from fitx.experiment import agree, plugins
+from fitx.experiment import agree, networks, plugins
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.explain import explain
 from fitx.experiment.load import Document, load
-from fitx.experiment.options import OptionCheck
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.schema import Settings
-from fitx.experiment.tree import Node, Path
+from fitx.experiment.validate import validate
 from fitx.registry.annotations import PATH
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import FED, Part
@@ -42,10 +39,11 @@ def check(document: Document) -> Experiment:
     Plugins are imported last, and only if there is nothing else to mend.
     """
     catalogue = Catalogue()
-    problems = plugins.read(document, catalogue)
-    settings, found = _validated(document, catalogue)
-    problems += found
-    problems += agree.problems(settings, document, catalogue, {p.path for p in problems})
+    problems = [*document.problems, *plugins.read(document, catalogue)]
+    settings, found = validate(document, catalogue, problems)
+    wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
+    problems += [problem for problem in found if problem.text]
+    problems += agree.problems(settings, document, catalogue, wrong)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     experiment = _experiment(settings, document, catalogue)
@@ -53,43 +51,12 @@ def check(document: Document) -> Experiment:
     return experiment
 
 
-def _validated(document: Document, catalogue: Catalogue) -> tuple[Settings, list[Problem]]:
-    """Validate the tree; what is wrong is noted and left out, so that the rest is checked too."""
-    context = {"check": OptionCheck(catalogue)}
-    tree = document.tree
-    problems: list[Problem] = []
-    while True:
-        try:
-            return Settings.model_validate(tree.plain(), context=context), problems
-        except ValidationError as error:
-            found = explain(error, replace(document, tree=tree), catalogue)
-            problems += found
-            for problem in found:
-                tree = _without(tree, problem.path)
-
-
-def _without(node: Node, path: Path) -> Node:
-    """Return the tree without what stands at `path`; of a list or a part, without the whole."""
-    step, rest = path[0], path[1:]
-    if not isinstance(node.value, dict):
-        return replace(node, value=[])
-    values = dict(node.value)
-    child = values.get(str(step))
-    is_section = child is not None and isinstance(child.value, dict) and "name" not in child.value
-    if rest and child is not None and is_section and len(rest) == 1:
-        values[str(step)] = _without(child, rest)
-    elif rest and child is not None and step in ("networks", "optimizers"):
-        values[str(step)] = _without(child, rest[:1])
-    else:
-        values.pop(str(step), None)
-    return replace(node, value=values)
-
-
 def _hint(settings: Settings, problems: list[Problem]) -> str:
-    about_parts = any("takes no" in p.text or "has no network" in p.text for p in problems)
-    if not about_parts or settings.step is None:
-        return ""
-    return f"`fitx show {settings.step.name}` prints what the step takes."
+    """Say where to read about the step, if a problem is about what it takes."""
+    name = settings.step.name if settings.step is not None else ""
+    told = [p for p in problems if p.path and not p.text.startswith("missing")]
+    is_about_step = any(p.path[0] == "step" or f"step '{name}'" in p.text for p in told)
+    return f"`fitx show {name}` prints what the step takes." if name and is_about_step else ""
 
 
 def _experiment(settings: Settings, document: Document, catalogue: Catalogue) -> Experiment:
@@ -99,11 +66,11 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
     if facts is None:  # agree.problems has refused this already.
         raise LookupError(step.name)
     return Experiment(
-        name=settings.name or document.path.stem,
+        name=settings.name or _run_name(document.path.stem),
         seed=settings.seed,
         step=step,
-        networks=agree.networks(settings, catalogue),
-        optimizers=agree.optimizers(settings, catalogue),
+        networks=networks.networks(settings, catalogue),
+        optimizers=networks.optimizers(settings, catalogue),
         loss=settings.loss,
         metrics=settings.metrics,
         data=_with_paths(data, document, catalogue),
@@ -117,6 +84,11 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         document=document,
         catalogue=catalogue,
     )
+
+
+def _run_name(stem: str) -> str:
+    """Return a file's stem as the name of its runs, '-' in place of what a name cannot hold."""
+    return re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "experiment"
 
 
 def _with_paths(part: Part, document: Document, catalogue: Catalogue) -> Part:
@@ -141,8 +113,8 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     signature, facts = catalogue.signature("step", name), catalogue.step(name)
     if signature is None or facts is None:
         raise UsageError(f"no step is called '{name}'.{nearest(name, catalogue.names('step'))}")
-    networks = [p.name for p in signature.positional if p.required]
-    missing = [network for network in networks if network not in experiment.networks]
+    needed = [p.name for p in signature.positional if p.required]
+    missing = [network for network in needed if network not in experiment.networks]
     if missing:
         text = f"step '{name}' needs the network '{missing[0]}'; this experiment has "
         raise UsageError(f"{text}{listed(list(experiment.networks))}.")
@@ -151,7 +123,7 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
     if facts.takes_loss and experiment.loss is None:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
-    kept = {network: experiment.networks[network] for network in networks}
+    kept = {network: experiment.networks[network] for network in needed}
     loss = experiment.loss if facts.takes_loss else None
     metrics = experiment.metrics if facts.takes_metrics else []
     changed = replace(experiment, networks=kept, loss=loss, metrics=metrics)

@@ -8,7 +8,6 @@ import yaml
 
 from fitx.experiment import reader
 from fitx.experiment.experiment import Experiment, Reference
-from fitx.experiment.tree import Place, Source
 
 
 def dump(experiment: Experiment, *, plugins: list[str] | None = None) -> str:
@@ -32,9 +31,15 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    read = reader.scalar(text, Place(Source("")))
-    style = None if isinstance(read, str) and "${" not in text else '"'
+    style = None if _reads_as_string(text) and "${" not in text else '"'
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+def _reads_as_string(text: str) -> bool:
+    try:
+        return isinstance(reader.scalar(text), str)
+    except ValueError:
+        return False
 
 
 def _reference(dumper: yaml.SafeDumper, text: Reference) -> yaml.ScalarNode:

@@ -66,28 +66,29 @@ class Experiment:
         values = {
             "version": 1,
             "name": self.name,
+            "plugins": [str(path) for path in self.plugins],
             "seed": self.seed,
-            **{key: self._plain(value, (key,)) for key, value in parts.items()},
-            "fit": self._kept(self.fit.model_dump(), ("fit",)),
-            "callbacks": self._plain(self.callbacks, ("callbacks",)),
-            "checkpoint": self._kept(self.checkpoint.model_dump(), ("checkpoint",)),
-            "execution": self._kept(self.execution.model_dump(), ("execution",)),
+            **parts,
+            "fit": self.fit.model_dump(),
+            "callbacks": self.callbacks,
+            "checkpoint": self.checkpoint.model_dump(),
+            "execution": self.execution.model_dump(),
             "expect": self.expect,
         }
-        plugins = {"plugins": [str(path) for path in self.plugins]} if self.plugins else {}
-        return {**values, **plugins}
+        plain = {key: self._plain(value, (key,)) for key, value in values.items()}
+        return {key: value for key, value in plain.items() if key != "plugins" or value}
 
     def _plain(self, value: Any, path: KeyPath) -> Any:
         """Turn parts into mappings, with the defaults of their signatures."""
         if isinstance(value, Part):
             options = {**self._defaults(value), **value.options}
             shown = {k: self._plain(v, (*path, k)) for k, v in options.items()}
-            return {"name": value.name, **shown}
+            return {"name": self._kept(value.name, self._name_path(path)), **shown}
         if isinstance(value, dict):
             return {key: self._plain(item, (*path, key)) for key, item in value.items()}
-        if isinstance(value, list | tuple):
+        if isinstance(value, list | tuple | set | frozenset):
             return [self._plain(item, (*path, index)) for index, item in enumerate(value)]
-        return self._kept(str(value) if isinstance(value, Path) else value, path)
+        return self._kept(value, path)
 
     def _defaults(self, part: Part) -> dict[str, Any]:
         from_signature = self.catalogue.signature(part.kind, part.name)
@@ -95,13 +96,19 @@ class Experiment:
             return {}
         return {p.name: p.default for p in from_signature.options if p.default is not NO_DEFAULT}
 
+    def _name_path(self, path: KeyPath) -> KeyPath:
+        """Return where the name of a part is written: below it, or in its place."""
+        node = self.document.tree.at(written(self.document, path))
+        return (*path, "name") if node is not None and isinstance(node.value, dict) else path
+
     def _kept(self, value: Any, path: KeyPath) -> Any:
         """Return the text of a value that came from the environment as it was written."""
-        if isinstance(value, dict):
-            return {key: self._kept(item, (*path, key)) for key, item in value.items()}
         node = self.document.tree.at(written(self.document, path))
         if node is None or node.raw is None:
-            return value
+            return str(value) if isinstance(value, Path) else value
+        if isinstance(value, Path) and not Path(str(node.value)).expanduser().is_absolute():
+            # A relative path starts at the file that held it, which the dump is not.
+            return str(node.place.source.folder.resolve() / node.raw)
         return Reference(node.raw) if node.is_plain else node.raw
 
 

@@ -2,159 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from fitx.experiment import reader
+from fitx.experiment.homes import home
 from fitx.experiment.load import Document
-from fitx.experiment.options import accepted, batch_options
-from fitx.experiment.problems import Problem, describe, listed, nearest
+from fitx.experiment.problems import Problem, describe, listed, nearest, shorten
 from fitx.experiment.schema import SECTIONS, Settings
-from fitx.experiment.tree import Node, Path, dotted
+from fitx.experiment.tree import Node, Path, Place, dotted
 from fitx.registry.catalogue import Catalogue
 
+_LISTS = ("list_type", "tuple_type", "sequence_type", "sequence_str", "set_type", "frozen_set_type")
+_NUMBERS = ("int_type", "int_from_float", "float_type", "number_or_part")
 _EXPECTED = {
-    "int_type": "an integer",
-    "int_from_float": "an integer",
+    **dict.fromkeys((*_LISTS, "is_instance_of"), "a list"),
+    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a mapping"),
+    **dict.fromkeys(("int_type", "int_from_float"), "an integer"),
     "float_type": "a number",
     "bool_type": "true or false",
     "string_type": "a string",
-    "list_type": "a list",
-    "tuple_type": "a list",
-    "sequence_type": "a list",
-    "is_instance_of": "a list",
-    "dict_type": "a mapping",
-    "mapping_type": "a mapping",
-    "model_type": "a mapping",
     "none_required": "null",
     "finite_number": "a finite number",
-    "path_type": "a path",
+    "missing": "more items",
 }
+_UNSPACED = re.compile(r"[\w.-]+:\S")
 _BOUNDS = {
-    "greater_than": ("more than", "gt"),
-    "greater_than_equal": ("at least", "ge"),
-    "less_than": ("less than", "lt"),
-    "less_than_equal": ("at most", "le"),
+    "greater_than": "more than {gt:g}",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than": "less than {lt}",
+    "less_than_equal": "at most {le}",
+    "multiple_of": "a multiple of {multiple_of}",
+    "too_short": "at least {min_length} items",
+    "too_long": "at most {max_length} items",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
 }
-_PARTS = {"model": "model", "optimizer": "optimizer", "step": "step", "data": "dataset"}
-_PARTS |= {"loss": "loss", "networks": "model", "optimizers": "optimizer"}
+_SAID = ("unknown_option", "missing_option", "unknown_part", "refused", "unread_part")
+"""Errors that say of themselves what is wrong, most telling first."""
 
 
 def explain(error: ValidationError, document: Document, catalogue: Catalogue) -> list[Problem]:
-    """Return a problem for every key that an error is about, with the place it is written."""
+    """Return a problem for every key that an error is about, with the place it is written.
+
+    The text of one that only follows from another, known problem is empty.
+    """
     by_path: dict[Path, list[Any]] = {}
     for item in error.errors():
         by_path.setdefault(_written_path(item, document.tree), []).append(item)
+    # Of the ways in which a value could be meant, the one that fits it deepest tells most.
+    outer = {path[:length] for path in by_path for length in range(len(path))}
     return [
-        Problem(document.place(path), path, _text(path, items, document, catalogue))
+        _problem(path, items, document, catalogue)
         for path, items in by_path.items()
+        if path not in outer
     ]
 
 
 def _written_path(item: Any, tree: Node) -> Path:
     """Return the part of pydantic's location that is a path of the file."""
     location: Path = tuple(item["loc"])
-    if item["type"] in ("missing", "missing_option"):
-        return location
-    length = 0
-    while length < len(location) and tree.at(location[: length + 1]) is not None:
-        length += 1
-    return location[:length]
+    ends = item["type"] == "missing_option"
+    path: Path = ()
+    for step in location[: len(location) - ends]:
+        if tree.at((*path, step)) is not None:
+            path = (*path, step)
+    return (*path, location[-1]) if ends else path
 
 
-def _text(path: Path, items: list[Any], document: Document, catalogue: Catalogue) -> str:
-    item = items[0]
-    if item["type"] == "extra_forbidden":
-        return _unknown_key(path, document, catalogue)
-    if item["type"] == "unknown_option":
-        return str(item["msg"]) + _home(path, document, catalogue, item["msg"])
-    if item["type"] in ("unknown_part", "missing_option"):
-        return str(item["msg"])
+def _problem(path: Path, items: list[Any], document: Document, catalogue: Catalogue) -> Problem:
+    kinds = {item["type"]: item for item in reversed(items)}
+    if "extra_forbidden" in kinds:
+        text = _unknown_key(path, document.tree, catalogue)
+        return Problem(document.place(path), path, text)
+    if items[0]["loc"][-1] == "[key]":
+        text = f"expected {_expected(items[0])} as the key, found {describe(str(path[-1]))}."
+        return Problem(document.place(path), path, text)
+    said = next((kinds[kind] for kind in _SAID if kind in kinds), None)
+    if said is not None:
+        return _said(path, said, document, catalogue)
+    return _wrong_value(path, items, document)
+
+
+def _said(path: Path, item: Any, document: Document, catalogue: Catalogue) -> Problem:
+    text = str(item["msg"])
+    if item["type"] == "unknown_part":
+        place, raw = _name_of(path, document)
+        hidden = f"nothing is called what {raw} stands for."
+        return Problem(place, path, text if raw is None else hidden)
+    if item["type"] == "unknown_option" and "Did you mean" not in text:
+        belongs = home(path, document.tree, catalogue)
+        text = f"{text.partition(';')[0]}.{belongs}" if belongs else text
+    return Problem(document.place(path), path, text)
+
+
+def _name_of(path: Path, document: Document) -> tuple[Place, str | None]:
+    """Return where the name of a part stands, and the reference it came from, if from one."""
+    node = document.tree.at((*path, "name")) or document.tree.at(path)
+    return (node.place, node.raw) if node is not None else (document.place(path), None)
+
+
+def _unknown_key(path: Path, tree: Node, catalogue: Catalogue) -> str:
+    section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
+    known = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
+    where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
+    key = str(path[-1])
+    hint = nearest(key, known) or home(path, tree, catalogue) or f" Known: {listed(known, 20)}."
+    return f"unknown key {shorten(key)!r} {where}.{hint}"
+
+
+def _wrong_value(path: Path, items: list[Any], document: Document) -> Problem:
     node = document.tree.at(path)
-    expected = " or ".join(dict.fromkeys(_expected(i) for i in items))
-    found = describe(node.plain()) if node is not None and node.raw is None else _raw(node)
-    return f"expected {expected}, found {found}{_hint(node, items)}."
+    if node is not None and isinstance(node.value, dict) and items[0]["type"] == "part_name":
+        return _wrong_name(path, node, items[0], document)
+    expected = " or ".join(dict.fromkeys(map(_expected, items)))
+    kinds = {str(item["type"]) for item in items}
+    hint = _hint(node, kinds, expected) if node is not None else ""
+    counts = kinds & {"too_short", "too_long"}
+    text = f"expected {expected}, found {_counted(node) if counts else _found(node)}{hint}."
+    return Problem(document.value_place(path), path, text)
+
+
+def _wrong_name(path: Path, node: Node, item: Any, document: Document) -> Problem:
+    """Explain a part whose `name` is missing or is no string."""
+    name = node.at(("name",))
+    if name is None:
+        text = "'name' is missing; it says which part is meant, the other keys are its options."
+        return Problem(document.value_place(path), path, text)
+    path = (*path, "name")
+    hint = _hint(name, {"string_type"}, "")
+    text = f"{item['msg']}, found {_found(name)}{hint}."
+    return Problem(document.value_place(path), path, text)
 
 
 def _expected(item: Any) -> str:
     kind, context = item["type"], item.get("ctx", {})
     if kind in _BOUNDS:
-        words, key = _BOUNDS[kind]
-        return f"{words} {context[key]}"
+        return _BOUNDS[kind].format(**context)
     if kind == "literal_error":
         return str(context["expected"]).replace("'", "")
-    if kind in ("too_short", "too_long"):
-        words = "at least" if kind == "too_short" else "at most"
-        return f"{words} {context.get('min_length', context.get('max_length'))} items"
-    return _EXPECTED.get(kind) or str(item["msg"]).removeprefix("expected ")
+    said = str(item["msg"]).removeprefix("expected ").removeprefix("Input should be ")
+    return _EXPECTED.get(kind) or said
 
 
-def _raw(node: Node | None) -> str:
-    """Name a value that came from the environment by its reference: it may be a secret."""
-    return f"what {node.raw} stands for" if node is not None and node.raw else "nothing"
+def _found(node: Node | None) -> str:
+    """Name a value; one that came from the environment by its reference: it may be a secret."""
+    if node is None:
+        return "nothing"
+    return describe(node.plain()) if node.raw is None else f"what {node.raw} stands for"
 
 
-def _hint(node: Node | None, items: list[Any]) -> str:
-    if node is None or not isinstance(node.value, str) or node.raw is not None:
+def _counted(node: Node | None) -> str:
+    return str(len(node.plain())) if node is not None else "none"
+
+
+def _hint(node: Node, kinds: set[str], expected: str) -> str:
+    """Say how a value is to be written, where its text shows what was meant."""
+    value = node.value
+    if value is None:
+        return "; give it a value or remove it"
+    if isinstance(value, str) and not node.is_plain and _is_meant(value, kinds, expected):
+        on_its_own = "; write it without quotes, on a line of its own"
+        return "; remove the quotes" if node.raw is None else on_its_own
+    if node.raw is not None:
         return ""
-    wants_number = any(i["type"] in ("int_type", "float_type") for i in items)
-    if wants_number and not node.is_plain and node.value.replace(".", "").isdigit():
-        return "; remove the quotes"
-    wants_bool = any(i["type"] == "bool_type" for i in items)
-    return "; write true or false" * (wants_bool and node.value in ("yes", "no", "on", "off"))
+    if kinds & {*_LISTS, "is_instance_of"}:
+        return _as_list(value)
+    if kinds & {"dict_type", "mapping_type", "model_type"} and _UNSPACED.match(str(value)):
+        return "; a space is missing after ':'"
+    if "bool_type" in kinds and value in ("yes", "no", "on", "off"):
+        return "; write true or false"
+    is_unquoted = isinstance(value, int | float) and "string_type" in kinds
+    return f'; write "{describe(value)}" in quotes' if is_unquoted else ""
 
 
-def _unknown_key(path: Path, document: Document, catalogue: Catalogue) -> str:
-    section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
-    known = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
-    key = str(path[-1])
-    home = _home(path, document, catalogue)
-    where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
-    hint = home or nearest(key, known) or f" Known: {listed(known, 20)}."
-    return f"unknown key '{key}' {where}.{hint}"
+def _is_meant(text: str, kinds: set[str], expected: str) -> bool:
+    """Whether text without its quotes would be of an expected type."""
+    try:
+        value = reader.scalar(text)
+    except ValueError:
+        return False
+    if isinstance(value, bool):
+        return "bool_type" in kinds
+    return isinstance(value, int | float) and bool(kinds & {*_NUMBERS} or str(value) == expected)
 
 
-def _home(path: Path, document: Document, catalogue: Catalogue, said: str = "") -> str:
-    """Say where else in the experiment a key of this name, or nearly this name, belongs."""
-    homes = dict(_homes(document, catalogue))
-    key = str(path[-1])
-    if key in homes and homes[key] != dotted(path):
-        return f" It belongs at {homes[key]}."
-    if "Did you mean" in said or len(path) == 1:
-        return ""
-    close = nearest(key, homes)
-    name = close.partition("'")[2].partition("'")[0]
-    return f" Did you mean {homes[name]}?" if name and homes[name] != dotted(path) else ""
-
-
-def _homes(document: Document, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
-    """Yield (key, dotted path) of every key that this experiment could hold; the best last."""
-    for path, kind, name in _named_parts(document.tree):
-        signature = catalogue.signature(kind, name)
-        for parameter in accepted(signature) if signature else ():
-            yield parameter.name, f"{dotted(path)}.{parameter.name}"
-    yield from ((p.name, f"data.{p.name}") for p in batch_options())
-    for section, model in SECTIONS.items():
-        yield from _keys(model, f"{section}.")
-    yield from _keys(Settings, "")
-
-
-def _keys(model: type[BaseModel], prefix: str) -> Iterable[tuple[str, str]]:
-    return ((key, prefix + key) for key in model.model_fields)
-
-
-def _named_parts(tree: Node) -> Iterator[tuple[Path, str, str]]:
-    for key, kind in reversed(_PARTS.items()):
-        node = tree.at((key,))
-        if key in ("networks", "optimizers") and node and isinstance(node.value, dict):
-            for name, part in node.value.items():
-                yield from _named((key, name), kind, part)
-        elif node:
-            yield from _named((key,), kind, node)
-
-
-def _named(path: Path, kind: str, node: Node) -> Iterator[tuple[Path, str, str]]:
-    name = node.value.get("name") if isinstance(node.value, dict) else node
-    if name is not None and isinstance(name.value, str):
-        yield path, kind, name.value
+def _as_list(value: Any) -> str:
+    if isinstance(value, dict):
+        name = value["name"].value if "name" in value else None
+        is_part = isinstance(name, str)
+        return f"; write [{{name: {shorten(str(name))}, ...}}]" if is_part else ""
+    is_short = not isinstance(value, list) and len(str(value)) <= 60
+    return f"; write [{value}]" if is_short else ""

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
-import os
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeAlias
 
-from fitx.experiment import locate, overrides, reader
+from fitx.experiment import environment, locate, overrides, reader
 from fitx.experiment.problems import ConfigError, Problem, describe
-from fitx.experiment.tree import Node, Place
+from fitx.experiment.tree import Node, Place, Source
 from fitx.experiment.tree import Path as KeyPath
 
-_REFERENCE = re.compile(r"\$\{(?:env:(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*))?)?")
+MAX_FILES = 100
+
+Above: TypeAlias = tuple[Path, ...]
+"""The files that extend the one being read, outermost first."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One experiment as written: its file, the files it extends, and the merged tree."""
+    """One experiment as written: its file, the files it extends, and the merged tree.
+
+    `problems` are those of the words and references that could not be followed.
+    """
 
     name: str
     path: Path
     tree: Node
     files: tuple[Path, ...]
+    problems: tuple[Problem, ...] = ()
 
     def place(self, path: KeyPath) -> Place:
         """Return where the key at `path` is written, or else the nearest key above it."""
@@ -36,6 +42,11 @@ class Document:
                 return node.place
         return Place(self.tree.place.source)
 
+    def value_place(self, path: KeyPath) -> Place:
+        """Return where the value at `path` is written; of an empty one, where its key is."""
+        node = self.tree.at(path)
+        return self.place(path) if node is None or node.value is None else node.place
+
 
 def load(name: str, words: Sequence[str] = ()) -> Document:
     """Read an experiment file with all it extends and change it by the words of a command line.
@@ -45,19 +56,15 @@ def load(name: str, words: Sequence[str] = ()) -> Document:
         words: Overrides: `a.b=v`, `a.b+=v`, `~a.b`.
 
     Raises:
-        ConfigError: The file, one that it extends, or a word cannot be read.
+        ConfigError: The file, or one that it extends, cannot be read.
     """
-    changes, problems = [], []
-    for word in words:
-        try:
-            changes.append(overrides.parse(word))
-        except ConfigError as error:
-            problems.extend(error.problems)
     files: list[Path] = []
-    tree = _read(name, locate.locate(name), files, ())
-    if problems:
-        raise ConfigError(problems)
-    return Document(name, files[0], _fill(overrides.apply(tree, changes)), tuple(files))
+    path = locate.locate(name)
+    tree = _compose(locate.read_text(name, path), path.resolve(), files, ())
+    changes, problems = _parsed(words)
+    tree, refused = overrides.apply(tree, changes)
+    tree, unfilled = environment.fill(tree)
+    return Document(name, files[0], tree, tuple(files), (*problems, *refused, *unfilled))
 
 
 def merge(base: Node, over: Node, *, is_part: bool = False) -> Node:
@@ -77,11 +84,23 @@ def _names_another(base: dict[str, Node], over: dict[str, Node]) -> bool:
     return "name" in base and "name" in over and base["name"].value != over["name"].value
 
 
-def _read(name: str, path: Path, files: list[Path], above: tuple[Path, ...]) -> Node:
-    """Read one file and merge it over those that it extends."""
-    resolved = path.resolve()
-    files.append(resolved)
-    text, source = locate.read_text(name if not above else _shown(resolved), path)
+def _parsed(words: Sequence[str]) -> tuple[list[overrides.Override], list[Problem]]:
+    changes, problems = [], []
+    for word in words:
+        try:
+            changes.append(overrides.parse(word))
+        except ConfigError as error:
+            problems.extend(error.problems)
+    return changes, problems
+
+
+def _compose(opened: tuple[str, Source], path: Path, files: list[Path], above: Above) -> Node:
+    """Read the text of one file and merge it over the files that it extends."""
+    text, source = opened
+    files.append(path)
+    if len(files) > MAX_FILES:
+        text = f"an experiment extends at most {MAX_FILES} files, counted each time."
+        raise ConfigError([Problem(Place(source), (), text)])
     tree = reader.read(text, source)
     if not isinstance(tree.value, dict):
         found = "is empty" if tree.value is None else f"holds {describe(tree.plain())}"
@@ -91,32 +110,42 @@ def _read(name: str, path: Path, files: list[Path], above: tuple[Path, ...]) -> 
     extends = values.pop("extends", None)
     tree = replace(tree, value=values)
     base: Node | None = None
-    for node in _names(extends):
-        read = _extended(node, resolved, files, (*above, resolved))
-        base = read if base is None else merge(base, read)
+    for node, at in _names(extends):
+        extended = _extended(node, at, files, (*above, path))
+        base = extended if base is None else merge(base, extended)
     return tree if base is None else merge(base, tree)
 
 
-def _names(extends: Node | None) -> Iterator[Node]:
+def _names(extends: Node | None) -> Iterator[tuple[Node, KeyPath]]:
+    """Yield what is extended, `${env:...}` filled in, and its key."""
     if extends is None:
         return
-    for node in extends.value if isinstance(extends.value, list) else [extends]:
+    filled, problems = environment.fill(extends)
+    if problems:
+        raise ConfigError([replace(p, path=("extends", *p.path)) for p in problems])
+    items = list(enumerate(filled.value)) if isinstance(filled.value, list) else [(None, filled)]
+    for index, node in items:
+        at: KeyPath = ("extends",) if index is None else ("extends", index)
         if not isinstance(node.value, str):
             text = f"expected the name of a file, found {describe(node.plain())}."
-            raise ConfigError([Problem(node.place, ("extends",), text)])
-        yield node
+            raise ConfigError([Problem(node.place, at, text)])
+        yield node, at
 
 
-def _extended(node: Node, child: Path, files: list[Path], above: tuple[Path, ...]) -> Node:
+def _extended(node: Node, at: KeyPath, files: list[Path], above: Above) -> Node:
     try:
-        path = locate.locate(str(node.value), child.parent)
+        path = locate.locate(str(node.value), above[-1].parent).resolve()
+        opened = locate.read_text(_shown(path), path)
     except ConfigError as error:
-        text = f"{node.value}: {error.problems[0].text}"
-        raise ConfigError([Problem(node.place, ("extends",), text)]) from error
-    if path.resolve() in above:
-        chain = " extends ".join(p.name for p in (*above[above.index(path.resolve()) :], path))
-        raise ConfigError([Problem(node.place, ("extends",), f"goes in a circle: {chain}.")])
-    return _read(str(node.value), path, files, above)
+        # What is wrong inside the file has a line there; the file itself is told where it is named.
+        if error.problems[0].place.line:
+            raise
+        text = f"{node.raw or node.value}: {error.problems[0].text}"
+        raise ConfigError([Problem(node.place, at, text)]) from error
+    if path in above:
+        chain = " extends ".join(p.name for p in (*above[above.index(path) :], path))
+        raise ConfigError([Problem(node.place, at, f"goes in a circle: {chain}.")])
+    return _compose(opened, path, files, above)
 
 
 def _shown(path: Path) -> str:
@@ -125,45 +154,3 @@ def _shown(path: Path) -> str:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):
         return str(path)
-
-
-def _fill(root: Node) -> Node:
-    """Return the tree with `${env:NAME}` and `${env:NAME:default}` filled in."""
-    problems: list[Problem] = []
-    filled = _filled(root, (), problems)
-    if problems:
-        raise ConfigError(problems)
-    return filled
-
-
-def _filled(node: Node, path: KeyPath, problems: list[Problem]) -> Node:
-    value = node.value
-    if isinstance(value, dict):
-        return replace(node, value={k: _filled(n, (*path, k), problems) for k, n in value.items()})
-    if isinstance(value, list):
-        return replace(node, value=[_filled(n, (*path, i), problems) for i, n in enumerate(value)])
-    if not isinstance(value, str) or "${" not in value:
-        return node
-    return _filled_string(node, value, path, problems)
-
-
-def _filled_string(node: Node, text: str, path: KeyPath, problems: list[Problem]) -> Node:
-    parts, end = [], 0
-    for match in _REFERENCE.finditer(text):
-        closed = match["name"] is not None and text[match.end() : match.end() + 1] == "}"
-        name = match["name"]
-        if not closed:
-            problem = "only ${env:NAME} and ${env:NAME:default} are filled in."
-            problems.append(Problem(node.place, path, f"{describe(text)}: {problem}"))
-            return node
-        replacement = os.environ.get(name, match["default"])
-        if replacement is None:
-            problem = f"the environment variable {name} is not set; set it, or write a default: "
-            problems.append(Problem(node.place, path, problem + f"${{env:{name}:default}}."))
-            return node
-        parts += [text[end : match.start()], replacement]
-        end = match.end() + 1
-    whole = len(parts) == 2 and not parts[0] and end == len(text)
-    result = "".join(parts) + text[end:]
-    value = reader.scalar(result, node.place) if whole and node.is_plain else result
-    return replace(node, value=value, raw=text)

@@ -8,7 +8,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from fitx.experiment.problems import ConfigError, Problem, nearest
+from fitx.experiment.problems import ConfigError, Problem, closest, nearest, shorten
 from fitx.experiment.tree import Place, Source
 
 MAX_BYTES = 1 << 20
@@ -29,10 +29,13 @@ def shipped() -> dict[str, Path]:
 def locate(name: str, folder: Path = Path()) -> Path:
     """Find the file that a name stands for: a path, or the name of a shipped experiment."""
     path = folder / name
-    if name in shipped() and not path.is_file():
-        return shipped()[name]
-    if not path.exists():
-        raise _refused(name, f"there is no such file.{_nearest_file(name, path)}")
+    try:
+        if name in shipped() and not path.is_file():
+            return shipped()[name]
+        if not path.exists():
+            raise _refused(name, f"there is no such file.{_nearest_file(name, path)}")
+    except OSError as error:
+        raise _refused(shorten(name), f"cannot be read: {error.strerror}.") from error
     return path
 
 
@@ -43,30 +46,36 @@ def read_text(name: str, path: Path) -> tuple[str, Source]:
     except OSError as error:
         raise _refused(name, f"cannot be read: {error.strerror}.") from error
     text = _decode(name, data)
-    lines = tuple(line.rstrip("\r") for line in text.split("\n"))
-    return text, Source(name, lines, path.resolve().parent)
+    return text, Source(name, tuple(text.split("\n")), path.resolve().parent)
 
 
 def _read_bytes(name: str, path: Path) -> bytes:
     # Opening a FIFO would wait for a writer, so the kind of file is asked for first.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if stat.S_ISDIR(status.st_mode):
-            raise _refused(name, "is a folder; name a YAML file or a shipped experiment.")
-        if not stat.S_ISREG(status.st_mode):
-            raise _refused(name, "is not a regular file; name a YAML file.")
-        if status.st_size > MAX_BYTES:
-            size = f"{status.st_size / MAX_BYTES:.1f}"
-            raise _refused(name, f"holds {size} MiB; an experiment file holds at most 1 MiB.")
-        return file.read(MAX_BYTES + 1)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_odd_files(name, status)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_odd_files(name: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise _refused(name, "is a folder; name a YAML file or a shipped experiment.")
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused(name, "is not a regular file; name a YAML file.")
+    if status.st_size > MAX_BYTES:
+        size = f"{status.st_size / MAX_BYTES:.1f}"
+        raise _refused(name, f"holds {size} MiB; an experiment file holds at most 1 MiB.")
 
 
 def _decode(name: str, data: bytes) -> str:
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise _refused(name, "is UTF-16 or UTF-32; save it as UTF-8.")
     try:
-        return data.decode("utf-8-sig")
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         before = data[: error.start]
         lines = before.decode("utf-8", "replace").split("\n")
@@ -80,9 +89,10 @@ def _nearest_file(name: str, path: Path) -> str:
         beside = [f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml")]
     except OSError:
         beside = []
-    parent = Path(name).parent
-    known = {*(str(parent / file) for file in beside), *shipped()}
-    return nearest(name, known) or " `fitx list config` names the shipped ones."
+    close = closest(Path(name).name, beside)
+    if close is not None:
+        return f" Did you mean '{Path(name).with_name(close)}'?"
+    return nearest(name, shipped()) or " `fitx list config` names the shipped ones."
 
 
 def _refused(name: str, text: str) -> ConfigError:

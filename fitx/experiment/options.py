@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Any, NotRequired, Required
+from typing import Any, NotRequired, Required, get_args
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core.core_schema import ErrorType
 from typing_extensions import TypedDict
 
-from fitx.experiment.problems import listed, nearest
+from fitx.experiment.problems import closest, listed, nearest
 from fitx.registry import keras_parts, source
 from fitx.registry.catalogue import Catalogue
-from fitx.registry.kinds import FED
+from fitx.registry.kinds import FED, OURS, a
 from fitx.registry.signature import Parameter, Signature, read_signature
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -24,35 +25,56 @@ class OptionCheck:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self._adapters: dict[tuple[str, str], TypeAdapter[dict[str, Any]]] = {}
 
     def __call__(
         self, kind: str, name: str, options: dict[str, Any], info: ValidationInfo
     ) -> dict[str, Any]:
         """Return the checked options. Raises pydantic errors that say what is wrong."""
         signature = self.catalogue.signature(kind, name)
+        unread = self.catalogue.unread
+        if name in unread or (signature is None and closest(name, unread)):
+            raise _error("unread_part", "")
         if signature is None:
             raise _error("unknown_part", self._unknown(kind, name))
         if kind == "activation" and options:
-            raise _error("unknown_option", f"the activation '{name}' takes no options.")
+            text = f"the activation '{name}' takes no options here; a layer of its own may."
+            raise _error("refused", text)
+        if name in keras_parts.SPECIAL.get(kind, ()) and options:
+            raise _error("refused", _for_any_shape(kind, name, self.catalogue))
         try:
-            adapter = _adapter(signature)
-            checked: dict[str, Any] = adapter.validate_python(options, context=info.context)
+            return self._adapter(signature).validate_python(options, context=info.context)
         except ValidationError as error:
             raise _translated(error, signature) from error
-        return checked
+
+    def _adapter(self, signature: Signature) -> TypeAdapter[dict[str, Any]]:
+        key = signature.kind, signature.name
+        if key not in self._adapters:
+            self._adapters[key] = TypeAdapter(schema_of(signature))
+        return self._adapters[key]
 
     def _unknown(self, kind: str, name: str) -> str:
-        reason = keras_parts.REPLACED.get(keras_parts.replaced_name(name) or "")
-        if kind == "callback" and reason:
-            return f"the callback '{name}' has no place in fitx: {reason}."
+        reason = keras_parts.refused(kind, name)
+        if reason:
+            return f"the {kind} '{name}' has no place in fitx: {reason}."
+        file_name = self.catalogue.registered_as(kind, name)
+        if file_name:
+            return f"a part goes by the name of its file: '{name}' is '{file_name}'."
+        others = self.catalogue.kinds_of(name)
+        if others:
+            return f"no {kind} is called '{name}'; that is {a(others[0])}."
         hint = nearest(name, self.catalogue.spellings(kind))
         return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
 
 
 def accepted(signature: Signature) -> tuple[Parameter, ...]:
     """Return what the experiment file may set: all but the parameters that only fitx fills."""
-    own = signature.options if signature.kind in ("step", "callback") else signature.parameters
-    return (*own, *(batch_options() if signature.kind == "dataset" else ()))
+    if signature.kind == "step":
+        return signature.options
+    if signature.kind == "callback":
+        only_fitx = FED["callback"]
+        return tuple(p for p in signature.parameters if not (p.positional and p.name in only_fitx))
+    return (*signature.parameters, *(batch_options() if signature.kind == "dataset" else ()))
 
 
 @cache
@@ -77,21 +99,20 @@ def schema_of(signature: Signature) -> Any:
     return options
 
 
-@cache
-def _adapter(signature: Signature) -> TypeAdapter[dict[str, Any]]:
-    return TypeAdapter(schema_of(signature))
-
-
 def _translated(error: ValidationError, signature: Signature) -> ValidationError:
     """Return the error with unknown and missing options explained in the part's own terms."""
     details = []
-    for item in error.errors():
+    items = error.errors()
+    unknown = [str(i["loc"][0]) for i in items if i["type"] == "extra_forbidden" and _here(i)]
+    for item in items:
         kind: PydanticCustomError | str = item["type"]
-        here = len(item["loc"]) == 1
-        if here and kind == "extra_forbidden":
+        if _here(item) and kind == "extra_forbidden":
             kind = _unknown_option(signature, str(item["loc"][0]))
-        elif here and kind == "missing":
-            kind = _error("missing_option", f"missing; {signature.title} needs it.")
+        elif _here(item) and kind == "missing":
+            if closest(str(item["loc"][0]), unknown):
+                # The same mistake again: the option is there, but misspelt.
+                continue
+            kind = _error("missing_option", f"missing; {_called(signature)} needs it.")
         elif kind not in _KNOWN_TYPES:
             kind = _error(str(kind), item["msg"])
         detail = InitErrorDetails(type=kind, loc=item["loc"], input=item["input"])
@@ -101,22 +122,35 @@ def _translated(error: ValidationError, signature: Signature) -> ValidationError
     return ValidationError.from_exception_data(signature.title, details)
 
 
+def _for_any_shape(kind: str, name: str, catalogue: Catalogue) -> str:
+    word = "accuracy" if name.startswith("acc") else "crossentropy"
+    meant = [f"{sort}_{word}" for sort in ("binary", "categorical", "sparse_categorical")]
+    known = [each for each in meant if catalogue.find(kind, each)]
+    text = f"'{name}' fits itself to the shapes and takes no options; to set some, write "
+    return f"{text}{listed(known[:-1])} or {known[-1]}."
+
+
+def _called(signature: Signature) -> str:
+    """Return what a part goes by: ours by its name, Keras' by its class."""
+    return signature.name if signature.kind in OURS else signature.title
+
+
+def _here(item: Any) -> bool:
+    """Whether an error is about an option of the part itself, not of one inside it."""
+    return len(item["loc"]) == 1
+
+
 def _unknown_option(signature: Signature, option: str) -> PydanticCustomError:
     names = [p.name for p in accepted(signature)]
     hint = nearest(option, names)
     takes = f"; it takes {listed(names)}." if names else "; it takes no options."
     ending = f".{hint}" if hint else takes
-    return _error("unknown_option", f"{signature.title} takes no '{option}'{ending}")
+    return _error("unknown_option", f"{_called(signature)} takes no '{option}'{ending}")
 
 
 def _error(kind: str, text: str) -> PydanticCustomError:
     return PydanticCustomError(kind, "{text}", {"text": text})  # type: ignore[arg-type]
 
 
-_KNOWN_TYPES = {
-    *("int_type", "float_type", "bool_type", "string_type", "list_type", "dict_type"),
-    *("greater_than", "greater_than_equal", "less_than", "less_than_equal", "literal_error"),
-    *("finite_number", "none_required", "is_instance_of", "extra_forbidden", "missing"),
-    *("int_from_float", "too_short", "too_long", "tuple_type", "sequence_type", "mapping_type"),
-}
-"""pydantic's own error types that can be raised again as they are."""
+_KNOWN_TYPES = {str(kind) for kind in get_args(ErrorType)}
+"""pydantic's own error types, which can be raised again as they are."""

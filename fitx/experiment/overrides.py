@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
 
 from fitx.experiment import reader
-from fitx.experiment.problems import ConfigError, Problem, nearest
+from fitx.experiment.problems import ConfigError, Problem, describe, nearest
 from fitx.experiment.tree import Node, Path, Place, Source, dotted
 
 _WORD = re.compile(
-    r"(?P<remove>~?)(?P<path>[\w./-]+?)(?:(?P<append>\+?)=(?P<value>.*))?", re.DOTALL
+    r"(?P<remove>~?)(?P<path>\w[\w-]*(?:\.\w[\w-]*)*)(?:(?P<append>\+?)=(?P<value>.*))?", re.DOTALL
 )
 
 
@@ -26,6 +25,10 @@ class Override:
     place: Place
 
 
+class Refused(ValueError):
+    """An override that cannot be made on this tree; the text says why."""
+
+
 def parse(word: str) -> Override:
     """Read one override. Raises ConfigError for a word that is none."""
     place = Place(Source(f"command line: {word}"))
@@ -33,21 +36,32 @@ def parse(word: str) -> Override:
     if match is None or bool(match["remove"]) == (match["value"] is not None):
         text = "is no override; write key.path=value, key.path+=value or ~key.path."
         raise ConfigError([Problem(place, (), text)])
-    path = tuple(int(step) if step.isdigit() else step for step in match["path"].split("."))
+    path = tuple(int(step) if step.isdecimal() else step for step in match["path"].split("."))
+    if path[0] == "extends":
+        text = "'extends' is read before the command line; write it in the file."
+        raise ConfigError([Problem(place, (), text)])
     value = None if match["remove"] else _value(match["value"], place)
     return Override(path, value, bool(match["append"]), place)
 
 
-def apply(root: Node, overrides: Sequence[Override]) -> Node:
-    """Return the tree with all changes made, in order."""
+def apply(root: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem]]:
+    """Return the tree with the changes made, in order, and those that cannot be made."""
+    problems = []
     for override in overrides:
-        root = _changed(root, override.path, override)
-    return root
+        try:
+            root = _changed(root, (), override)
+        except Refused as error:
+            problems.append(Problem(override.place, (), str(error)))
+    return root, problems
 
 
 def _value(text: str, place: Place) -> Node:
-    node = reader.read(text, Source(place.source.name)) if text.strip() else Node("", place)
-    return _placed(node, place)
+    try:
+        source = Source(place.source.name, tuple(text.split("\n")))
+        return _placed(reader.read(text, source), place)
+    except ConfigError as error:
+        problems = [Problem(place, problem.path, problem.text) for problem in error.problems]
+        raise ConfigError(problems) from error
 
 
 def _placed(node: Node, place: Place) -> Node:
@@ -60,46 +74,50 @@ def _placed(node: Node, place: Place) -> Node:
     return replace(node, value=value, place=place, keys=dict.fromkeys(node.keys, place))
 
 
-def _changed(node: Node, path: Path, override: Override) -> Node:
-    """Return `node` with the change made at `path` below it."""
-    if not path:
+def _changed(node: Node, done: Path, override: Override) -> Node:
+    """Return the node that stands at `done` with the change made at or below it."""
+    rest = override.path[len(done) :]
+    if not rest:
         return _written(node, override)
     if isinstance(node.value, list):
-        return _changed_list(node, node.value, path, override)
-    step, rest = str(path[0]), path[1:]
-    values = _as_mapping(node, override)
-    if override.value is None and step not in values:
-        _refuse(override, f"there is no '{step}' to remove.{nearest(step, values)}")
-    if override.value is None and not rest:
-        values = {key: item for key, item in values.items() if key != step}
-        return replace(node, value=values)
+        return _changed_list(node, node.value, done, override)
+    values, step = _as_mapping(node, done), str(rest[0])
+    removes = override.value is None
+    if removes and step not in values:
+        where = f"{dotted(done)} has" if done else "there is"
+        raise Refused(f"{where} no '{step}' to remove.{nearest(step, values)}")
+    # What is missing because of this word is a problem of this word.
+    is_new = len(rest) == 1 or step not in values
+    keys = {**node.keys, step: override.place if is_new else node.keys.get(step, node.place)}
+    if removes and len(rest) == 1:
+        return replace(node, value={k: v for k, v in values.items() if k != step}, keys=keys)
     child = values.get(step, Node(None, override.place))
-    keys = {**node.keys, step: override.place if step not in values else node.keys[step]}
-    if not rest:
-        keys[step] = override.place
-    return replace(node, value={**values, step: _changed(child, rest, override)}, keys=keys)
+    changed = _changed(child, (*done, rest[0]), override)
+    return replace(node, value={**values, step: changed}, keys=keys)
 
 
-def _changed_list(node: Node, items: list[Node], path: Path, override: Override) -> Node:
-    index, rest = path[0], path[1:]
+def _changed_list(node: Node, items: list[Node], done: Path, override: Override) -> Node:
+    index, is_last = override.path[len(done)], len(done) + 1 == len(override.path)
     if not isinstance(index, int) or index >= len(items):
-        _refuse(override, f"'{index}' is no place in a list of {len(items)}; they count from 0.")
+        count = f"{len(items)} item{'s' * (len(items) != 1)}"
+        raise Refused(f"{dotted(done)} holds {count}, counted from 0; there is no '{index}'.")
     changed = list(items)
-    if override.value is None and not rest:
-        del changed[int(index)]
+    if override.value is None and is_last:
+        del changed[index]
     else:
-        changed[int(index)] = _changed(items[int(index)], rest, override)
+        changed[index] = _changed(items[index], (*done, index), override)
     return replace(node, value=changed)
 
 
-def _as_mapping(node: Node, override: Override) -> dict[str, Node]:
+def _as_mapping(node: Node, path: Path) -> dict[str, Node]:
     """Return the values below a node; a part written as a bare name counts as `{name: ...}`."""
     if isinstance(node.value, dict):
         return node.value
     if isinstance(node.value, str):
         return {"name": node}
     if node.value is not None:
-        _refuse(override, f"there is nothing below {node.value!r} to set.")
+        found = describe(node.plain()) if node.raw is None else node.raw
+        raise Refused(f"{dotted(path)} is {found}; nothing can stand below it.")
     return {}
 
 
@@ -109,9 +127,6 @@ def _written(node: Node, override: Override) -> Node:
     if node.value is None:
         return Node([override.value], override.place)
     if not isinstance(node.value, list):
-        _refuse(override, f"{dotted(override.path)} is no list to append to.")
+        key = dotted(override.path)
+        raise Refused(f"{key} is no list to append to; write {key}=value.")
     return replace(node, value=[*node.value, override.value])
-
-
-def _refuse(override: Override, text: str) -> NoReturn:
-    raise ConfigError([Problem(override.place, (), text)])

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import sys
 import traceback
+from collections.abc import Iterable
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
+from types import CodeType
 
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document
 from fitx.experiment.problems import ConfigError, Problem, nearest
-from fitx.registry import kinds
+from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.shelf import SHELVES
 
@@ -25,11 +29,16 @@ def read(document: Document, catalogue: Catalogue) -> list[Problem]:
     entries = node.value if node is not None and isinstance(node.value, list) else []
     problems = []
     for index, entry in enumerate(entries):
-        if isinstance(entry.value, str):
-            path = entry.place.source.folder / entry.value
-            text = _read_one(path, catalogue)
-            if text:
-                problems.append(Problem(entry.place, ("plugins", index), f"{entry.value}: {text}"))
+        if not isinstance(entry.value, str):
+            continue
+        path = entry.place.source.folder / entry.value
+        try:
+            _read_one(path, catalogue)
+        except _Unreadable as error:
+            catalogue.unread.add(path.stem)
+            catalogue.drop_plugin(path.resolve())
+            text = f"{entry.raw or entry.value or repr('')}: {error}"
+            problems.append(Problem(entry.place, ("plugins", index), text, error.detail))
     return problems
 
 
@@ -40,11 +49,12 @@ def load(experiment: Experiment) -> None:
         _forget(module)
         try:
             _import(module, path)
-        except Exception as error:
-            place = experiment.document.place(("plugins", index))
-            text = f"{path.name} does not import: {type(error).__name__}: {error}"
-            detail = frames(error, path)
-            raise ConfigError([Problem(place, ("plugins", index), text, detail)]) from error
+        except (Exception, SystemExit) as error:
+            raise _not_imported(experiment, index, error) from error
+        for kind in experiment.catalogue.plugins[path]:
+            if not SHELVES[kind].holds(module):
+                text = f"{path.name} was imported without registering its {kind}; "
+                raise _problem(experiment, index, f"{text}let it stand by itself, under no `if`.")
 
 
 def sha256(path: Path) -> str:
@@ -53,40 +63,118 @@ def sha256(path: Path) -> str:
 
 
 def frames(error: BaseException, *files: Path) -> str:
-    """Return the frames of an error from the first one in the user's files on, no others before."""
+    """Return the frames of an error that are in the user's files, and none of the others."""
     summary = traceback.extract_tb(error.__traceback__)
     own = {str(file) for file in files}
-    mine = [frame for frame in summary if frame.filename in own]
-    if isinstance(error, SyntaxError):
-        return "".join(traceback.format_exception_only(error)).rstrip()
-    return "".join(traceback.format_list(mine)).rstrip()
+    return "\n".join(_frame(frame) for frame in summary if frame.filename in own)
 
 
-def _read_one(path: Path, catalogue: Catalogue) -> str:
-    """Read one plugin; return what is wrong with it, or nothing."""
-    if not path.is_file():
-        beside = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        return f"there is no such file.{nearest(path.name, beside)}"
-    if not path.stem.isidentifier():
-        return "the file's name is the part's name; use letters, digits and '_' only."
-    taken = [k for k in kinds.OURS if catalogue.is_shipped(k, path.stem)]
-    try:
-        parts = catalogue.add_plugin(path.resolve())
-    except SyntaxError as error:
-        return f"is not Python: {error.msg} (line {error.lineno})."
-    except (ValueError, OSError) as error:
-        return f"{error}."
+def _frame(frame: traceback.FrameSummary) -> str:
+    return _frame_text(frame.filename, frame.lineno, f", in {frame.name}", frame.line)
+
+
+def _frame_text(file: str, number: int | None, where: str, line: str | None) -> str:
+    shown = os.path.relpath(file)
+    name = file if shown.startswith("..") else shown
+    return f'  File "{name}", line {number}{where}\n    {line}'
+
+
+def _not_imported(experiment: Experiment, index: int, error: BaseException) -> ConfigError:
+    path = experiment.plugins[index]
+    first, *more = str(error).splitlines() or [""]
+    said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    detail = "\n".join(filter(None, [frames(error, path), *(f"  {line}" for line in more)]))
+    return _problem(
+        experiment, index, f"{path.name} does not import: {said}{_neighbour(error, path)}", detail
+    )
+
+
+def _neighbour(error: BaseException, path: Path) -> str:
+    """Explain that a plugin finds no module that lies beside it."""
+    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
+    if not name or not path.with_name(f"{name.partition('.')[0]}.py").is_file():
+        return ""
+    return (
+        ". The folder of a plugin is not on Python's path: put both into one file, or install it."
+    )
+
+
+def _problem(experiment: Experiment, index: int, text: str, detail: str = "") -> ConfigError:
+    at = ("plugins", index)
+    return ConfigError([Problem(experiment.document.place(at), at, text, detail)])
+
+
+class _Unreadable(ValueError):
+    """A plugin file that cannot be used; `detail` shows the line where it is wrong."""
+
+    def __init__(self, text: str, detail: str = "") -> None:
+        super().__init__(text)
+        self.detail = detail
+
+
+def _read_one(path: Path, catalogue: Catalogue) -> None:
+    """Read what one plugin registers. Raises _Unreadable."""
+    _refuse_file(path)
+    path = path.resolve()
+    if path in catalogue.plugins:
+        raise _Unreadable("stands twice; remove one.")
+    if any(known.stem == path.stem for known in catalogue.plugins):
+        raise _Unreadable(f"another plugin is called {path.name} too; rename one.")
+    parts = _parts(path, catalogue)
     if not parts:
-        return "registers nothing; put @steps.register (or models, datasets, callbacks) on a part."
-    clash = [kind for kind in taken if kind in parts]
-    same = [p for p in catalogue.plugins if p.stem == path.stem and p != path.resolve()]
-    if clash:
-        return f"fitx has a {clash[0]} '{path.stem}' already; rename the file."
-    return f"{same[0].name} registers that name already; rename one." if same else ""
+        text = "registers nothing; put @steps.register (or models, datasets, callbacks) on a part."
+        raise _Unreadable(text)
+    for kind in parts:
+        if catalogue.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
+            raise _Unreadable(f"there is a {kind} '{path.stem}' already; rename the file.")
+
+
+def _parts(path: Path, catalogue: Catalogue) -> Iterable[str]:
+    try:
+        parts = catalogue.add_plugin(path)
+        # Some mistakes, such as a `return` outside of a function, show only here.
+        compile(path.read_bytes(), str(path), "exec")
+        return parts
+    except SyntaxError as error:
+        raise _Unreadable(f"is not Python: {error.msg}.", _line(path, error)) from error
+    except UnicodeDecodeError as error:
+        raise _Unreadable("is not UTF-8; save it as UTF-8.") from error
+    except (RecursionError, MemoryError) as error:
+        raise _Unreadable("is nested too deeply to be read.") from error
+    except ValueError as error:
+        raise _Unreadable(f"{error}.") from error
+    except OSError as error:
+        raise _Unreadable(f"cannot be read: {error.strerror}.") from error
+
+
+def _line(path: Path, error: SyntaxError) -> str:
+    line = (error.text or "").strip()
+    return _frame_text(str(path), error.lineno, "", line)
+
+
+def _refuse_file(path: Path) -> None:
+    if path.is_dir():
+        raise _Unreadable("is a folder; name its Python files one by one.")
+    if not path.exists():
+        beside = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise _Unreadable(f"there is no such file.{nearest(path.name, beside)}")
+    if path.suffix != ".py" or not path.is_file():
+        raise _Unreadable("is no Python file; its name must end in .py.")
+    if not path.stem.isidentifier():
+        text = "the file's name is the part's name; use letters, digits and '_' only."
+        raise _Unreadable(text)
+
+
+class _Loader(SourceFileLoader):
+    """Compiles what stands in the file now, and leaves no file beside it."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
+        return code
 
 
 def _import(name: str, path: Path) -> None:
-    spec = importlib.util.spec_from_file_location(name, path)
+    spec = importlib.util.spec_from_file_location(name, path, loader=_Loader(name, str(path)))
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} is no Python file")
     module = importlib.util.module_from_spec(spec)

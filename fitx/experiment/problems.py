@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -64,9 +65,22 @@ class ConfigError(FitxError):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return ` Did you mean 'x'?` with the known word nearest to `word`, or nothing."""
-    by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean '{by_lower[close[0]]}'?" if close else ""
+    close = closest(word, known)
+    return f" Did you mean '{close}'?" if close else ""
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the known word nearest to `word`: one that says more, has its initials, or is alike.
+
+    `sparse_acc` is nearest to `sparse_categorical_accuracy`, `lr` to `learning_rate`.
+    """
+    names = {name.lower(): name for name in known}
+    word = word.lower()
+    fuller = [name for name in names if "_" in word and _is_fuller(name, word)]
+    meant = [name for name in names if len(word) > 1 and word == _initials(name)]
+    alike = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
+    found = [*sorted(fuller, key=len), *meant, *alike]
+    return names[found[0]] if found else None
 
 
 def listed(words: Sequence[str], most: int = 12) -> str:
@@ -95,6 +109,15 @@ def shorten(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 15]}...{text[-12:]}"
 
 
+def _is_fuller(name: str, word: str) -> bool:
+    """Whether every part of `word` begins a part of `name`."""
+    return all(any(p.startswith(part) for p in name.split("_")) for part in word.split("_"))
+
+
+def _initials(name: str) -> str:
+    return "".join(part[:1] for part in name.split("_"))
+
+
 def _order(problem: Problem) -> tuple[bool, str, int, int, str, str]:
     place = problem.place
     key = dotted(problem.path)
@@ -109,4 +132,11 @@ def _excerpt(place: Place) -> list[str]:
     start = max(0, place.column - 1 - WIDTH // 2) if len(line) > WIDTH else 0
     shown = "".join(c if c.isprintable() else " " for c in line[start : start + WIDTH])
     number = f"{place.line:>5} | "
-    return [f"{number}{shown.rstrip()}", " " * (len(number) + place.column - 1 - start) + "^"]
+    before = shown[: place.column - 1 - start].ljust(place.column - 1 - start)
+    return [f"{number}{shown.rstrip()}", " " * (len(number) + _columns(before)) + "^"]
+
+
+def _columns(text: str) -> int:
+    """Return how many columns a terminal gives a text: two to a wide character, for example."""
+    wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
+    return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

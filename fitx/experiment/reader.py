@@ -2,7 +2,7 @@
 
 Numbers and booleans follow YAML 1.2: `1e-4` is a float, `no` and `2024-01-01` are strings,
 `010` is ten. Anchors, aliases, tags, merge keys, duplicate keys and several documents are
-refused, and so is nesting deeper than 64 levels.
+refused, and so are control characters and nesting deeper than 64 levels.
 """
 
 from __future__ import annotations
@@ -13,16 +13,20 @@ from typing import NoReturn
 
 import yaml
 
+from fitx.experiment import syntax
 from fitx.experiment.problems import ConfigError, Problem, shorten
 from fitx.experiment.tree import Node, Place, Scalar, Source
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
 
+_ALLOWED = r"\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
+CONTROL = re.compile(f"[^{_ALLOWED}]")
+"""A character that no string of an experiment may hold."""
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
-_CONTROL = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -40,22 +44,20 @@ def read(text: str, source: Source) -> Node:
     try:
         root = composer.document(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        raise ConfigError([_syntax_problem(error, source)]) from error
+        raise ConfigError([*composer.problems, syntax.problem(error, source)]) from error
     if composer.problems:
         raise ConfigError(composer.problems)
     return root
 
 
-def scalar(text: str, place: Place) -> Scalar:
-    """Read a plain scalar. Raises ConfigError for an integer too long to be one."""
+def scalar(text: str) -> Scalar:
+    """Read a plain scalar. Raises ValueError for an integer too long to be one."""
     if text in _WORDS:
         return _WORDS[text]
     if _INTEGER.fullmatch(text):
         if len(text) > MAX_DIGITS:
-            problem = (
-                f"the integer {shorten(text, 30)} has {len(text)} digits; at most {MAX_DIGITS}."
-            )
-            raise ConfigError([Problem(place, (), problem)])
+            shown = shorten(text, 30)
+            raise ValueError(f"the integer {shown} has {len(text)} digits; at most {MAX_DIGITS}.")
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
 
@@ -85,9 +87,12 @@ class _Composer:
             return Node(list(self._items(events, depth)), place)
         is_plain = event.implicit[0]  # type: ignore[attr-defined]
         text: str = event.value  # type: ignore[attr-defined]
-        if not is_plain and any("\ud800" <= c <= "\udfff" for c in text):
-            self._stop(event, "the string holds half a surrogate pair; write the character itself.")
-        return Node(scalar(text, place) if is_plain else text, place, is_plain=is_plain)
+        self._refuse_control(event, text)
+        try:
+            return Node(scalar(text) if is_plain else text, place, is_plain=is_plain)
+        except ValueError as error:
+            self.problems.append(Problem(place, (), str(error)))
+            return Node(None, place)
 
     def _items(self, events: Iterator[yaml.Event], depth: int) -> Iterator[Node]:
         while not isinstance(event := next(events), yaml.SequenceEndEvent):
@@ -100,19 +105,31 @@ class _Composer:
             key = self._key(event, depth)
             value = self._node(next(events), events, depth + 1)
             if key in keys:
-                text = f"the key '{shorten(key)}' stands twice; first on line {keys[key].line}."
-                self.problems.append(Problem(self._place(event), (), text))
+                self._twice(key, keys[key], event)
             else:
                 values[key], keys[key] = value, self._place(event)
         return Node(values, place, keys)
 
+    def _twice(self, key: str, first: Place, event: yaml.Event) -> None:
+        place = self._place(event)
+        where = f"; first on line {first.line}" if first.line != place.line else ""
+        text = f"the key '{shorten(key)}' stands twice{where}."
+        self.problems.append(Problem(place, (), text))
+
     def _key(self, event: yaml.Event, depth: int) -> str:
         self._refuse(event, depth)
         if not isinstance(event, yaml.ScalarEvent):
-            self._stop(event, "a key must be a plain word, not a list or a mapping.")
+            self._stop(event, "a key is a word, not a list or a mapping; put text in quotes.")
         if event.value == "<<":
             self._stop(event, "the merge key '<<' is not allowed; share settings with `extends:`.")
+        self._refuse_control(event, event.value)
         return str(event.value)
+
+    def _refuse_control(self, event: yaml.Event, text: str) -> None:
+        found = CONTROL.search(text)
+        if found:
+            name = f"U+{ord(found[0]):04X}"
+            self._stop(event, f"the character {name} may not stand in a string; remove it.")
 
     def _refuse(self, event: yaml.Event, depth: int) -> None:
         if isinstance(event, yaml.AliasEvent):
@@ -135,21 +152,9 @@ class _Composer:
 
 
 def _refuse_control_characters(text: str, source: Source) -> None:
-    found = _CONTROL.search(text)
+    found = CONTROL.search(text)
     if found:
         before = text[: found.start()]
         place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
         problem = f"the character U+{ord(found[0]):04X} may not stand in YAML; remove it."
         raise ConfigError([Problem(place, (), problem)])
-
-
-def _syntax_problem(error: yaml.MarkedYAMLError, source: Source) -> Problem:
-    mark = error.problem_mark or error.context_mark
-    if mark is None:
-        return Problem(Place(source), (), f"not YAML: {error.problem}.")
-    place = Place(source, mark.line + 1, mark.column + 1)
-    line = source.lines[mark.line] if mark.line < len(source.lines) else ""
-    if "\t" in line[: mark.column + 1]:
-        return Problem(place, (), "a tab indents this line; YAML takes spaces only.")
-    context = f" {error.context}" if error.context else ""
-    return Problem(place, (), f"not YAML: {error.problem}{context}.")

@@ -6,9 +6,9 @@ Options of parts are not here: a part's own signature says what it takes.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
 from fitx.registry.kinds import part_of
@@ -18,15 +18,15 @@ _EXPECTATION = re.compile(r"(>=|<=|==|>|<)\s*(-?[0-9.]+(?:[eE][-+]?\d+)?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def _cadence(value: str) -> str:
-    if not _EVERY.fullmatch(value):
+def _cadence(value: Any) -> Any:
+    if not isinstance(value, str) or not _EVERY.fullmatch(value):
         expected = "expected auto, epoch, 'N steps' or 'N minutes'"
         raise PydanticCustomError("expected", expected)
     return value
 
 
-def _comparison(value: str) -> str:
-    comparison(value)
+def _comparison(value: Any) -> Any:
+    comparison(value if isinstance(value, str) else "")
     return value
 
 
@@ -70,7 +70,7 @@ class Fit(Section):
 class Checkpoint(Section):
     """When the state of a run is put on disk, and which states are kept."""
 
-    every: Annotated[str, AfterValidator(_cadence)] = Field(
+    every: Annotated[str, BeforeValidator(_cadence)] = Field(
         "auto", description="auto | epoch | N steps | N minutes"
     )
     keep: int = Field(2, ge=1, le=1000, description="Checkpoints kept, the best one aside.")
@@ -111,7 +111,7 @@ class Settings(Section):
     callbacks: list[part_of("callback")] = Field([], description="Callbacks.")  # type: ignore[valid-type]
     checkpoint: Checkpoint = Checkpoint()
     execution: Execution = Execution()
-    expect: dict[str, Annotated[str, AfterValidator(_comparison)]] = Field(
+    expect: dict[str, Annotated[str, BeforeValidator(_comparison)]] = Field(
         {}, description="Logged values that must hold at the end, else exit code 6."
     )
 

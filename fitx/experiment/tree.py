@@ -60,9 +60,9 @@ class Node:
         return None
 
     def plain(self) -> Any:
-        """Return the value as Python holds it, keys that are written as integers as integers."""
+        """Return the value as Python holds it; keys are strings."""
         if isinstance(self.value, dict):
-            return {_key(key): node.plain() for key, node in self.value.items()}
+            return {key: node.plain() for key, node in self.value.items()}
         if isinstance(self.value, list):
             return [node.plain() for node in self.value]
         return self.value
@@ -79,10 +79,11 @@ class Node:
 
 
 def dotted(path: Path) -> str:
-    """Return a path as it is typed: `callbacks.0.patience`."""
-    return ".".join(map(str, path))
+    """Return a path as it is typed: `callbacks.0.patience`; odd keys are shown in quotes."""
+    return ".".join(map(_step, path))
 
 
-def _key(key: str) -> str | int:
-    is_integer = key.isascii() and key.isdigit() and len(key) < 10 and str(int(key)) == key
-    return int(key) if is_integer else key
+def _step(step: str | int) -> str:
+    text = str(step)
+    is_simple = text.isprintable() and 0 < len(text) <= 60
+    return text if is_simple else repr(text if len(text) <= 60 else f"{text[:57]}...")

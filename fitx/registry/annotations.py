@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, Union
 
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
 from pydantic import BeforeValidator, PlainValidator, Strict, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
@@ -17,7 +18,7 @@ PATH = Annotated[str, "path"]
 
 _NAMES: dict[str, Any] = {
     **{t.__name__: t for t in (int, float, str, bool, list, dict, set, frozenset)},
-    **{t.__name__: t for t in (Ge, Gt, Le, Lt, MinLen, MaxLen)},
+    **{t.__name__: t for t in (Ge, Gt, Le, Lt, MinLen, MaxLen, MultipleOf)},
     "Path": PATH,
     "Any": Any,
     "Annotated": Annotated,
@@ -30,6 +31,7 @@ _NAMES: dict[str, Any] = {
     **{name: kinds.part_of(kind) for name, kind in kinds.PART_ANNOTATIONS.items()},
 }
 
+_JSON_TYPES = {int: "integer", float: "number", str: "string", list: "array"}
 
 _COUNT = Annotated[int, Strict(), Ge(1)]
 _STEPS = _COUNT | Literal["total"]
@@ -39,16 +41,18 @@ _BY_NAME: dict[str, Any] = {
         ("units", "filters", "num_heads", "key_dim", "input_dim", "output_dim"), _COUNT
     ),
     **dict.fromkeys(("decay_steps", "first_decay_steps"), _STEPS),
-    "initial_learning_rate": Annotated[float, Strict(), Gt(0)],
-    "rate": Annotated[float, Strict(), Ge(0), Lt(1)],
+    "initial_learning_rate": Annotated[float, Strict(), Ge(0)],
+    "rate": Annotated[float, Strict(), Ge(0), Le(1)],
 }
 """Options that Keras leaves without a default or an annotation to judge them by."""
 
 
-def type_of(annotation: ast.expr | None) -> Any:
+def type_of(annotation: ast.expr | None, name: str = "") -> Any:
     """Return the type an annotation names; Any for what a config has no way to write."""
     if annotation is None:
         return Any
+    if name.endswith("activation") and ast.unparse(annotation) == "str":
+        return kinds.name_of("activation")
     try:
         return _evaluate(annotation)
     except (LookupError, TypeError, ValueError, SyntaxError):
@@ -68,31 +72,33 @@ def type_from_default(name: str, default: ast.expr | None) -> Any:
             return kinds.optional_part_of(kind)
     if name.endswith("activation"):
         return kinds.optional_part_of("activation")
-    return _BY_NAME.get(name) or _like(_literal(default))
+    return _BY_NAME.get(name) or _like(name, _literal(default))
 
 
-def _like(default: Any) -> Any:
+def _like(name: str, default: Any) -> Any:
     """Return the type of values that may stand where `default` stands."""
     if isinstance(default, bool):
         return bool
-    if isinstance(default, float):
-        return _refusing("a number", lambda v: isinstance(v, int | float) or v is None, "number")
-    if isinstance(default, int):
-        allowed = (int, float, list)
-        return _refusing("a number", lambda v: isinstance(v, allowed) or v is None, "number")
+    if isinstance(default, int | float):
+        # Keras takes one number for each of several things too, such as focal losses' alpha.
+        return _one_of("a number", int, float, list)
+    if isinstance(default, tuple | list):
+        return _one_of("a number or a list", int, float, list)
     if isinstance(default, str):
-        return _refusing("a string", lambda v: isinstance(v, str | dict) or v is None, "string")
+        return _one_of("a string", str, *([int] if name.endswith("_freq") else []))
     return Any
 
 
-def _refusing(expected: str, accepts: Any, json_type: str) -> Any:
-    def read(value: Any) -> Any:
-        if isinstance(value, bool) or not accepts(value):
-            raise PydanticCustomError("expected", f"expected {expected}")
-        return value
+def _one_of(expected: str, *types: type) -> Any:
+    """Return the annotation of null or a value of some types, true and false being no numbers."""
 
-    schema = {"type": json_type} if json_type == "string" else {}
-    return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+    def read(value: Any) -> Any:
+        if value is None or (isinstance(value, types) and not isinstance(value, bool)):
+            return value
+        raise PydanticCustomError("expected", f"expected {expected}")
+
+    names = [_JSON_TYPES[t] for t in types]
+    return Annotated[Any, PlainValidator(read), WithJsonSchema({"type": [*names, "null"]})]
 
 
 def _literal(default: ast.expr | None) -> Any:
@@ -105,10 +111,9 @@ def _literal(default: ast.expr | None) -> Any:
 def _evaluate(node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return type_of(_parse(node.value)) if isinstance(node.value, str) else node.value
-    if isinstance(node, ast.Name):
-        return _NAMES[node.id]
-    if isinstance(node, ast.Attribute):
-        return _NAMES[node.attr]
+    if isinstance(node, ast.Name | ast.Attribute):
+        sort = _NAMES[node.id if isinstance(node, ast.Name) else node.attr]
+        return _from_list(sort) if sort in (tuple, set, frozenset) else sort
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return Union[_evaluate(node.left), _evaluate(node.right)]  # noqa: UP007
     if isinstance(node, ast.Subscript):
@@ -117,7 +122,7 @@ def _evaluate(node: ast.expr) -> Any:
 
 
 def _subscript(node: ast.Subscript) -> Any:
-    outer = _evaluate(node.value)
+    outer = _NAMES[ast.unparse(node.value).rpartition(".")[2]]
     items = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
     if outer is Literal:
         return Literal[tuple(ast.literal_eval(item) for item in items)]
@@ -126,10 +131,26 @@ def _subscript(node: ast.Subscript) -> Any:
         inner = _evaluate(items[0])
         return Annotated[(inner, *metadata)] if metadata else inner
     types: Any = tuple(_evaluate(item) for item in items)
-    if outer is tuple:
-        # YAML has lists only, and a strict tuple refuses a list.
-        return Annotated[outer[types], Strict(False), BeforeValidator(_only_lists)]
-    return outer[types if len(types) > 1 else types[0]]
+    if outer in (dict, Mapping) and types[0] is int:
+        return Annotated[dict[types[0], types[1]], BeforeValidator(_integer_keys)]
+    whole = outer[types if len(types) > 1 else types[0]]
+    return _from_list(whole) if outer in (tuple, set, frozenset) else whole
+
+
+def _from_list(sort: Any) -> Any:
+    """Return the annotation of a tuple or a set, which YAML writes as a list."""
+    return Annotated[sort, Strict(False), BeforeValidator(_only_lists)]
+
+
+def _integer_keys(value: Any) -> Any:
+    """Turn the keys of a mapping, all of them strings in a file, into integers."""
+    if not isinstance(value, dict):
+        return value
+    return {int(k) if isinstance(k, str) and _is_integer(k) else k: v for k, v in value.items()}
+
+
+def _is_integer(text: str) -> bool:
+    return len(text) < 20 and bool(re.fullmatch("0|-?[1-9][0-9]*", text))
 
 
 def _only_lists(value: Any) -> Any:

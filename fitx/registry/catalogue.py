@@ -20,6 +20,8 @@ class Catalogue:
 
     def __init__(self) -> None:
         self.plugins: dict[Path, dict[str, Found]] = {}
+        self.unread: set[str] = set()
+        """Names that plugins would have registered that cannot be read."""
 
     def add_plugin(self, path: Path) -> dict[str, Found]:
         """Read what a plugin registers, by kind. Raises SyntaxError, OSError, ValueError."""
@@ -31,6 +33,21 @@ class Catalogue:
             parts[kind] = Found(module, node)
         self.plugins[path] = parts
         return parts
+
+    def drop_plugin(self, path: Path) -> None:
+        """Forget what a plugin registers."""
+        self.plugins.pop(path, None)
+
+    def registered_as(self, kind: str, title: str) -> str | None:
+        """Return the name of the plugin part whose class or function is called `title`."""
+        return next(
+            (p.stem for p, parts in self.plugins.items() if _is_called(parts.get(kind), title)),
+            None,
+        )
+
+    def kinds_of(self, name: str) -> list[str]:
+        """Return every kind that has a part of this name."""
+        return [kind for kind in kinds.KINDS if name in self.spellings(kind)]
 
     def names(self, kind: str) -> list[str]:
         """Return the name of every part of one kind, sorted."""
@@ -58,6 +75,9 @@ class Catalogue:
 
     def signature(self, kind: str, name: str) -> Signature | None:
         """Return what a part takes, or None if there is no part of that name."""
+        special = keras_parts.special(kind, name)
+        if special is not None:
+            return special
         found = self.find(kind, name)
         if found is None:
             return None
@@ -71,6 +91,10 @@ class Catalogue:
         """Return what a step takes and logs, or None if there is no step of that name."""
         found = self.find("step", name)
         return step_source.facts(found) if found is not None else None
+
+
+def _is_called(found: Found | None, title: str) -> bool:
+    return found is not None and found.node.name == title
 
 
 def registrations(module: source.Module) -> Iterator[tuple[str, source.Definition]]:

@@ -10,6 +10,7 @@ import re
 from functools import cache
 
 from fitx.registry import source
+from fitx.registry.signature import Signature
 
 _MODULES = {
     "optimizer": "keras.optimizers",
@@ -24,27 +25,32 @@ _MODULES = {
     "callback": "keras.callbacks",
 }
 _BASES = {
-    "optimizer": {"Optimizer", "LossScaleOptimizer", "MultiOptimizer", "OptimizerMap"},
+    "optimizer": {"Optimizer", "MultiOptimizer", "OptimizerMap"},
     "schedule": {"LearningRateSchedule"},
     "loss": {"Loss"},
     "metric": {"Metric", "Mean", "MeanMetricWrapper", "Sum"},
-    # These run code, load files or take objects that a config cannot name.
-    "layer": {"Layer", "Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
-    | {"Wrapper", "InputSpec", "Input", "InputLayer"},
+    "layer": {"Layer", "Wrapper", "InputSpec", "Input", "InputLayer"},
     "initializer": {"Initializer"},
     "regularizer": {"Regularizer"},
     "constraint": {"Constraint"},
-    "callback": {"Callback", "CallbackList", "History", "LambdaCallback", "ProgbarLogger"},
+    "callback": {"Callback", "CallbackList", "History", "ProgbarLogger"},
 }
-REPLACED = {
-    "BackupAndRestore": "fitx keeps checkpoints itself; see `checkpoint:`",
-    "ModelCheckpoint": "fitx keeps checkpoints itself; see `checkpoint:`",
-    "OrbaxCheckpoint": "fitx keeps checkpoints itself; see `checkpoint:`",
-    "TerminateOnNaN": "fitx stops at every NaN itself, with exit code 5",
-    "SwapEMAWeights": "it leaves the averaged weights in place after predicting",
-    "RemoteMonitor": "it sends values over the network",
+_CHECKPOINTS = "fitx keeps checkpoints itself; see `checkpoint:`"
+_IS_CODE = "it holds code, which an experiment cannot; write a model in a plugin"
+REFUSED = {
+    "callback": {
+        **dict.fromkeys(("BackupAndRestore", "ModelCheckpoint", "OrbaxCheckpoint"), _CHECKPOINTS),
+        "TerminateOnNaN": "fitx stops at every NaN itself, with exit code 5",
+        "SwapEMAWeights": "it leaves the averaged weights in place after predicting",
+        "RemoteMonitor": "it sends values over the network",
+        "LambdaCallback": "it holds code, which an experiment cannot; write a callback in a plugin",
+    },
+    "layer": dict.fromkeys(
+        ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"), _IS_CODE
+    ),
+    "optimizer": {"LossScaleOptimizer": "`execution: {precision: mixed_float16}` brings it"},
 }
-"""Keras callbacks that have no place in an experiment, and why."""
+"""Parts of Keras that have no place in an experiment, and why."""
 
 SPECIAL = {
     "metric": ("accuracy", "acc", "crossentropy", "ce"),
@@ -59,7 +65,7 @@ def classes(kind: str) -> dict[str, str]:
     file = source.file_of(_MODULES[kind]) if kind in _MODULES else None
     if file is None:
         return {}
-    left_out = _BASES.get(kind, set()) | (REPLACED.keys() if kind == "callback" else set())
+    left_out = _BASES.get(kind, set()) | REFUSED.get(kind, {}).keys()
     wanted = str.islower if kind == "activation" else _is_class_name
     return {
         name: module
@@ -106,6 +112,20 @@ def squash(name: str) -> str:
     return name.replace("_", "").lower()
 
 
+def special(kind: str, name: str) -> Signature | None:
+    """Return the signature of a name that Keras resolves from the shapes it sees."""
+    file = source.file_of("keras.src.trainers.compile_utils")
+    if file is None or name not in SPECIAL.get(kind, ()):
+        return None
+    line = source.read(file).definitions[f"get_{kind}"].lineno
+    sort = "accuracy" if name.startswith("acc") else "crossentropy"
+    doc = (
+        f"Keras' binary, categorical or sparse categorical {sort}, chosen by the shapes of the\n"
+        "labels and predictions. It takes no options; to set some, name the one you mean."
+    )
+    return Signature(kind, name, name, file, line, doc, ())
+
+
 @cache
 def _aliases(kind: str) -> dict[str, str]:
     """Read the short names from the dictionary that `keras.losses.get` looks them up in."""
@@ -126,6 +146,7 @@ def _is_class_name(name: str) -> bool:
     return name[:1].isupper()
 
 
-def replaced_name(name: str) -> str | None:
-    """Return the Keras callback that `name` stands for, if it is one that fitx replaces."""
-    return next((known for known in REPLACED if squash(known) == squash(name)), None)
+def refused(kind: str, name: str) -> str | None:
+    """Return why a part of Keras has no place in an experiment, None for any other name."""
+    by_name = {squash(known): reason for known, reason in REFUSED.get(kind, {}).items()}
+    return by_name.get(squash(name))

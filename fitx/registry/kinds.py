@@ -6,12 +6,13 @@ by the time the function is called they are Keras layers.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 OURS = ("step", "model", "dataset", "callback")
 KERAS = (
@@ -60,22 +61,32 @@ def plain(value: Any) -> Any:
     return value
 
 
+BROKEN = object()
+"""Stands in a list for a part that is known to be wrong, so that the others keep their places."""
+
 Check = Callable[[str, str, dict[str, Any], Any], dict[str, Any]]
 """Checks the options of (kind, name) and returns them; found in the validation context."""
 
 
 def read_part(kind: str, value: Any, info: ValidationInfo) -> Part:
     """Turn `name` or `{name: ..., options}` into a checked Part."""
+    if value is BROKEN:
+        return Part(kind, "")
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
-        raise PydanticCustomError("expected", f"expected a {kind}: a name or a mapping with 'name'")
-    options = {str(key): item for key, item in value.items()}
+        raise PydanticCustomError("expected", f"expected the name of {a(kind)}, or a mapping")
+    options = dict(value)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise PydanticCustomError("part_name", f"expected the name of a {kind} under 'name'")
+        raise PydanticCustomError("part_name", f"expected the name of {a(kind)}")
     check: Check = (info.context or {})["check"]
     return Part(kind, name, check(kind, name, options, info))
+
+
+def a(kind: str) -> str:
+    """Return a kind with its article: `an optimizer`."""
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
 def part_of(kind: str) -> Any:
@@ -88,16 +99,16 @@ def part_of(kind: str) -> Any:
 
 
 def number_or(kind: str) -> Any:
-    """Return the annotation of a number that may also be a part, as a learning rate is."""
+    """Return the annotation of a number of 0 or more, or a part, as a learning rate is."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, str | dict):
+            return _positive(float(value))
+        if isinstance(value, dict) or (isinstance(value, str) and not _is_number(value)):
             return read_part(kind, value, info)
-        raise PydanticCustomError("number_or_part", f"expected a number or a {kind}")
+        raise PydanticCustomError("number_or_part", f"expected a number or {a(kind)}")
 
-    schema = {"anyOf": [{"type": "number"}, {"$ref": f"#/$defs/{kind}"}]}
+    schema = {"anyOf": [{"type": "number", "minimum": 0}, {"$ref": f"#/$defs/{kind}"}]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
 
 
@@ -109,6 +120,32 @@ def optional_part_of(kind: str) -> Any:
 
     schema = {"anyOf": [{"type": "null"}, {"$ref": f"#/$defs/{kind}"}]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+
+
+def name_of(kind: str) -> Any:
+    """Return the annotation of a string that names a part."""
+
+    def read(value: Any, info: ValidationInfo) -> str:
+        if not isinstance(value, str):
+            raise PydanticCustomError("expected", f"expected the name of {a(kind)}")
+        return read_part(kind, value, info).name
+
+    return Annotated[Any, PlainValidator(read), WithJsonSchema({"$ref": f"#/$defs/{kind}"})]
+
+
+def _positive(value: float) -> float:
+    if not math.isfinite(value):
+        raise PydanticKnownError("finite_number")
+    if value < 0:
+        raise PydanticKnownError("greater_than_equal", {"ge": 0})
+    return value
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return math.isfinite(float(text))
+    except ValueError:
+        return False
 
 
 Layer: TypeAlias = Annotated[Any, "layer"]

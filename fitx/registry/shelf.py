@@ -48,6 +48,10 @@ class Shelf:
             importlib.import_module(f"{self.package}.{name}")
         return self._registered[name]
 
+    def holds(self, module: str) -> bool:
+        """Whether a module has put its part on the shelf."""
+        return any(part.__module__ == module for part in self._registered.values())
+
     def forget(self, module: str) -> None:
         """Take a plugin's parts off the shelf again, so that its file can be loaded anew."""
         for name in [n for n, part in self._registered.items() if part.__module__ == module]:

@@ -6,13 +6,14 @@ import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 
 from fitx.registry import source
 from fitx.registry.annotations import type_from_default, type_of
 from fitx.registry.source import Found
 
 NO_DEFAULT = object()
+STEP_FILE = Path(__file__).parent.parent / "step.py"
 
 
 @dataclass(frozen=True)
@@ -73,12 +74,15 @@ def read_signature(kind: str, name: str, found: Found) -> Signature:
 def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:
     """Yield a callable's parameters, then those its `**keywords` pass on to its bases."""
     taken: set[str] = set() if fed else {"name"}
+    filled = 0
     for function, is_method in _constructors(found):
         own = list(_own(function, is_method=is_method))
+        taken |= {parameter.name for parameter in own[:filled]}
         for parameter in own:
             if parameter.name not in taken:
                 yield parameter if fed else replace(parameter, positional=False)
-        taken |= {parameter.name for parameter in own} | _passed_on(function)
+        filled, keywords = _passed_on(function)
+        taken |= {parameter.name for parameter in own} | keywords
         if function.args.kwarg is None:
             return
 
@@ -88,20 +92,23 @@ def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
         yield found.node, False
         return
     for member in source.family(found):
+        if member.module.path == STEP_FILE:
+            # Its keywords are the networks.
+            return
         init = source.method(member, "__init__")
         if init is not None:
             yield init, True
 
 
-def _passed_on(function: ast.FunctionDef) -> set[str]:
-    """Return the keywords that a constructor sets itself when it calls its base's."""
-    return {
-        keyword.arg
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("__init__")
-        for keyword in node.keywords
-        if keyword.arg
-    }
+def _passed_on(function: ast.FunctionDef) -> tuple[int, set[str]]:
+    """Return what a constructor sets itself when it calls its base's: how many arguments by their
+    order, and the names of the others.
+    """
+    for node in ast.walk(function):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
+            ordered = [a for a in node.args if not isinstance(a, ast.Starred)]
+            return len(ordered), {keyword.arg for keyword in node.keywords if keyword.arg}
+    return 0, set()
 
 
 def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
@@ -116,11 +123,11 @@ def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
 
 
 def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool) -> Parameter:
-    annotated = argument.annotation is not None
-    kind = type_of(argument.annotation) if annotated else type_from_default(argument.arg, default)
+    annotation, name = argument.annotation, argument.arg
+    sort = type_of(annotation, name) if annotation else type_from_default(name, default)
     return Parameter(
-        name=argument.arg,
-        type=kind,
+        name=name,
+        type=Optional[sort] if _value(default) is None else sort,  # noqa: UP045
         text=_text(argument, default),
         required=default is None,
         positional=positional,
@@ -135,10 +142,20 @@ def _text(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _value(default: ast.expr | None) -> Any:
+    """Return a default as a file would hold it, NO_DEFAULT where it cannot."""
     try:
-        return NO_DEFAULT if default is None else ast.literal_eval(default)
-    except ValueError:
+        value = NO_DEFAULT if default is None else ast.literal_eval(default)
+    except (ValueError, TypeError):
         return NO_DEFAULT
+    return value if _is_writable(value) else NO_DEFAULT
+
+
+def _is_writable(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(k, str | int) and _is_writable(v) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_writable, value))
+    return value is None or isinstance(value, str | int | float)
 
 
 def _texts(parameters: tuple[Parameter, ...]) -> Iterator[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -44,7 +45,9 @@ class Found:
 @cache
 def read(path: Path) -> Module:
     """Parse a file. Raises SyntaxError, OSError or ValueError as `ast.parse` and `open` do."""
-    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    text = path.read_text(encoding="utf-8")
+    with warnings.catch_warnings(action="ignore"):
+        tree = ast.parse(text, filename=str(path))
     nodes = list(_outer_statements(tree.body))
     definitions = {n.name: n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef)}
     return Module(path, tree, dict(_imports(nodes)), definitions)
@@ -122,4 +125,5 @@ def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, tuple[str, str]]]:
                 yield alias.asname or alias.name, (node.module, alias.name)
         elif isinstance(node, ast.Import):
             for alias in node.names:
-                yield alias.asname or alias.name.partition(".")[0], (alias.name, "")
+                top = alias.name.partition(".")[0]
+                yield alias.asname or top, (alias.name if alias.asname else top, "")

@@ -9,9 +9,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-from fitx.registry import keras_parts, source
+from fitx.registry import source, trackers
+from fitx.registry.signature import STEP_FILE
 from fitx.registry.source import Found
 
 COMPILED = "*"
@@ -44,7 +44,8 @@ def facts(found: Found) -> StepFacts:
         default or any(name in uses for name in _FEEDS_METRICS) or _feeds_metrics(members)
     )
     takes_loss = "compute_loss" in uses or "compiled_loss" in uses or trains is None
-    logged = _Logged(members, takes_loss=takes_loss, takes_metrics=takes_metrics)
+    compiled = ({"loss"} if takes_loss else set()) | ({COMPILED} if takes_metrics else set())
+    logged = _Logged(members, compiled)
     return StepFacts(
         takes_loss=takes_loss,
         takes_metrics=takes_metrics,
@@ -55,88 +56,126 @@ def facts(found: Found) -> StepFacts:
 
 
 class _Logged:
-    """Follows what a method returns to the names it logs."""
+    """Follows what a method returns to the names it logs, None where the source does not tell."""
 
-    def __init__(self, members: list[Found], *, takes_loss: bool, takes_metrics: bool) -> None:
+    def __init__(self, members: list[Found], compiled: set[str]) -> None:
         self.members = members
-        self.compiled = {"loss"} if takes_loss else set()
-        self.compiled |= {COMPILED} if takes_metrics else set()
+        self.compiled = compiled
+        self._running: list[ast.FunctionDef] = []
 
     def by(self, function: ast.FunctionDef | None) -> frozenset[str] | None:
         """Return the names a method logs; Keras' own step logs the loss and the metrics."""
         if function is None:
-            return frozenset(self._trackers())
-        found = [self._returned(node.value, function) for node in _returns(function)]
-        if not found or any(names is None for names in found):
+            return _frozen(self._tracked())
+        if function in self._running:
             return None
-        return frozenset(name for names in found for name in names or ())
+        self._running.append(function)
+        found = [self._returned(node.value, function) for node in _returns(function)]
+        self._running.remove(function)
+        return _frozen(_union(found)) if found else None
 
     def _returned(self, value: ast.expr | None, function: ast.FunctionDef) -> set[str] | None:
         if isinstance(value, ast.Dict):
             return self._keys(value, function)
         if isinstance(value, ast.DictComp):
             over = ast.unparse(value.generators[0].iter)
-            return self._trackers() if over == "self.metrics" else None
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            return self._called(value.func)
+            return self._tracked() if over == "self.metrics" else None
+        if isinstance(value, ast.BinOp) and isinstance(value.op, ast.BitOr):
+            return _union([self._returned(side, function) for side in (value.left, value.right)])
+        if isinstance(value, ast.Call):
+            return self._called(value, function)
         if isinstance(value, ast.Name):
             return self._assigned(value.id, function)
         return None
 
     def _keys(self, value: ast.Dict, function: ast.FunctionDef) -> set[str] | None:
-        names: set[str] = set()
-        for key, item in zip(value.keys, value.values, strict=True):
-            if isinstance(key, ast.Constant) and isinstance(key.value, str):
-                names.add(key.value)
-                continue
-            unpacked = self._returned(item, function) if key is None else None
-            if unpacked is None:
-                return None
-            names |= unpacked
-        return names
+        """Return the keys of a dictionary; what it unpacks with `**` is followed."""
+        return _union(
+            [
+                self._returned(item, function) if key is None else _constant(key)
+                for key, item in zip(value.keys, value.values, strict=True)
+            ]
+        )
 
-    def _called(self, function: ast.Attribute) -> set[str] | None:
-        if not isinstance(function.value, ast.Name) or function.value.id != "self":
+    def _called(self, call: ast.Call, function: ast.FunctionDef) -> set[str] | None:
+        name = ast.unparse(call.func)
+        if name == "dict" and len(call.args) <= 1:
+            given: list[set[str] | None] = [{k.arg} if k.arg else None for k in call.keywords]
+            return _union([*given, *(self._returned(a, function) for a in call.args)])
+        if not name.startswith("self.") or name.count(".") > 1:
             return None
-        if function.attr in _KERAS_RETURNS:
-            return self._trackers()
-        target = _method(self.members, function.attr)
-        names = self.by(target) if target is not None else None
+        attribute = name.removeprefix("self.")
+        target = _method(self.members, attribute)
+        if target is None:
+            return self._tracked() if attribute in _KERAS_RETURNS else None
+        names = self.by(target)
         return None if names is None else set(names)
 
     def _assigned(self, name: str, function: ast.FunctionDef) -> set[str] | None:
-        """Collect `logs = ...` and `logs["x"] = ...` in the order they stand."""
-        names: set[str] = set()
+        """Collect `logs = ...`, `logs["x"] = ...` and `logs.update(...)`."""
+        found: list[set[str] | None] = []
+        understood = 0
         for node in ast.walk(function):
-            if not isinstance(node, ast.Assign):
+            names = _into(node, name)
+            if names is None:
                 continue
-            target = node.targets[0]
-            if isinstance(target, ast.Name) and target.id == name:
-                value = self._returned(node.value, function)
-                if value is None:
-                    return None
-                names |= value
-            elif isinstance(target, ast.Subscript) and ast.unparse(target.value) == name:
-                if not isinstance(target.slice, ast.Constant):
-                    return None
-                names.add(str(target.slice.value))
-        return names or None
+            understood += 1
+            found.append(self._returned(names, function) if isinstance(names, ast.expr) else names)
+        uses = sum(isinstance(n, ast.Name) and n.id == name for n in ast.walk(function))
+        returned = sum(_is_name(node.value, name) for node in _returns(function))
+        # Whatever else is done with the dictionary may put names into it.
+        return _union(found) if understood and uses == understood + returned else None
 
-    def _trackers(self) -> set[str]:
+    def _tracked(self) -> set[str] | None:
         """Return the names in `self.metrics`: the step's own, or those Keras keeps for it."""
-        own = dict(_own_trackers(self.members))
+        own = trackers.names(self.members)
         listed = _method(self.members, "metrics")
         if listed is None:
-            return self.compiled | set(own.values())
-        return {name for attribute, name in own.items() if attribute in set(_attributes(listed))}
+            return _union([self.compiled, trackers.all_names(self.members)])
+        attributes = trackers.listed(listed)
+        if attributes is None:
+            return None
+        return _union([own.get(attribute) for attribute in attributes])
+
+
+def _into(node: ast.AST, name: str) -> ast.expr | set[str] | None:
+    """Return what a statement puts into the dictionary `name`, None if it puts in nothing."""
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target = node.targets[0]
+        if _is_name(target, name):
+            return node.value
+        if isinstance(target, ast.Subscript) and _is_name(target.value, name):
+            return _constant(target.slice) or ast.Constant(None)
+    if isinstance(node, ast.AnnAssign | ast.AugAssign) and _is_name(node.target, name):
+        return node.value
+    if isinstance(node, ast.Call) and ast.unparse(node.func) == f"{name}.update" and node.args:
+        return node.args[0]
+    return None
+
+
+def _constant(node: ast.expr) -> set[str] | None:
+    is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return {str(ast.literal_eval(node))} if is_text else None
+
+
+def _is_name(node: ast.expr | None, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _union(found: list[set[str] | None]) -> set[str] | None:
+    """Return all names, None if some of them cannot be told."""
+    known = [names for names in found if names is not None]
+    return set().union(*known) if len(known) == len(found) else None
+
+
+def _frozen(names: set[str] | None) -> frozenset[str] | None:
+    return None if names is None else frozenset(names)
 
 
 def _own_family(found: Found) -> Iterator[Found]:
     """Yield a step's class and its bases, as far as they are neither fitx' Step nor Keras'."""
-    keras = source.file_of("keras")
-    outside = [Path(__file__).parent.parent / "step.py", keras.parent if keras else Path("keras")]
     for member in source.family(found):
-        if not any(member.module.path.is_relative_to(path) for path in outside):
+        if not member.is_keras and member.module.path != STEP_FILE:
             yield member
 
 
@@ -162,20 +201,11 @@ def _feeds_metrics(members: list[Found]) -> bool:
 
 
 def _returns(function: ast.FunctionDef) -> Iterator[ast.Return]:
-    return (node for node in ast.walk(function) if isinstance(node, ast.Return))
-
-
-def _own_trackers(members: list[Found]) -> Iterator[tuple[str, str]]:
-    """Yield (attribute, logged name) of each `self.x = keras.metrics.Mean(name="x")`."""
-    for member in members:
-        init = source.method(member, "__init__")
-        for node in ast.walk(init) if init else ():
-            if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.Call):
-                continue
-            target, cls = node.targets[0], ast.unparse(node.value.func)
-            if isinstance(target, ast.Attribute) and "metrics." in cls:
-                names = [k.value for k in node.value.keywords if k.arg == "name"]
-                constant = names[0] if names else None
-                default = keras_parts.snake_case(cls.rpartition(".")[2])
-                name = constant.value if isinstance(constant, ast.Constant) else default
-                yield target.attr, str(name)
+    """Yield the `return` statements of a function, those of functions inside it left out."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.Return):
+            yield node
+        elif not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(node))

@@ -1,0 +1,4 @@
+from fitx import steps
+
+@steps.register
+class Broken(

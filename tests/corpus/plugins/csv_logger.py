@@ -1,0 +1,6 @@
+from fitx import callbacks
+
+
+@callbacks.register
+class CSV:
+    pass

@@ -1,0 +1,2 @@
+# café
+from fitx import steps

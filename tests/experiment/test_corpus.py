@@ -1,0 +1,206 @@
+"""Every bad experiment of tests/corpus is refused with exactly the text beside it.
+
+`PIN=1 pytest tests/experiment/test_corpus.py` writes the texts anew: read what changed, as the
+user will, before committing it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+ORDERED = """
+import json, os, sys
+from fitx.experiment.check import read
+from fitx.experiment.problems import ConfigError
+
+for folder, name, words, variables in json.load(sys.stdin):
+    os.chdir(folder)
+    os.environ.update(variables)
+    try:
+        read(name, words)
+    except ConfigError:
+        pass
+    heavy = {"tensorflow", "keras", "numpy"} & sys.modules.keys()
+    if heavy:
+        sys.exit(f"{folder}/{name} imports {heavy}")
+"""
+
+
+def test_a_bad_file_is_refused_with_its_text(bad, refusal):
+    text = refusal(bad.file.parent, bad.file.name, bad.words, bad.variables)
+    if os.environ.get("PIN"):
+        bad.expected.write_text(text + "\n", encoding="utf-8")
+    assert text + "\n" == bad.expected.read_text(encoding="utf-8")
+
+
+def test_the_corpus_is_large_and_every_text_belongs_to_a_file(corpus):
+    assert len(corpus) >= 110
+    folder = corpus[0].file.parent.parent
+    assert {bad.expected for bad in corpus} == set(folder.glob("*/*.txt")) - {
+        folder / "plugins/notes.txt"
+    }
+
+
+def test_no_text_holds_a_secret_a_traceback_or_a_bare_object(corpus):
+    for bad in corpus:
+        text = bad.expected.read_text(encoding="utf-8")
+        for word in ("s3cret", "Traceback", "<fitx", "object at 0x", "pydantic", "PydanticCustom"):
+            assert word not in text, bad.file
+
+
+def test_checking_the_whole_corpus_imports_neither_tensorflow_nor_keras(corpus):
+    cases = [(str(b.file.parent), b.file.name, b.words, b.variables) for b in corpus]
+    command = [sys.executable, "-c", ORDERED]
+    done = subprocess.run(
+        command, input=json.dumps(cases), text=True, capture_output=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_missing_file_names_the_nearest(tmp_path, write, refusal):
+    write("digits_large.yaml", "step: supervised\n")
+    text = refusal(tmp_path, "digits_lagre.yaml")
+    assert text == ("digits_lagre.yaml: there is no such file. Did you mean 'digits_large.yaml'?")
+
+
+def test_a_missing_file_names_the_nearest_shipped_one(tmp_path, refusal):
+    text = refusal(tmp_path, "guide/gna")
+    assert text == "guide/gna: there is no such file. Did you mean 'guide/gan'?"
+
+
+def test_a_missing_file_far_from_everything_names_the_list(tmp_path, refusal):
+    text = refusal(tmp_path, "/nowhere/at-all.yaml")
+    assert text == (
+        "/nowhere/at-all.yaml: there is no such file. `fitx list config` names the shipped ones."
+    )
+
+
+def test_a_folder_is_refused(tmp_path, refusal):
+    (tmp_path / "digits.yaml").mkdir()
+    text = refusal(tmp_path, "digits.yaml")
+    assert text == "digits.yaml: is a folder; name a YAML file or a shipped experiment."
+
+
+def test_a_fifo_is_refused_without_waiting(tmp_path, refusal):
+    os.mkfifo(tmp_path / "fifo.yaml")
+    assert refusal(tmp_path, "fifo.yaml") == ("fifo.yaml: is not a regular file; name a YAML file.")
+
+
+def test_a_device_is_refused(tmp_path, refusal):
+    assert refusal(tmp_path, "/dev/zero") == ("/dev/zero: is not a regular file; name a YAML file.")
+
+
+def test_a_file_of_ten_megabytes_is_refused(tmp_path, refusal):
+    (tmp_path / "large.yaml").write_bytes(b"# large\n" * (10 * 2**17))
+    assert refusal(tmp_path, "large.yaml") == (
+        "large.yaml: holds 10.0 MiB; an experiment file holds at most 1 MiB."
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_file_without_permission_is_refused(tmp_path, write, refusal):
+    write("mine.yaml", "step: supervised\n").chmod(0)
+    assert refusal(tmp_path, "mine.yaml") == "mine.yaml: cannot be read: Permission denied."
+
+
+def test_a_link_to_itself_is_refused(tmp_path, refusal):
+    (tmp_path / "loop.yaml").symlink_to("loop.yaml")
+    assert refusal(tmp_path, "loop.yaml").startswith("loop.yaml: there is no such file.")
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, refusal):
+    assert refusal(tmp_path, "x" * 5000) == (
+        f"{'x' * 45}...{'x' * 12}: cannot be read: File name too long."
+    )
+    assert refusal(tmp_path, "a\0b").startswith("a\0b: there is no such file.")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_other_encodings_are_refused(tmp_path, refusal, encoding):
+    (tmp_path / "wide.yaml").write_bytes("\ufeffstep: supervised\n".encode(encoding))
+    assert refusal(tmp_path, "wide.yaml") == ("wide.yaml: is UTF-16 or UTF-32; save it as UTF-8.")
+
+
+def test_utf_16_without_a_mark_is_refused_at_its_first_nul(tmp_path, refusal):
+    (tmp_path / "wide.yaml").write_bytes("step: supervised\n".encode("utf-16-le"))
+    assert refusal(tmp_path, "wide.yaml") == (
+        "wide.yaml:1:2: the character U+0000 may not stand in YAML; remove it.\n"
+        "    1 | s t e p :   s u p e r v i s e d\n"
+        "         ^"
+    )
+
+
+def test_a_byte_that_is_not_utf_8_is_named(tmp_path, refusal):
+    (tmp_path / "latin.yaml").write_bytes("step: supervised\nname: caf\xe9\n".encode("latin-1"))
+    assert refusal(tmp_path, "latin.yaml") == (
+        "latin.yaml:2:10: byte 0xE9 is not UTF-8; save the file as UTF-8."
+    )
+
+
+@pytest.mark.parametrize(
+    ("character", "name"),
+    [("\0", "0000"), ("\x1b", "001B"), ("\x85", "0085"), ("\u2028", "2028"), ("\ufeff", "FEFF")],
+)
+def test_characters_that_cannot_be_seen_are_named(tmp_path, write, refusal, character, name):
+    write("odd.yaml", f"step: supervised\nmodel: m{character}lp\n")
+    assert refusal(tmp_path, "odd.yaml").splitlines()[0] == (
+        f"odd.yaml:2:9: the character U+{name} may not stand in YAML; remove it."
+    )
+
+
+def test_two_thousand_levels_are_refused(tmp_path, write, refusal):
+    write("deep.yaml", "step: " + "[" * 2000 + "]" * 2000 + "\n")
+    text = refusal(tmp_path, "deep.yaml")
+    assert text.splitlines()[0] == "deep.yaml:1:71: nested deeper than 64 levels."
+
+
+def test_two_thousand_levels_of_blocks_are_refused(tmp_path, write, refusal):
+    write("deep.yaml", "".join(f"{' ' * level}a:\n" for level in range(1400)))
+    text = refusal(tmp_path, "deep.yaml")
+    assert text.splitlines()[0] == "deep.yaml:66:66: nested deeper than 64 levels."
+
+
+def test_a_chain_of_two_hundred_files_is_refused(tmp_path, write, refusal):
+    for number in range(200):
+        write(f"{number}.yaml", f"extends: {number + 1}.yaml\n")
+    text = refusal(tmp_path, "0.yaml")
+    assert text == "100.yaml: an experiment extends at most 100 files, counted each time."
+
+
+def test_files_that_multiply_are_refused(tmp_path, write, refusal):
+    for number in range(40):
+        write(f"{number}.yaml", f"extends: [{number + 1}.yaml, {number + 1}.yaml]\n")
+    write("40.yaml", "seed: 1\n")
+    text = refusal(tmp_path, "0.yaml")
+    assert text.endswith("an experiment extends at most 100 files, counted each time.")
+
+
+def test_an_override_of_several_lines_is_shown_whole(tmp_path, write, refusal):
+    write("mine.yaml", "extends: guide/simple\n")
+    text = refusal(tmp_path, "mine.yaml", ["fit={epochs: 3,\n  epoch: 4}"])
+    assert text == (
+        "command line: fit={epochs: 3,\n  epoch: 4}: fit.epoch: unknown key 'epoch' in fit. "
+        "Did you mean 'epochs'?"
+    )
+
+
+def test_a_fifo_as_plugin_is_refused_without_waiting(tmp_path, write, refusal):
+    os.mkfifo(tmp_path / "mine.py")
+    write("mine.yaml", "extends: guide/simple\nplugins: [mine.py]\n")
+    assert refusal(tmp_path, "mine.yaml").splitlines()[0] == (
+        "mine.yaml:2:11: plugins.0: mine.py: is no Python file; its name must end in .py."
+    )
+
+
+def test_a_plugin_with_a_nul_or_too_many_brackets_is_refused(tmp_path, write, refusal):
+    write("nul.py", "x = 1\0\n")
+    write("deep.py", "x = " + "(" * 5000 + ")" * 5000 + "\n")
+    write("mine.yaml", "extends: guide/simple\nplugins: [nul.py, deep.py]\n")
+    first, second = (
+        line for line in refusal(tmp_path, "mine.yaml").splitlines() if ": plugins." in line
+    )
+    assert first.startswith("mine.yaml:2:11: plugins.0: nul.py: ")
+    assert second.startswith("mine.yaml:2:19: plugins.1: deep.py: ")
