@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -121,7 +122,11 @@ class Step(keras.Model):
         **keywords: Any,
     ) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does."""
-        return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
+        with warnings.catch_warnings():
+            # That a monitored value is logged is known by now; it is missing where an epoch is
+            # not validated, and Keras would say so after each such epoch.
+            warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
+            return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
 
     def evaluate(self, *args: Any, **keywords: Any) -> Any:
         """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""

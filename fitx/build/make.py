@@ -7,6 +7,7 @@ gives the same initial weights whatever order the experiment file is written in.
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fitx.data import prepare as preparation
 from fitx.data.facts import facts
 from fitx.data.prepare import Data
 from fitx.data.validate import validate
+from fitx.errors import DeviceError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
 from fitx.experiment.tree import Path as KeyPath
@@ -35,6 +37,7 @@ def make(experiment: Experiment) -> Trial:
     Raises:
         DataError: The data cannot be trained on, or does not fit the networks or the loss.
         ConfigError: A part refuses the values of its options.
+        DeviceError: A callback needs a package that is not installed.
         UserCodeError: A plugin raised, or made something else than its kind of part.
     """
     data = make_data(experiment)
@@ -111,6 +114,10 @@ def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks
 
 
 def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
+    if class_of(part) is keras.callbacks.TensorBoard and find_spec("tensorboard") is None:
+        # Keras would find out in the middle of the first epoch.
+        text = f"the callback '{part.name}' needs a package: run `pip install tensorboard`."
+        raise DeviceError(text)
     part = agreement.with_mode(part, experiment.catalogue)
     # What Keras' callbacks schedule goes by epochs.
     return make_value(experiment, part, path, experiment.fit.epochs)

@@ -1,0 +1,155 @@
+"""Every shipped experiment is found by itself and held to the same promises."""
+
+import json
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from fitx.cli.display.quiet import NoDisplay
+from fitx.experiment.check import read
+from fitx.experiment.locate import shipped
+from fitx.registry.step_source import COMPILED
+from fitx.run.evaluate import Question, evaluate
+from fitx.run.train import Order, train
+
+NAMES = sorted(
+    {path: name for name, path in sorted(shipped().items(), key=lambda i: len(i[0]))}.values()
+)
+"""By their folder too: `guide/gan`."""
+
+TRAINED = [name for name in NAMES if read(name).optimizers]
+
+FEW = "fit.epochs=3", "fit.steps_per_epoch=6", "data.batch_size=16"
+LOAD = """
+import sys
+sys.modules["fitx"] = None
+import keras, numpy
+for file in sys.argv[1:]:
+    network = keras.saving.load_model(file, compile=False)
+    answer = numpy.load(file + ".answer.npy")
+    print(numpy.allclose(network.predict(numpy.load(file + ".x.npy"), verbose=0), answer))
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a few steps of one experiment came to."""
+
+    metrics: dict
+    rows: list
+    before: dict
+    after: dict
+    files: dict
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory):
+    """Train every experiment for a few steps, or evaluate it if it has no optimizer."""
+    return {name: outcome(name, tmp_path_factory.mktemp("runs")) for name in NAMES}
+
+
+def outcome(name, out):
+    if name not in TRAINED:
+        return Outcome(evaluate(read(name), Question(), NoDisplay()).metrics, [], {}, {}, {})
+    _, before, _ = trained(name, out / "untrained", "fit.epochs=0")
+    result, after, folder = trained(name, out / "trained")
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    files = {network: folder / "networks" / f"{network}.keras" for network in after}
+    return Outcome(result.metrics, [json.loads(line) for line in lines], before, after, files)
+
+
+def trained(name, out, *words):
+    """Train, and return the result, the networks as they were written, and the run's folder."""
+    result = train(read(name, [*FEW, *words]), Order(out), NoDisplay())
+    (folder,) = (path for path in out.glob("*/*") if path.is_dir() and not path.is_symlink())
+    files = folder.glob("networks/*.keras")
+    networks = {file.stem: keras.saving.load_model(file, compile=False) for file in files}
+    return result, networks, folder
+
+
+def commands(name):
+    """The commands that the header of an experiment gives, as words after `fitx`."""
+    header = shipped()[name].read_text().split("\nname:")[0]
+    lines = [line.removeprefix("#").strip() for line in header.splitlines()]
+    return [shlex.split(line.split("   ")[0])[1:] for line in lines if line.startswith("fitx ")]
+
+
+def declared(name, logs):
+    """The names that the source of a step declares, as they are logged for an experiment."""
+    metrics = {metric.name for metric in read(name).metrics}
+    return (logs - {COMPILED}) | (metrics if COMPILED in logs else set())
+
+
+def test_there_are_experiments():
+    assert {"digits", "guide/simple", "guide/gan"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_header_gives_commands_that_check_clean_the_plain_one_first(name):
+    first, *others = commands(name)
+
+    assert first == ["train" if name in TRAINED else "evaluate", name]
+    for verb, file, *words in others:
+        assert verb in ("train", "evaluate")
+        read(file, words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_data_need_no_network(name):
+    experiment = read(name)
+    found = experiment.catalogue.find("dataset", experiment.data.name)
+
+    assert "_keras_images" not in found.module.path.read_text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcomes):
+    facts, found = read(name).facts, outcomes[name].metrics
+    plain = {key for key in found if not key.startswith(("val_", "test_"))}
+    measured = {key.split("_", 1)[1] for key in found if key.startswith(("val_", "test_"))}
+
+    assert plain == declared(name, facts.train_logs if name in TRAINED else facts.test_logs)
+    assert measured in (set(), declared(name, facts.test_logs))
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_the_first_loss_falls_within_a_few_steps(name, outcomes):
+    rows = outcomes[name].rows
+    loss = next(key for key in rows[0] if key.endswith("loss"))
+
+    assert [row["step"] for row in rows] == [6, 12, 18]
+    assert rows[-1][loss] < rows[0][loss]
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outcomes):
+    experiment, found = read(name), outcomes[name]
+
+    assert set(found.before) == set(found.after) == set(experiment.networks)
+    for network, before in found.before.items():
+        trained = network in experiment.optimizers
+        kind = "trainable_weights" if trained else "weights"
+        pairs = zip(getattr(before, kind), getattr(found.after[network], kind), strict=True)
+        assert {not np.array_equal(b, a) for b, a in pairs} == {trained}
+
+
+def test_networks_load_where_fitx_is_not_and_predict_the_same(outcomes):
+    files = [str(file) for found in outcomes.values() for file in found.files.values()]
+    for file in files:
+        network = keras.saving.load_model(file, compile=False)
+        x = np.random.default_rng(0).random((3, *network.input_shape[1:]), np.float32)
+        np.save(f"{file}.x.npy", x)
+        np.save(f"{file}.answer.npy", network.predict(x, verbose=0))
+
+    words = [sys.executable, "-c", LOAD, *files]
+    loaded = subprocess.run(
+        words, capture_output=True, text=True, check=True, cwd=Path(files[0]).parent
+    )
+
+    assert loaded.stdout.split() == ["True"] * len(files)
