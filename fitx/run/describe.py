@@ -32,7 +32,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin) -> Record:
     facts: dict[str, Any] = {
         "name": experiment.name,
         **environment.describe(),
-        "git": origin.git.result(),
+        "git": origin.git(),
         "device": device.description,
         "device_kind": device.kind,
         "threads": device.threads,

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from fitx.rundir.environment import GitQuestion, start_git
+from fitx.rundir import environment
 from fitx.rundir.files import read_regular, storage_errors
+
+Git = Callable[[], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
@@ -17,11 +21,11 @@ class Origin:
 
     Args:
         files: The content of each file.
-        git: The question which commit is checked out; its answer comes later.
+        git: Returns what `environment.git` says of the working directory; may have to wait.
     """
 
     files: dict[Path, bytes]
-    git: GitQuestion
+    git: Git
 
     def sha256(self, file: Path) -> str:
         """Return the hash of one file's content, as `plugins.sha256` does."""
@@ -54,4 +58,17 @@ def look(files: Iterable[Path]) -> Origin:
     Raises:
         StorageError: A file cannot be read any more.
     """
-    return Origin({file: read_regular(file) for file in dict.fromkeys(files)}, start_git(Path()))
+    return Origin({file: read_regular(file) for file in dict.fromkeys(files)}, _ask_git())
+
+
+def _ask_git() -> Git:
+    """Ask git in the background: the 10 to 30 ms it takes pass while TensorFlow is imported."""
+    answers: list[dict[str, Any] | None] = []
+    thread = threading.Thread(target=lambda: answers.append(environment.git(Path())), daemon=True)
+    thread.start()
+
+    def answer() -> dict[str, Any] | None:
+        thread.join()
+        return answers[0] if answers else None
+
+    return answer

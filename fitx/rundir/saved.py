@@ -50,8 +50,10 @@ def read_target(target: str, words: Sequence[str], out: Path) -> Target:
             text = f"{error}\nNeither is there an experiment of that name; `fitx list` names all."
             raise UsageError(text) from error
         return Target(read(target, words), None)
-    both = f"'{target}' is both a run and an experiment; this is the run, "
-    note = f"{both}the file untrained would be {locate(target)}" if _is_experiment(target) else ""
+    note = ""
+    if _is_experiment(target):
+        note = f"'{target}' is a run and an experiment too; measured is the run. "
+        note += f"Untrained: {locate(target)}"
     return Target(read_run(run, words), run, note)
 
 
