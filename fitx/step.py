@@ -22,7 +22,8 @@ class Step(keras.Model):
     A subclass writes `train_step(self, data)` and, if it likes, `test_step`, as in the Keras
     guide "Customizing what happens in fit()". Its constructor's positional parameters are its
     networks, its keyword-only parameters its settings; without a constructor it has one
-    network, `model`. What its steps return is what is logged, as means over the epoch.
+    network, `model`. What its steps return is what is logged, as means over the epoch; a step
+    with neither a `test_step` nor a loss is not validated.
 
     Inside a step: `self(x)` runs the first network; each network is an attribute, its
     optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. Layers
@@ -106,13 +107,19 @@ class Step(keras.Model):
             loss: Scalar, computed inside `tape`.
             tape: The tape that watched the computation.
             network: Name of the network whose variables move.
+
+        Raises:
+            ValueError: The loss is not one number.
         """
         variables = self._kept.variables.get(network)
         if variables is None:
             return
+        if loss.shape.rank:
+            # Its gradient would be that of the sum, as many times too large as it has numbers.
+            raise ValueError(f"minimize takes one number, not a loss of shape {loss.shape}")
         optimizer = self.network_optimizers[network]
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
-        start = optimizer.scale_loss(tf.ones_like(loss))
+        start = tf.cast(optimizer.scale_loss(tf.ones(())), loss.dtype)
         optimizer.apply(tape.gradient(loss, variables, output_gradients=start), variables)
 
     def fit(

@@ -52,4 +52,4 @@ class Supervised(Step):
                 metric.update_state(loss)
             else:
                 metric.update_state(y, y_pred, sample_weight=sample_weight)
-        return dict(self.get_metrics_result())
+        return {metric.name: metric.result() for metric in self.metrics}

@@ -48,7 +48,7 @@ def test_weights_enter_the_loss_and_leave_the_metrics_alone(supervised):
     values = step.test_step((X, Y, weights))
 
     assert float(values["loss"]) == pytest.approx(float(Y[0, 0] ** 2) * 3 / 6)
-    assert float(values["mae"]) == pytest.approx(float(Y.mean()))
+    assert float(values["compile_metrics"]["mae"]) == pytest.approx(float(Y.mean()))
 
 
 def test_the_loss_is_a_mean_over_batches_as_in_the_guide(supervised):
@@ -59,6 +59,17 @@ def test_the_loss_is_a_mean_over_batches_as_in_the_guide(supervised):
 
     expected = np.mean([np.mean(Y[:4] ** 2), np.mean(Y[4:] ** 2)])
     assert float(values["loss"]) == pytest.approx(float(expected))
+
+
+def test_a_loss_that_is_not_reduced_to_one_number_is_refused(dense):
+    step = steps.get("supervised")(dense())
+    loss = keras.losses.MeanSquaredError(reduction=None)
+    step.compile({"model": keras.optimizers.SGD(RATE)}, loss=loss)
+
+    with pytest.raises(ValueError) as caught:
+        step.train_step((X, Y))
+
+    assert str(caught.value) == "minimize takes one number, not a loss of shape (6,)"
 
 
 def test_regularizers_enter_the_loss_in_training_and_in_measuring(supervised, dense):
