@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build import demands, labels
+from fitx.build import labels
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine import NotOneNumber, StepFunction
 from fitx.errors import DataError, FitxError
-from fitx.experiment.agree import monitored
+from fitx.experiment.agree import monitored, not_logged
 from fitx.experiment.direction import direction
-from fitx.experiment.problems import ConfigError, Problem, listed, nearest
+from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
@@ -75,13 +75,11 @@ def _monitors(trial: Trial) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Problem:
-    hint = nearest(name, known)
-    if not hint and not demands.evaluates(trial.experiment, trial.step):
-        hint = f" Step '{trial.experiment.step.name}' has no test_step."
-    elif not hint and name.startswith("val_"):
-        hint = " Set data.validation_split."
-    text = f"'{name}' is not logged; logged are {listed(known)}.{hint}"
-    return trial.experiment.problem(path, text)
+    text = not_logged(name, known)
+    is_hinted = text.endswith("?") or not name.startswith("val_")
+    return trial.experiment.problem(
+        path, text if is_hinted else f"{text} Set data.validation_split."
+    )
 
 
 def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:

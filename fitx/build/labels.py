@@ -65,9 +65,9 @@ def _input_problems(trial: Trial, name: str, network: keras.Model) -> Iterator[s
 
 def _shape(network: keras.Model, side: str) -> Shape | None:
     """Return the shape of one input or output; None for networks that do not tell it."""
-    shape = getattr(network, side, None)
+    shape: Any = getattr(network, side, None)
     is_plain = isinstance(shape, tuple) and all(s is None or isinstance(s, int) for s in shape)
-    return tuple(shape[1:]) if is_plain else None
+    return shape[1:] if is_plain else None
 
 
 def _label_problems(trial: Trial, outputs: Shape, part: Part) -> Iterator[str]:

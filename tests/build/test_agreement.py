@@ -278,19 +278,6 @@ def test_a_step_that_cannot_measure_trains_without_validation(trained):
     assert set(run.result.metrics) == {"big_error", "small_error"}
 
 
-def test_a_step_that_cannot_measure_has_no_values_to_watch(written):
-    words = "step=own", "~loss", "data.validation_split=0.5", "checkpoint.monitor=val_loss"
-    trial = make(written(*words, own=RAW))
-    agreement.trace(trial, ("train",))
-
-    with pytest.raises(ConfigError) as caught:
-        agreement.check_names(trial)
-
-    known = "big_error, small_error"
-    text = f"'val_loss' is not logged; logged are {known}. Step 'own' has no test_step."
-    assert problems(caught) == [("checkpoint.monitor", text)]
-
-
 def test_a_step_that_cannot_measure_is_not_evaluated(written):
     with pytest.raises(ConfigError) as caught:
         make(written("step=own", "~loss", "~optimizer", own=RAW))
