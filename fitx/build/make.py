@@ -114,13 +114,21 @@ def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks
 
 
 def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
-    if class_of(part) is keras.callbacks.TensorBoard and find_spec("tensorboard") is None:
-        # Keras would find out in the middle of the first epoch.
-        text = f"the callback '{part.name}' needs a package: run `pip install tensorboard`."
-        raise DeviceError(text)
+    if class_of(part) is keras.callbacks.TensorBoard:
+        _check_tensor_board(experiment, part, path)
     part = agreement.with_mode(part, experiment.catalogue)
     # What Keras' callbacks schedule goes by epochs.
     return make_value(experiment, part, path, experiment.fit.epochs)
+
+
+def _check_tensor_board(experiment: Experiment, part: Part, path: KeyPath) -> None:
+    """Refuse what Keras would trip over in the middle of the first epoch."""
+    if part.options.get("write_steps_per_second") and len(experiment.optimizers) > 1:
+        text = f"works with one optimizer; this step has {len(experiment.optimizers)}."
+        raise experiment.error((*path, "write_steps_per_second"), text)
+    if find_spec("tensorboard") is None:
+        text = f"the callback '{part.name}' needs a package: run `pip install tensorboard`."
+        raise DeviceError(text)
 
 
 def _reads_batches(experiment: Experiment, part: Part) -> bool:

@@ -194,6 +194,18 @@ def test_what_keras_refuses_is_a_problem_of_the_innermost_key(written, word, pat
     assert refused(written(word)) == [(path, text)]
 
 
+def test_tensor_board_cannot_count_the_steps_of_several_optimizers(written):
+    words = "step=gan", "~model", "~loss", "~optimizer", "data={name: digits, labels: false}"
+    networks = "networks={discriminator: dcgan_discriminator, generator: dcgan_generator}"
+    board = "callbacks=[{name: tensor_board, write_steps_per_second: true}]"
+    optimizers = "optimizers={discriminator: adam, generator: adam}"
+
+    found = refused(written(*words, networks, optimizers, board))
+
+    text = "works with one optimizer; this step has 2."
+    assert found == [("callbacks.0.write_steps_per_second", text)]
+
+
 def test_nothing_is_written_where_a_part_is_refused(trained, tmp_path):
     with pytest.raises(ConfigError):
         trained("callbacks=[{name: reduce_lr_on_plateau, monitor: loss, factor: 3.0}]")
