@@ -7,6 +7,7 @@ import json
 import click
 
 from . import _options
+from ._process import results_alone
 
 
 @click.command()
@@ -25,10 +26,12 @@ def command(
     from fitx.experiment.check import read
     from fitx.experiment.dump import dump
 
-    experiment = read(file, overrides)
+    with results_alone() as output:
+        experiment = read(file, overrides)
     if as_json:
-        click.echo(json.dumps({"file": file, "problems": [], "experiment": experiment.plain()}))
+        result = {"file": file, "problems": [], "experiment": experiment.plain()}
+        click.echo(json.dumps(result), file=output)
     elif resolved:
-        click.echo(dump(experiment), nl=False)
+        click.echo(dump(experiment), nl=False, file=output)
     else:
-        click.echo(f"{file}: no problems.")
+        click.echo(f"{file}: no problems.", file=output)

@@ -11,9 +11,10 @@ import click
 @click.argument("name")
 @click.argument("destination", required=False, type=click.Path(path_type=Path))
 def command(name: str, destination: Path | None) -> None:
-    """Copy NAME, a shipped experiment or part, to DESTINATION (default: its own file name, here).
+    """Copy NAME, a shipped experiment or part, to DESTINATION.
 
-    What an experiment extends is copied beside it. Nothing is ever overwritten.
+    By default an experiment keeps its name and a part becomes my_NAME.py, in this folder. What
+    an experiment extends is copied beside it. Nothing is ever overwritten.
     """
     from fitx.experiment.shipping import copy
 

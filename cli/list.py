@@ -6,7 +6,7 @@ import json
 
 import click
 
-from . import _options
+from . import _layout, _options
 
 
 @click.command()
@@ -24,11 +24,18 @@ def command(kind: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(names))
     elif kind:
-        click.echo("\n".join(names[kinds[0]]))
+        found = names[kinds[0]]
+        is_terminal = _layout.is_terminal()
+        click.echo(_layout.columns(found, _layout.width()) if is_terminal else "\n".join(found))
     else:
-        click.echo("\n".join(f"{each}: {', '.join(found)}" for each, found in names.items()))
-        more = ", ".join(k for k in KINDS if k not in OURS)
-        click.echo(f"\n`fitx list KIND` lists Keras' parts too: {more}.")
+        click.echo(_overview(names, [each for each in KINDS if each not in OURS]))
+
+
+def _overview(names: dict[str, list[str]], others: list[str]) -> str:
+    wide = _layout.width()
+    paragraphs = [_layout.paragraph(kind, found, wide) for kind, found in names.items()]
+    more = _layout.paragraph("Keras' own, by `fitx list KIND`", others, wide)
+    return "\n".join([*paragraphs, "", more])
 
 
 def _kind(word: str, kinds: tuple[str, ...]) -> str:
@@ -37,8 +44,8 @@ def _kind(word: str, kinds: tuple[str, ...]) -> str:
 
     plurals = {**{k: k for k in kinds}, **{f"{k}s": k for k in kinds}, "losses": "loss"}
     if word.lower() not in plurals:
-        hint = nearest(word, kinds)
-        raise UsageError(f"no kind of part is called '{word}'.{hint} Kinds: {', '.join(kinds)}.")
+        hint = nearest(word, kinds) or f" Kinds: {', '.join(kinds)}."
+        raise UsageError(f"no kind of part is called '{word}'.{hint}")
     return plurals[word.lower()]
 
 
@@ -48,7 +55,9 @@ def _names(kind: str) -> list[str]:
 
     if kind != "config":
         return Catalogue().names(kind)
-    files = shipped()
-    return sorted(
-        n for n in files if not any(m != n and files[m] == files[n] and "/" in m for m in files)
-    )
+    # Of the names of one file, the one that says its topic.
+    return sorted({file: name for name, file in sorted(shipped().items(), key=_topic)}.values())
+
+
+def _topic(item: tuple[str, object]) -> bool:
+    return "/" in item[0]

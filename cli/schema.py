@@ -17,16 +17,11 @@ def command(plugins: tuple[str, ...]) -> None:
     # then, as an experiment's first line:
     # yaml-language-server: $schema=fitx.schema.json
     """
-    from pathlib import Path
-
-    from fitx.errors import UsageError
     from fitx.experiment.json_schema import json_schema
+    from fitx.experiment.plugins import add
     from fitx.registry.catalogue import Catalogue
 
     catalogue = Catalogue()
     for plugin in plugins:
-        try:
-            catalogue.add_plugin(Path(plugin).resolve())
-        except (OSError, ValueError, SyntaxError) as error:
-            raise UsageError(f"{plugin} cannot be read: {error}.") from error
-    click.echo(json.dumps(json_schema(catalogue), indent=2))
+        add(plugin, catalogue)
+    click.echo(json.dumps(json_schema(catalogue), indent=1))

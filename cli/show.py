@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import _options
+from . import _layout, _options
 
 if TYPE_CHECKING:
+    from fitx.registry.catalogue import Catalogue
     from fitx.registry.signature import Signature
 
 
@@ -17,61 +19,84 @@ if TYPE_CHECKING:
 @click.argument("name")
 @_options.json_output
 def command(name: str, as_json: bool) -> None:
-    """Show the signature, docstring and file of NAME, or of a plugin file's parts.
+    """Show what NAME takes and does, and its file; NAME is a part, a config, or a plugin file.
 
     Of a name that several kinds have, all are shown; `loss/poisson` asks for one.
     """
-    signatures = _signatures(name)
-    if as_json:
-        click.echo(json.dumps([_plain(signature) for signature in signatures]))
-    else:
-        click.echo("\n\n".join(_text(signature) for signature in signatures))
-
-
-def _signatures(name: str) -> list[Signature]:
-    from fitx.errors import UsageError
-    from fitx.experiment.problems import nearest
     from fitx.registry.catalogue import Catalogue
-    from fitx.registry.kinds import KINDS
 
     catalogue = Catalogue()
-    name = _plugin(catalogue, name) if name.endswith(".py") else name
+    signatures = _signatures(name, catalogue)
+    if as_json:
+        click.echo(json.dumps([_plain(signature) for signature in signatures]))
+        return
+    shown = ["\n\n".join(_text(signature, catalogue)) for signature in signatures]
+    click.echo("\n\n".join([*shown, *_config(name)]))
+
+
+def _config(name: str) -> Iterator[str]:
+    """Yield the text of a shipped experiment, if NAME is one."""
+    from fitx.experiment.locate import shipped
+
+    file = shipped().get(name)
+    if file is not None:
+        own_name = max((n for n, f in shipped().items() if f == file), key=len)
+        text = file.read_text(encoding="utf-8").rstrip()
+        yield f"config {own_name}\n\n{_layout.indented(text)}\n\n  {file}"
+
+
+def _signatures(name: str, catalogue: Catalogue) -> list[Signature]:
+    from fitx.errors import UsageError
+    from fitx.experiment.locate import shipped
+    from fitx.experiment.plugins import add
+    from fitx.experiment.problems import nearest
+    from fitx.registry.kinds import KINDS
+
     kind, _, word = name.rpartition("/")
-    found = [catalogue.signature(k, word) for k in KINDS if kind in ("", k)]
+    kinds = [k for k in KINDS if kind in ("", k)]
+    if name.endswith(".py"):
+        path = add(name, catalogue)
+        kinds, word = list(catalogue.plugins[path]), path.stem
+    found = [catalogue.signature(k, word) for k in kinds]
     signatures = [signature for signature in found if signature is not None]
-    if not signatures:
-        known = [n for k in KINDS for n in catalogue.spellings(k)]
-        raise UsageError(f"nothing is called '{name}'.{nearest(word, known)} See `fitx list`.")
+    if not signatures and name not in shipped():
+        known = [*shipped(), *(n for k in kinds or KINDS for n in catalogue.spellings(k))]
+        hint = nearest(name, known) or nearest(word, known) or " `fitx list` names all."
+        raise UsageError(f"nothing is called '{name}'.{hint}")
     return signatures
 
 
-def _plugin(catalogue: Any, name: str) -> str:
-    from pathlib import Path
-
-    from fitx.errors import UsageError
-
-    try:
-        catalogue.add_plugin(Path(name).resolve())
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UsageError(f"{name} cannot be read: {error}.") from error
-    return Path(name).stem
-
-
-def _text(signature: Signature) -> str:
-    header = f"{signature.kind} {signature.name}\n\n  {signature}"
-    fixed = _batch_options() if signature.kind == "dataset" else ""
-    return f"{header}{fixed}\n\n{_indented(signature.doc)}\n\n  {signature.file}:{signature.line}"
-
-
-def _batch_options() -> str:
+def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
     from fitx.experiment.options import batch_options
+    from fitx.registry.signature import texts
 
-    options = ", ".join(p.text for p in batch_options())
-    return f"\n  and, as every dataset: {options}"
+    yield f"{signature.kind} {signature.name}"
+    wide = _layout.width() - 2
+    called = _layout.call(signature.title, list(texts(signature.parameters)), wide)
+    yield _layout.indented(called)
+    if signature.kind == "dataset":
+        common = "\n".join(f"    {option.text}" for option in batch_options())
+        yield _layout.indented(f"As every dataset, also:\n{common}")
+    if signature.doc:
+        yield _layout.indented(signature.doc)
+    if signature.kind == "step":
+        yield _layout.indented(_facts(signature, catalogue))
+    yield f"  {signature.file}:{signature.line}"
 
 
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
+def _facts(signature: Signature, catalogue: Catalogue) -> str:
+    """Say what a step takes besides its parameters, and what it logs."""
+    from fitx.registry.step_source import COMPILED
+
+    facts = catalogue.step(signature.name)
+    if facts is None:
+        return ""
+    taken = ["loss"] * facts.takes_loss + ["metrics"] * facts.takes_metrics
+    takes = f"Takes `{'` and `'.join(taken)}` from the experiment." if taken else "Takes no loss."
+    if facts.train_logs is None:
+        return f"{takes} What it logs, only a run can tell."
+    names = [*sorted(facts.train_logs - {COMPILED}), *["the metrics"] * facts.takes_metrics]
+    return f"{takes} Logs {', '.join(names)}."
 
 
 def _plain(signature: Signature) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx.experiment.load import Document
+from fitx.experiment.options import batch_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.tree import Path as KeyPath
@@ -91,10 +92,12 @@ class Experiment:
         return self._kept(value, path)
 
     def _defaults(self, part: Part) -> dict[str, Any]:
-        from_signature = self.catalogue.signature(part.kind, part.name)
-        if part.kind not in _WITH_DEFAULTS or from_signature is None:
+        signature = self.catalogue.signature(part.kind, part.name)
+        if part.kind not in _WITH_DEFAULTS or signature is None:
             return {}
-        return {p.name: p.default for p in from_signature.options if p.default is not NO_DEFAULT}
+        common = batch_options() if part.kind == "dataset" else ()
+        options = (*signature.options, *common)
+        return {p.name: p.default for p in options if p.default is not NO_DEFAULT}
 
     def _name_path(self, path: KeyPath) -> KeyPath:
         """Return where the name of a part is written: below it, or in its place."""

@@ -2,52 +2,94 @@
 
 from __future__ import annotations
 
-import copy
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from fitx.experiment.options import schema_of
 from fitx.experiment.schema import Settings
+from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
-from fitx.registry.kinds import FED, KINDS
+from fitx.registry.kinds import FED, KINDS, PART_KEY
 from fitx.registry.signature import Signature
 
+Schema = dict[str, Any]
 
-def json_schema(catalogue: Catalogue) -> dict[str, Any]:
+_REFERENCE = {"type": "string", "pattern": r"\$\{env:"}
+_CHANGES = {
+    "type": "object",
+    "description": "Options of the part that the extended file names.",
+    "not": {"required": ["name"]},
+}
+
+
+def json_schema(catalogue: Catalogue) -> Schema:
     """Return the schema of the whole language: fixed keys, and every part with its options."""
-    schema = Settings.model_json_schema(ref_template="#/$defs/{model}")
+    schema = Settings.model_json_schema()
     schema["title"] = "fitx experiment"
-    names = {"type": "array", "items": {"type": "string"}}
-    schema["properties"]["extends"] = {"anyOf": [{"type": "string"}, names]}
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
+    names = {"type": "array", "items": {"type": "string"}}
+    text = "A file, or the name of a shipped experiment, or a list: merged underneath this one."
+    extends = {"anyOf": [{"type": "string"}, names], "description": text}
+    schema["properties"]["extends"] = extends
     definitions = schema.setdefault("$defs", {})
     for kind in KINDS:
         definitions[kind] = _kind(kind, catalogue)
-    return schema
+    definitions["reference"] = _REFERENCE
+    linked: Schema = _linked(schema)
+    return linked
 
 
-def _kind(kind: str, catalogue: Catalogue) -> dict[str, Any]:
+def _kind(kind: str, catalogue: Catalogue) -> Schema:
     """Return the schema of a part: any known name, or a mapping with that name's options."""
-    names = catalogue.spellings(kind)
-    signatures = [catalogue.signature(kind, name) for name in names]
-    parts = [_part(signature) for signature in signatures if signature is not None]
-    return {"anyOf": [{"enum": names}, *parts]}
+    spellings: dict[tuple[Path, int], list[str]] = {}
+    signatures: dict[tuple[Path, int], Signature] = {}
+    for name in dict.fromkeys([*catalogue.spellings(kind), *keras_parts.as_in_python(kind)]):
+        signature = catalogue.signature(kind, name)
+        if signature is not None:
+            defined = (signature.file, signature.line)
+            signatures.setdefault(defined, signature)
+            spellings.setdefault(defined, []).append(name)
+    names = sorted(name for some in spellings.values() for name in some)
+    parts = [_part(signatures[defined], spellings[defined]) for defined in spellings]
+    return {"anyOf": [{"enum": names}, {"$ref": "#/$defs/reference"}, *parts, _CHANGES]}
 
 
-def _part(signature: Signature) -> dict[str, Any]:
-    options = copy.deepcopy(TypeAdapter(schema_of(signature)).json_schema())
-    required = ["name", *options.get("required", [])]
-    properties = {"name": {"const": signature.name}, **options.get("properties", {})}
-    fed = FED.get(signature.kind, set())
-    for parameter in signature.parameters:
-        if parameter.name in properties and parameter.name in fed:
-            properties[parameter.name].setdefault("description", "Filled by fitx if left out.")
-    summary = signature.doc.partition("\n")[0]
+def _part(signature: Signature, names: list[str]) -> Schema:
+    """Return the schema of one part as a mapping, under any of its names."""
+    takes_options = signature.kind != "activation"
+    options = TypeAdapter(schema_of(signature)).json_schema() if takes_options else {}
+    properties = options.get("properties", {})
+    for name in FED.get(signature.kind, set()) & properties.keys():
+        properties[name] = {**properties[name], "description": "Filled by fitx if left out."}
     return {
         "type": "object",
-        "description": summary,
-        "properties": properties,
-        "required": required,
+        "description": signature.doc.partition("\n")[0],
+        "properties": {"name": {"enum": names}, **properties},
+        "required": ["name", *options.get("required", [])],
         "additionalProperties": False,
     }
+
+
+def _linked(schema: Any) -> Any:
+    """Return a schema with links to the kinds of parts, every value also as `${env:NAME}`."""
+    if isinstance(schema, list):
+        return [_linked(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if PART_KEY in schema:
+        return {"$ref": f"#/$defs/{schema[PART_KEY]}"}
+    linked = {key: _linked(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict):
+        linked["properties"] = {k: _or_reference(v) for k, v in linked["properties"].items()}
+    return linked
+
+
+def _or_reference(schema: Schema) -> Schema:
+    """Allow a reference wherever a number, a choice or a truth value may stand."""
+    is_scalar = schema.get("type") in ("integer", "number", "boolean") or "enum" in schema
+    if not is_scalar:
+        return schema
+    about: Schema = {k: v for k, v in schema.items() if k in ("description", "default", "title")}
+    return {"anyOf": [schema, {"$ref": "#/$defs/reference"}], **about}

@@ -37,15 +37,21 @@ class OptionCheck:
             raise _error("unread_part", "")
         if signature is None:
             raise _error("unknown_part", self._unknown(kind, name))
-        if kind == "activation" and options:
-            text = f"the activation '{name}' takes no options here; a layer of its own may."
-            raise _error("refused", text)
-        if name in keras_parts.SPECIAL.get(kind, ()) and options:
-            raise _error("refused", _for_any_shape(kind, name, self.catalogue))
+        if kind == "activation" or name in keras_parts.SPECIAL.get(kind, ()):
+            return self._without_options(kind, name, options)
         try:
             return self._adapter(signature).validate_python(options, context=info.context)
         except ValidationError as error:
             raise _translated(error, signature) from error
+
+    def _without_options(self, kind: str, name: str, options: dict[str, Any]) -> dict[str, Any]:
+        """Refuse any option of a part that takes none; an activation's own is what it is fed."""
+        if options and kind == "activation":
+            text = f"the activation '{name}' takes no options here; a layer of its own may."
+            raise _error("refused", text)
+        if options:
+            raise _error("refused", _for_any_shape(kind, name, self.catalogue))
+        return {}
 
     def _adapter(self, signature: Signature) -> TypeAdapter[dict[str, Any]]:
         key = signature.kind, signature.name

@@ -12,6 +12,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import CodeType
 
+from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document
 from fitx.experiment.problems import ConfigError, Problem, nearest
@@ -40,6 +41,19 @@ def read(document: Document, catalogue: Catalogue) -> list[Problem]:
             text = f"{entry.raw or entry.value or repr('')}: {error}"
             problems.append(Problem(entry.place, ("plugins", index), text, error.detail))
     return problems
+
+
+def add(name: str, catalogue: Catalogue) -> Path:
+    """Read what one plugin registers into the catalogue; return its path.
+
+    Raises:
+        UsageError: It cannot be read, or registers nothing.
+    """
+    try:
+        _read_one(Path(name), catalogue)
+    except _Unreadable as error:
+        raise UsageError("\n".join(filter(None, [f"{name}: {error}", error.detail]))) from error
+    return Path(name).resolve()
 
 
 def load(experiment: Experiment) -> None:

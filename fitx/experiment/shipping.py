@@ -10,7 +10,8 @@ from fitx.experiment.locate import shipped
 from fitx.experiment.problems import nearest
 from fitx.registry.shelf import SHELVES
 
-SCHEMA_LINE = "# yaml-language-server: $schema=fitx.schema.json  (made by: fitx schema)\n"
+SCHEMA_LINE = "# yaml-language-server: $schema=fitx.schema.json\n"
+"""Where editors look for the experiment file's JSON Schema; `fitx schema` prints it."""
 
 
 def copy(name: str, destination: Path | None) -> list[Path]:
@@ -21,7 +22,7 @@ def copy(name: str, destination: Path | None) -> list[Path]:
         StorageError: A file cannot be written.
     """
     files = _files(name)
-    first = _destination(files[0], destination)
+    first = _destination(_own_name(files[0]), destination)
     targets = [first, *(first.parent / file.name for file in files[1:])]
     for target in targets:
         if target.exists():
@@ -43,10 +44,15 @@ def _files(name: str) -> tuple[Path, ...]:
     raise UsageError(f"nothing shipped is called '{name}'.{hint}")
 
 
-def _destination(file: Path, destination: Path | None) -> Path:
+def _own_name(file: Path) -> str:
+    """Return what a copy is called: a part's name is its file's, and that one is taken."""
+    return file.name if file.suffix == ".yaml" else f"my_{file.name}"
+
+
+def _destination(name: str, destination: Path | None) -> Path:
     if destination is None:
-        return Path(file.name)
-    return destination / file.name if destination.is_dir() else destination
+        return Path(name)
+    return destination / name if destination.is_dir() else destination
 
 
 def _write(file: Path, target: Path) -> None:

@@ -96,13 +96,24 @@ def _second_colon(spot: _Spot) -> Answer:
     if unspaced:
         return (spot.line_above, unspaced.end()), "a space is missing after this ':'."
     if _WORD_WITHOUT_COLON.fullmatch(above):
-        column = len(above.split("#")[0].rstrip())
-        return (spot.line_above, column), "a ':' is missing after this key."
+        return _without_colon(spot, above)
     start = len(spot.before) - len(spot.before.lstrip())
     return (
         spot.line,
         start,
     ), "this line is indented deeper than the key above, which has a value."
+
+
+def _apart(spot: _Spot) -> Answer:
+    above = spot.text(spot.line_above)
+    if _WORD_WITHOUT_COLON.fullmatch(above):
+        return _without_colon(spot, above)
+    return (spot.line, spot.column), "this is not part of what stands before it."
+
+
+def _without_colon(spot: _Spot, above: str) -> Answer:
+    column = len(above.split("#")[0].rstrip())
+    return (spot.line_above, column), "a ':' is missing after this key."
 
 
 def _unclosed(spot: _Spot) -> Answer:
@@ -119,7 +130,10 @@ def _no_value(spot: _Spot) -> Answer:
     here = (spot.line, spot.column)
     if spot.character:
         return here, f"'{spot.character}' cannot stand here."
-    return here, "the text ends inside '[' or '{'; close it."
+    opening = max(spot.before.rfind("["), spot.before.rfind("{"))
+    if opening < 0:
+        return here, "the text ends inside '[' or '{'; close it."
+    return (spot.line, opening), f"this '{spot.before[opening]}' is not closed."
 
 
 def _no_key(spot: _Spot) -> Answer:
@@ -135,8 +149,9 @@ def _no_key(spot: _Spot) -> Answer:
 
 
 def _escape(spot: _Spot) -> Answer:
-    text = f"'\\{spot.character}' is no escape; write '\\\\' for a backslash, or use single quotes."
-    return (spot.line, spot.column - 1), text
+    escape = spot.text(spot.line)[spot.column : spot.column + 2]
+    text = f"'{escape}' is no escape; write '\\\\' for a backslash, or use single quotes."
+    return (spot.line, spot.column), text
 
 
 def _here(text: str) -> Callable[[_Spot], Answer]:
@@ -154,7 +169,7 @@ _ANSWERS: dict[str, Callable[[_Spot], Answer]] = {
     "did not find expected node content": _no_value,
     "did not find expected key": _no_key,
     "did not find expected '-' indicator": _here("expected '- ', as in the list above this line."),
-    "did not find expected <document start>": _here("this is not part of what stands before it."),
+    "did not find expected <document start>": _apart,
     "found unexpected end of stream": _start("this quote is not closed."),
     "could not find expected ':'": _start("a ':' is missing after this key."),
     "found unknown escape character": _escape,

@@ -25,7 +25,7 @@ class Catalogue:
 
     def add_plugin(self, path: Path) -> dict[str, Found]:
         """Read what a plugin registers, by kind. Raises SyntaxError, OSError, ValueError."""
-        module = source.read(path)
+        module = source.parse(path)
         parts: dict[str, Found] = {}
         for kind, node in registrations(module):
             if kind in parts:
@@ -57,7 +57,7 @@ class Catalogue:
 
     def spellings(self, kind: str) -> list[str]:
         """Return every name of a kind that is understood, short ones included."""
-        return [*self.names(kind), *keras_parts.aliases(kind)]
+        return list(dict.fromkeys([*self.names(kind), *keras_parts.aliases(kind)]))
 
     def is_shipped(self, kind: str, name: str) -> bool:
         """Whether fitx itself has a part of this kind and name."""

@@ -99,9 +99,14 @@ def aliases(kind: str) -> tuple[str, ...]:
     return (*(a for a in _aliases(kind) if a.islower()), *SPECIAL.get(kind, ()))
 
 
+def as_in_python(kind: str) -> tuple[str, ...]:
+    """Return the names that Python code uses: classes, and short names in any case."""
+    return (*classes(kind), *_aliases(kind))
+
+
 def snake_case(name: str) -> str:
     """Return a class name as it is written in YAML: `CosineDecay` is `cosine_decay`."""
-    for brand in ("ReLU", "RMSprop", "AdamW", "TensorBoard", "IoU"):
+    for brand in ("PReLU", "ReLU", "RMSprop", "AdamW", "TensorBoard", "IoU"):
         name = name.replace(brand, brand.capitalize())
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()

@@ -28,6 +28,9 @@ KERAS = (
 )
 KINDS = (*OURS, *KERAS)
 
+PART_KEY = "fitx-part"
+"""Stands in JSON schemas for a part of the kind it names; `json_schema` puts the kind there."""
+
 FED = {
     "step": {"seed"},
     "model": {"input_shape", "image_shape", "outputs", "output_activation", "seed"},
@@ -94,7 +97,7 @@ def part_of(kind: str) -> Any:
     return Annotated[
         Any,
         PlainValidator(lambda value, info: read_part(kind, value, info)),
-        WithJsonSchema({"$ref": f"#/$defs/{kind}"}),
+        WithJsonSchema({PART_KEY: kind}),
     ]
 
 
@@ -108,7 +111,7 @@ def number_or(kind: str) -> Any:
             return read_part(kind, value, info)
         raise PydanticCustomError("number_or_part", f"expected a number or {a(kind)}")
 
-    schema = {"anyOf": [{"type": "number", "minimum": 0}, {"$ref": f"#/$defs/{kind}"}]}
+    schema = {"anyOf": [{"type": "number", "minimum": 0}, {PART_KEY: kind}]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
 
 
@@ -118,7 +121,7 @@ def optional_part_of(kind: str) -> Any:
     def read(value: Any, info: ValidationInfo) -> Part | None:
         return None if value is None else read_part(kind, value, info)
 
-    schema = {"anyOf": [{"type": "null"}, {"$ref": f"#/$defs/{kind}"}]}
+    schema = {"anyOf": [{"type": "null"}, {PART_KEY: kind}]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
 
 
@@ -130,7 +133,7 @@ def name_of(kind: str) -> Any:
             raise PydanticCustomError("expected", f"expected the name of {a(kind)}")
         return read_part(kind, value, info).name
 
-    return Annotated[Any, PlainValidator(read), WithJsonSchema({"$ref": f"#/$defs/{kind}"})]
+    return Annotated[Any, PlainValidator(read), WithJsonSchema({PART_KEY: kind})]
 
 
 def _positive(value: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, Optional
 
 from fitx.registry import source
 from fitx.registry.annotations import type_from_default, type_of
+from fitx.registry.documentation import documentation
 from fitx.registry.source import Found
 
 NO_DEFAULT = object()
@@ -55,7 +57,7 @@ class Signature:
         return next((p for p in self.parameters if p.name == name), None)
 
     def __str__(self) -> str:
-        return f"{self.title}({', '.join(_texts(self.parameters))})"
+        return f"{self.title}({', '.join(texts(self.parameters))})"
 
 
 def read_signature(kind: str, name: str, found: Found) -> Signature:
@@ -66,7 +68,7 @@ def read_signature(kind: str, name: str, found: Found) -> Signature:
         title=found.node.name,
         file=found.module.path,
         line=found.node.lineno,
-        doc=found.docstring,
+        doc=documentation(found),
         parameters=tuple(_parameters(found, fed=not found.is_keras)),
     )
 
@@ -155,10 +157,12 @@ def _is_writable(value: Any) -> bool:
         return all(isinstance(k, str | int) and _is_writable(v) for k, v in value.items())
     if isinstance(value, list | tuple):
         return all(map(_is_writable, value))
-    return value is None or isinstance(value, str | int | float)
+    is_finite = not isinstance(value, float) or math.isfinite(value)
+    return value is None or (isinstance(value, str | int | float) and is_finite)
 
 
-def _texts(parameters: tuple[Parameter, ...]) -> Iterator[str]:
+def texts(parameters: tuple[Parameter, ...]) -> Iterator[str]:
+    """Yield parameters as source writes them, with the `*` that begins keyword-only ones."""
     star = any(p.positional for p in parameters)
     for parameter in parameters:
         if star and not parameter.positional:

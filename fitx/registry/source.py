@@ -36,14 +36,14 @@ class Found:
         keras = file_of("keras")
         return keras is not None and self.module.path.is_relative_to(keras.parent)
 
-    @property
-    def docstring(self) -> str:
-        """Return its docstring, cleaned, or the empty string."""
-        return ast.get_docstring(self.node) or ""
-
 
 @cache
 def read(path: Path) -> Module:
+    """Parse a file of an installed package, once."""
+    return parse(path)
+
+
+def parse(path: Path) -> Module:
     """Parse a file. Raises SyntaxError, OSError or ValueError as `ast.parse` and `open` do."""
     text = path.read_text(encoding="utf-8")
     with warnings.catch_warnings(action="ignore"):
@@ -67,12 +67,16 @@ def find(module: Module, name: str) -> Found | None:
 
 def family(found: Found) -> Iterator[Found]:
     """Yield a class and then its bases, nearest first, as far as their source can be found."""
-    yield found
-    if isinstance(found.node, ast.ClassDef):
-        for base in found.node.bases:
-            parent = find(found.module, ast.unparse(base))
-            if parent is not None and parent.node is not found.node:
-                yield from family(parent)
+    waiting, seen = [found], set()
+    while waiting:
+        member = waiting.pop(0)
+        if member.node in seen:
+            continue
+        yield member
+        seen.add(member.node)
+        bases = member.node.bases if isinstance(member.node, ast.ClassDef) else []
+        parents = [find(member.module, ast.unparse(base)) for base in bases]
+        waiting = [*filter(None, parents), *waiting]
 
 
 def method(found: Found, name: str) -> ast.FunctionDef | None:

@@ -1,0 +1,56 @@
+"""Names and signatures laid out for a terminal, and one a line for everything else."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import textwrap
+from collections.abc import Sequence
+
+WIDTH = 88
+"""How wide text is laid out that is not for a terminal."""
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def width() -> int:
+    """Return the columns there are to write in."""
+    return shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal() else WIDTH
+
+
+def columns(names: Sequence[str], wide: int) -> str:
+    """Return names in as many columns as fit, read downwards as `ls` does."""
+    for rows in range(1, len(names) + 1):
+        stacks = [names[start : start + rows] for start in range(0, len(names), rows)]
+        widths = [max(map(len, stack)) for stack in stacks]
+        if sum(widths) + 2 * (len(widths) - 1) <= wide or rows == len(names):
+            return "\n".join(_row(stacks, widths, row) for row in range(rows))
+    return ""
+
+
+def _row(stacks: Sequence[Sequence[str]], widths: Sequence[int], row: int) -> str:
+    cells = zip(stacks, widths, strict=True)
+    return "  ".join(stack[row].ljust(w) for stack, w in cells if row < len(stack)).rstrip()
+
+
+def paragraph(title: str, words: Sequence[str], wide: int) -> str:
+    """Return `title: word, word, ...`, wrapped and indented below its first word."""
+    indent = " " * (len(title) + 2)
+    text = f"{title}: {', '.join(words)}"
+    return textwrap.fill(text, wide, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def call(name: str, arguments: Sequence[str], wide: int) -> str:
+    """Return `name(argument, ...)`, an argument a line where they do not fit in one."""
+    line = f"{name}({', '.join(arguments)})"
+    if len(line) <= wide:
+        return line
+    return "\n".join([f"{name}(", *(f"    {argument}," for argument in arguments), ")"])
+
+
+def indented(text: str) -> str:
+    """Return text with two spaces before every line that says something."""
+    return textwrap.indent(text, "  ")

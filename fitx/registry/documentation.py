@@ -1,0 +1,32 @@
+"""Docstrings as a reader wants them: what Keras fills in when it is imported is filled in here."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+
+from fitx.registry import source
+from fitx.registry.source import Found
+
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_DEFINED_IN = {"base_optimizer_keyword_args": "keras.src.optimizers.base_optimizer"}
+
+
+def documentation(found: Found) -> str:
+    """Return the docstring of a part, with the texts that Keras' own share."""
+    doc = ast.get_docstring(found.node, clean=False) or ""
+    return inspect.cleandoc(_SLOT.sub(lambda slot: _shared(slot[1]), doc)).strip()
+
+
+def _shared(name: str) -> str:
+    """Return the text that stands for a slot; nothing where none is known."""
+    file = source.file_of(_DEFINED_IN[name]) if name in _DEFINED_IN else None
+    statements = source.read(file).tree.body if file is not None else []
+    texts = [
+        str(node.value.value).rstrip()
+        for node in statements
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+        if isinstance(node.value, ast.Constant)
+    ]
+    return "".join(texts)

@@ -1,0 +1,127 @@
+"""The JSON Schema says what the checker says."""
+
+import json
+
+import jsonschema
+import pytest
+
+from fitx.experiment import reader
+from fitx.experiment.json_schema import json_schema
+from fitx.experiment.locate import read_text, shipped
+from fitx.experiment.shipping import SCHEMA_LINE, copy
+from fitx.registry.catalogue import Catalogue
+
+BASE = """
+step: supervised
+model: mlp
+optimizer: adam
+loss: mse
+data: random
+"""
+
+
+@pytest.fixture(scope="module")
+def schema():
+    return json.loads(json.dumps(json_schema(Catalogue())))
+
+
+@pytest.fixture(scope="module")
+def accepts(schema):
+    validator = jsonschema.Draft202012Validator(schema)
+
+    def accepted(text):
+        return validator.is_valid(reader.read(text, reader.Source("a.yaml")).plain())
+
+    return accepted
+
+
+def test_it_is_a_schema_with_every_kind_of_part(schema):
+    jsonschema.Draft202012Validator.check_schema(schema)
+    text = json.dumps(schema)
+    assert "fitx-part" not in text
+    assert {"step", "layer", "optimizer", "reference"} <= schema["$defs"].keys()
+    (adam,) = (
+        part
+        for part in schema["$defs"]["optimizer"]["anyOf"]
+        if part.get("properties", {}).get("name", {}).get("anyOf", [{}])[0].get("enum", [""])[0]
+        == "adam"
+    )
+    assert adam["description"] == "Optimizer that implements the Adam algorithm."
+    assert schema["properties"]["seed"]["description"] == "Everything random follows from it."
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_every_shipped_experiment_is_valid(name, accepts):
+    assert accepts(read_text(name, shipped()[name])[0])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed: 3",
+        "seed: ${env:SEED}",
+        "fit:\n  epochs: ${env:EPOCHS:3}",
+        "extends: [a.yaml, b.yaml]",
+        "optimizer: {name: Adam, learning_rate: 0.1}",
+        "optimizer: {learning_rate: 0.1}",
+        "optimizer: ${env:OPTIMIZER}",
+        "optimizer: {name: sgd, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, "
+        "decay_steps: total}}",
+        "loss: MSE",
+        "metrics: [mae, {name: top_k_categorical_accuracy, k: 3}]",
+        "model: {name: sequential, layers: [flatten, {name: dense, units: 3, activation: relu}]}",
+        "model: {name: sequential, layers: [{name: bidirectional, layer: {name: lstm, units: 3}}]}",
+        "callbacks: [{name: early_stopping, monitor: val_loss, patience: 3}]",
+        "data: {name: digits, batch_size: 3, class_weight: {0: 1.5}}",
+        "expect: {loss: '< 3'}",
+        "checkpoint: {every: 500 steps, keep: 3}",
+    ],
+)
+def test_what_the_language_takes_is_valid(line, accepts):
+    kept = [old for old in BASE.splitlines() if not line.startswith(old.partition(":")[0] or "?")]
+    assert accepts("\n".join([*kept, line]))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "seed: -1",
+        "seed: yes",
+        "optimiser: adam",
+        "fit: {epoch: 3}",
+        "fit: {epochs: ten}",
+        "optimizer: adan",
+        "optimizer: {name: adam, learning_rat: 0.1}",
+        "optimizer: {name: adam, learning_rate: -1}",
+        "metrics: mae",
+        "model: {name: sequential, layers: [{name: dense, unit: 3}]}",
+        "model: {name: sequential, layers: [{name: dense}]}",
+        "model: {name: sequential, layers: [{name: dense, units: 3, activation: rellu}]}",
+        "data: {name: digits, batch_size: 0}",
+        "execution: {device: cuda}",
+    ],
+)
+def test_what_the_language_refuses_is_not(line, accepts):
+    kept = [old for old in BASE.splitlines() if not line.startswith(old.partition(":")[0] or "?")]
+    assert not accepts("\n".join([*kept, line]))
+
+
+def test_the_parts_of_a_plugin_are_in_it(write):
+    file = write(
+        "mine.py",
+        "from fitx import datasets\n\n@datasets.register\ndef load(*, rows: int = 3):\n"
+        '    """Rows of mine."""\n',
+    )
+    catalogue = Catalogue()
+    catalogue.add_plugin(file)
+    validator = jsonschema.Draft202012Validator(json_schema(catalogue))
+    assert validator.is_valid({"data": {"name": "mine", "rows": 4}})
+    assert validator.is_valid({"data": "mine"})
+    assert not validator.is_valid({"data": {"name": "mine", "row": 4}})
+
+
+def test_a_copied_experiment_names_the_schema(tmp_path):
+    (copied,) = copy("guide/simple", tmp_path / "mine.yaml")
+    first, _, rest = copied.read_text(encoding="utf-8").partition("\n")
+    assert first + "\n" == SCHEMA_LINE == "# yaml-language-server: $schema=fitx.schema.json\n"
+    assert rest == shipped()["guide/simple"].read_text(encoding="utf-8")

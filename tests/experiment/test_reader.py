@@ -1,0 +1,184 @@
+"""YAML text to values with places."""
+
+import math
+
+import pytest
+import yaml
+
+from fitx.experiment import syntax
+from fitx.experiment.problems import ConfigError
+from fitx.experiment.reader import read, scalar
+from fitx.experiment.tree import Node, Place, Source, dotted
+
+
+def tree(text):
+    return read(text, Source("test.yaml", tuple(text.split("\n"))))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("1e-4", 1e-4),
+        ("1E5", 1e5),
+        ("1e3", 1000.0),
+        ("-1.5", -1.5),
+        ("+3", 3),
+        (".5", 0.5),
+        ("3.", 3.0),
+        ("010", 10),
+        ("0o17", 15),
+        ("0x1F", 31),
+        ("-0", 0),
+        ("true", True),
+        ("True", True),
+        ("FALSE", False),
+        ("null", None),
+        ("~", None),
+        ("", None),
+        (".inf", math.inf),
+        ("-.inf", -math.inf),
+        ("1e999", math.inf),
+        ("yes", "yes"),
+        ("no", "no"),
+        ("on", "on"),
+        ("y", "y"),
+        ("2024-01-01", "2024-01-01"),
+        ("1:30", "1:30"),
+        ("1_000", "1_000"),
+        ("0b1", "0b1"),
+        ("0o8", "0o8"),
+        ("1.2.3", "1.2.3"),
+        ("e5", "e5"),
+        (".", "."),
+        ("+", "+"),
+        ("nUll", "nUll"),
+        ("inf", "inf"),
+        ("nan", "nan"),
+        ("=", "="),
+    ],
+)
+def test_a_plain_scalar_is_read_as_yaml_1_2_reads_it(text, value):
+    assert scalar(text) == value
+    assert type(scalar(text)) is type(value)
+
+
+def test_nan_is_read():
+    assert math.isnan(scalar(".nan"))
+
+
+def test_an_integer_of_too_many_digits_is_refused():
+    assert scalar("9" * 300) == int("9" * 300)
+    with pytest.raises(ValueError, match="has 301 digits; at most 300"):
+        scalar("9" * 301)
+
+
+def test_quoted_scalars_are_strings_and_blocks_too():
+    read = tree("a: '1'\nb: \"true\"\nc: |\n  1e-3\nd: >-\n  null\n")
+    assert read.plain() == {"a": "1", "b": "true", "c": "1e-3\n", "d": "null"}
+    assert not read.value["a"].is_plain
+
+
+def test_every_value_and_key_has_its_place():
+    read = tree("step: gan\nnetworks:\n  # a comment\n  a: {name: mlp}\nlist:\n- 3\n- 4\n")
+    places = {dotted(path): (node.place.line, node.place.column) for path, node in read.walk()}
+    assert places == {
+        "": (1, 1),
+        "step": (1, 7),
+        "networks": (4, 3),
+        "networks.a": (4, 6),
+        "networks.a.name": (4, 13),
+        "list": (6, 1),
+        "list.0": (6, 3),
+        "list.1": (7, 3),
+    }
+    assert str(read.keys["networks"]) == "test.yaml:2:1"
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_taken(tmp_path):
+    from fitx.experiment.locate import read_text
+
+    file = tmp_path / "a.yaml"
+    file.write_bytes("\ufeffstep: gan\r\nseed: 3\r".encode())
+    text, source = read_text("a.yaml", file)
+    assert read(text, source).plain() == {"step": "gan", "seed": 3}
+    assert source.lines == ("step: gan", "seed: 3", "")
+
+
+def test_nothing_is_a_document_without_value():
+    assert tree("").value is None
+    assert tree("--- \n...\n").value is None
+
+
+def test_sixty_four_levels_are_taken():
+    assert tree("[" * 64 + "]" * 64).plain() is not None
+    with pytest.raises(ConfigError, match="nested deeper than 64 levels"):
+        tree("[" * 66 + "]" * 66)
+
+
+def test_a_path_leads_to_a_node_or_nowhere():
+    read = tree("a: {b: [1, {c: 2}]}")
+    assert read.at(("a", "b", 1, "c")).value == 2
+    assert read.at(("a", "b", 2)) is None
+    assert read.at(("a", "b", "x")) is None
+    assert read.at(("a", "x", "y")) is None
+    assert read.at(()) is read
+
+
+def test_odd_keys_are_shown_so_that_they_can_be_read():
+    assert dotted(("a", 0, "b-c")) == "a.0.b-c"
+    assert dotted(("", "a\nb", "x" * 100)) == f"''.'a\\nb'.'{'x' * 57}...'"
+
+
+def test_a_place_without_a_line_is_its_source():
+    assert str(Place(Source("command line: a=b"))) == "command line: a=b"
+
+
+def test_a_node_s_value_is_plain_python():
+    node = Node({"a": Node([Node(1, Place(Source("")))], Place(Source("")))}, Place(Source("")))
+    assert node.plain() == {"a": [1]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: ]", "1:4: ']' cannot stand here."),
+        ("a: 1\n b: 2", "2:2: this line is indented deeper than the key above, which has a value."),
+        ("a: b\n\n\n c: d", "4:2: this line is indented deeper than the key above"),
+        ("a: b\n# note\n c: d", "3:2: the indentation of this line fits no line above it."),
+        ("{a: 1}\nb: 2", "2:1: this is not part of what stands before it."),
+        ("fit\n\n  epochs: 3", "1:4: a ':' is missing after this key."),
+        ("fit # how long\n  epochs: 3", "1:4: a ':' is missing after this key."),
+        ("a: - b", "1:4: a list item stands on a line of its own."),
+        ("a:\n- b\n  c: 1", "2:4: a ':' is missing after this key."),
+        ("a:\n- b: 3\n   c: 1", "3:4: this line is indented deeper"),
+        ("a:\n  - b: 1\n   c: 2", "3:4: expected '- ', as in the list above this line."),
+        (
+            "a: >-3x\n b",
+            "1:7: not YAML: did not find expected comment or line break while scanning",
+        ),
+        ("a: [${env:X}]", "1:5: '${env:...}' needs quotes inside [ ] and { }"),
+        ("a: {b: [1, 2}", "1:13: expected ',' or ']' here."),
+        ("a: {\n", "1:4: this '{' is not closed."),
+        ("a: [", "1:4: this '[' is not closed."),
+        ("a: [\n  b,", "2:5: the text ends inside '[' or '{'; close it."),
+        ("a:\t1\n\tb: 2", "2:1: a tab indents this line; YAML takes spaces only."),
+        ("http://x: {", "1:11: this '{' is not closed."),
+        (
+            'a: "\\d"',
+            "1:5: '\\d' is no escape; write '\\\\' for a backslash, or use single quotes.",
+        ),
+        ("a: *x", "1:4: the alias '*x' is not allowed; write the value out."),
+        ("? [a]\n: b", "1:3: a key is a word, not a list or a mapping; put text in quotes."),
+        ("'<<': {a: 1}", "1:1: the merge key '<<' is not allowed; share settings with `extends:`."),
+        ("!x a: b", "1:1: the tag '!x' is not allowed; write the value alone."),
+    ],
+)
+def test_what_is_not_yaml_is_said_where_it_is_to_be_mended(text, said):
+    with pytest.raises(ConfigError) as caught:
+        tree(text)
+    assert str(caught.value).startswith(f"test.yaml:{said}")
+
+
+def test_an_error_of_the_parser_without_a_place_is_still_told():
+    error = yaml.MarkedYAMLError(problem="something odd")
+    assert str(syntax.problem(error, Source("a.yaml"))) == "a.yaml: not YAML: something odd."

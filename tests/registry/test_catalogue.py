@@ -1,0 +1,157 @@
+"""Parts of ours, of Keras and of plugins, found without importing any of them."""
+
+import pytest
+
+from fitx.registry import source
+from fitx.registry.catalogue import Catalogue
+from fitx.registry.shelf import SHELVES, Shelf
+
+
+@pytest.fixture
+def plugin(tmp_path):
+    """Write a plugin and read it into a catalogue."""
+
+    def add(text, name="mine"):
+        path = tmp_path / f"{name}.py"
+        path.write_text(text, encoding="utf-8")
+        catalogue = Catalogue()
+        return catalogue, catalogue.add_plugin(path)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    ("head", "decorator", "kind"),
+    [
+        ("from fitx import steps", "steps.register", "step"),
+        ("from fitx import Step, models", "models.register", "model"),
+        ("from fitx import datasets as d", "d.register", "dataset"),
+        ("import fitx", "fitx.callbacks.register", "callback"),
+        ("import fitx.callbacks", "fitx.callbacks.register", "callback"),
+        ("from fitx.steps import register", "register", "step"),
+        ("from fitx.models import register as put", "put", None),
+        ("from other import steps", "steps.register", None),
+        ("from fitx import steps", "steps.register_more", None),
+        ("from fitx import losses", "losses.register", None),
+        ("from fitx import steps", "functools.cache", None),
+    ],
+)
+def test_a_part_is_known_by_its_decorator(plugin, head, decorator, kind):
+    _, parts = plugin(f"{head}\n\n@{decorator}\nclass Mine: ...\n")
+    assert set(parts) == ({kind} if kind else set())
+
+
+def test_a_plugin_may_register_one_of_each_kind(plugin):
+    catalogue, parts = plugin(
+        "from fitx import models, steps\n"
+        "@steps.register\nclass Mine: ...\n"
+        "@models.register\ndef mine(input_shape, *, units: int = 3): ...\n"
+    )
+    assert set(parts) == {"step", "model"}
+    assert "mine" in catalogue.names("step")
+    assert str(
+        catalogue.signature("model", "mine")
+    ) == "mine(input_shape, *, units: int=3)".replace("int=3", "int = 3")
+    assert catalogue.registered_as("step", "Mine") == "mine"
+    assert catalogue.registered_as("step", "Other") is None
+    catalogue.drop_plugin(next(iter(catalogue.plugins)))
+    assert "mine" not in catalogue.names("step")
+
+
+def test_two_parts_of_a_kind_in_one_file_are_refused(plugin):
+    text = "from fitx import steps\n@steps.register\nclass A: ...\n@steps.register\nclass B: ...\n"
+    with pytest.raises(ValueError, match="registers two steps; one file registers one of a kind"):
+        plugin(text)
+
+
+def test_parts_are_found_in_the_first_branch_of_a_condition(plugin):
+    _, parts = plugin(
+        "from fitx import steps\n"
+        "try:\n    @steps.register\n    class A: ...\n"
+        "except ImportError:\n    @steps.register\n    class B: ...\n"
+    )
+    assert parts["step"].node.name == "A"
+
+
+def test_names_are_sorted_and_of_every_source():
+    names = Catalogue().names("callback")
+    assert names == sorted(names)
+    assert {"sample_grid", "early_stopping"} <= set(names)
+
+
+def test_a_shipped_file_that_registers_another_kind_is_no_part(tmp_path, monkeypatch):
+    (tmp_path / "odd.py").write_text("x = 1\n")
+    monkeypatch.setattr(Shelf, "files", lambda self: {"odd": tmp_path / "odd.py"})
+    assert Catalogue().find("step", "odd") is None
+    assert Catalogue().step("odd") is None
+
+
+def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
+    package = tmp_path / "a_shelf_of_mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "_private.py").write_text("")
+    (package / "thing.py").write_text("from fitx.registry.shelf import SHELVES\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    shelf = Shelf("thing", "a_shelf_of_mine")
+    assert list(shelf.files()) == ["thing"]
+    with pytest.raises(KeyError):
+        shelf.get("thing")
+    assert Shelf("thing", "a_package_that_is_not_there").files() == {}
+
+
+def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
+    shelf = Shelf("thing", "nowhere")
+
+    def part(module, name="part"):
+        def made(): ...
+
+        made.__module__, made.__qualname__ = module, name
+        return made
+
+    first = shelf.register(part("plugins.mine"))
+    assert shelf.get("mine") is first
+    assert shelf.holds("plugins.mine")
+    again = shelf.register(part("plugins.mine"))
+    assert shelf.get("mine") is again
+    with pytest.raises(ValueError, match=r"one file registers one thing; mine\.py registers two"):
+        shelf.register(part("plugins.mine", "other"))
+    with pytest.raises(ValueError, match="thing 'mine' is registered already, by plugins.mine"):
+        shelf.register(part("fitx.things.mine"))
+    shelf.forget("plugins.mine")
+    assert not shelf.holds("plugins.mine")
+
+
+def test_every_shipped_part_registers_under_its_file_s_name():
+    catalogue = Catalogue()
+    for kind, shelf in SHELVES.items():
+        for name, file in shelf.files().items():
+            found = catalogue.find(kind, name)
+            assert found is not None and found.module.path == file, (kind, name)
+
+
+def test_names_are_followed_through_imports(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text(
+        "import keras\n"
+        "import keras.metrics as m\n"
+        "from keras import metrics\n"
+        "from keras.optimizers import Adam as A\n"
+        "import a_package_that_is_not_there\n"
+        "class Own: ...\n"
+    )
+    module = source.read(path)
+    for name in ("keras.metrics.Mean", "m.Mean", "metrics.Mean"):
+        assert source.find(module, name).node.name == "Mean"
+    assert source.find(module, "A").node.name == "Adam"
+    assert source.find(module, "Own").node.name == "Own"
+    for name in ("Missing", "Own.inner", "keras", "keras.nothing", "a_package_that_is_not_there.X"):
+        assert source.find(module, name) is None
+
+
+def test_bases_come_nearest_first_and_end_where_they_go_in_a_circle(tmp_path):
+    path = tmp_path / "module.py"
+    path.write_text("class A(B, C): ...\nclass B(D): ...\nclass C(A): ...\nclass D(A): ...\n")
+    module = source.read(path)
+    members = source.family(source.find(module, "A"))
+    assert [member.node.name for member in members] == ["A", "B", "D", "C"]
