@@ -34,17 +34,18 @@ class NotOneNumber(UserCodeError):
 class Log:
     """What a step returns, as values of a whole epoch.
 
-    A returned name that is one of the step's metrics logs that metric, if the step feeds it. Any
+    A returned name that is one of the step's metrics logs that metric, if the step feeds it. A
+    value computed from metrics alone, under whatever name, is logged as it is at the end. Any
     other returned scalar is averaged over the epoch, weighted by the batch size.
 
     Attributes:
-        means: The means of what is averaged, by name.
+        means: What the values of the batches that are no metrics are gathered in, by name.
         running: Whether batches of an epoch have been logged that nobody has asked for yet.
     """
 
     def __init__(self, step: keras.Model) -> None:
         self.step = step
-        self.means: dict[str, keras.metrics.Mean] = {}
+        self.means: dict[str, keras.metrics.Metric] = {}
         self.running = False
         self._sources: dict[str, Any] = {}
 
@@ -60,11 +61,13 @@ class Log:
         # loss without feeding it; only metrics that this trace feeds have a value.
         fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
         size = tf.shape(tf.nest.flatten(data)[0])[0]
+        self._sources = {}
         for name, value in values.items():
             number = _number(name, value)
             if name not in fed:
-                self._mean(name).update_state(number, sample_weight=size)
-        self._sources = {name: fed.get(name) or self.means[name] for name in values}
+                kind = LastValue if _is_gathered(number, self.step) else keras.metrics.Mean
+                self._own(name, kind).update_state(number, sample_weight=size)
+            self._sources[name] = fed.get(name) or self.means[name]
         return values
 
     def result(self) -> dict[str, float]:
@@ -78,12 +81,28 @@ class Log:
             mean.reset_state()
         self.running = False
 
-    def _mean(self, name: str) -> keras.metrics.Mean:
-        if name not in self.means:
+    def _own(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
+        if type(self.means.get(name)) is not kind:
             # The step is being traced, and a variable made inside the graph would be lost.
             with tf.init_scope():
-                self.means[name] = keras.metrics.Mean(name=name, dtype="float32")
+                self.means[name] = kind(name=name, dtype="float32")
         return self.means[name]
+
+
+class LastValue(keras.metrics.Metric):
+    """Keeps the last number it is given."""
+
+    def __init__(self, name: str, dtype: str) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.last = self.add_variable((), "zeros", name="last")
+
+    def update_state(self, value: Any, sample_weight: Any = None) -> None:
+        """Take a number in the place of the one before."""
+        self.last.assign(value)
+
+    def result(self) -> Any:
+        """Return the last number."""
+        return self.last.value
 
 
 class Logs(dict[str, Any]):
@@ -151,14 +170,35 @@ def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def _fed_names(metric: Any) -> tuple[str, ...]:
     """Return the names under which a metric logs, none if the graph being traced only reads it."""
-    graph = tf.compat.v1.get_default_graph()
-    handles = {id(variable.handle) for variable in metric.variables}
-    inside = [inner for outer, inner in graph.captures if id(outer) in handles]
-    if all(op.type == "ReadVariableOp" for tensor in inside for op in tensor.consumers()):
+    uses = [op.type for tensor in _inside(metric) for op in tensor.consumers()]
+    if all(use == "ReadVariableOp" for use in uses):
         return ()
     # Asked in a graph that is thrown away, because asking adds operations.
     with tf.__internal__.FuncGraph("names").as_default():
         return tuple(_results(metric))
+
+
+def _is_gathered(number: tf.Tensor, step: keras.Model) -> bool:
+    """Whether a number comes from metrics alone, so that it speaks of all batches so far."""
+    inside = {tensor.name for metric in step.metrics for tensor in _inside(metric)}
+    waiting, seen = [number], set[str]()
+    while waiting:
+        tensor = waiting.pop()
+        if tensor.name in seen:
+            continue
+        seen.add(tensor.name)
+        if tensor.op.inputs and tensor.name not in inside:
+            waiting.extend(tensor.op.inputs)
+        elif tensor.op.type != "Const" and tensor.name not in inside:
+            return False
+    return bool(seen & inside)
+
+
+def _inside(metric: Any) -> list[tf.Tensor]:
+    """Return what stands for a metric's variables in the graph being traced."""
+    handles = {id(variable.handle) for variable in metric.variables}
+    captures = tf.compat.v1.get_default_graph().captures
+    return [inside for outside, inside in captures if id(outside) in handles]
 
 
 def _results(metric: Any) -> dict[str, Any]:

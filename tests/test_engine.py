@@ -137,6 +137,27 @@ def test_a_tracker_of_the_step_goes_before_the_one_of_the_same_name_that_keras_k
     assert fit(compiled(step), epochs=2)["loss"] == pytest.approx([3.5 + 11.5 + 17.5] * 2)
 
 
+def test_results_of_metrics_under_other_names_are_taken_as_they_are_at_the_end():
+    def train(step, x):
+        step.tracker.update_state(x)
+        step.rows.update_state(tf.ones(tf.shape(x)[0]))
+        mean, rows = step.tracker.result(), step.rows.result()
+        return {"mean": mean, "sum": 2 * mean * rows, "with_batch": mean + tf.reduce_max(x)}
+
+    step = returning(train)
+    step.tracker = keras.metrics.Mean(name="discriminator_loss")
+    step.rows = keras.metrics.Sum(name="n")
+
+    history = fit(compiled(step), epochs=2)
+
+    # A mean of running means would be none of these.
+    assert history["mean"] == [X.mean(), X.mean()]
+    assert history["sum"] == [X.sum(), X.sum()]
+    assert history["with_batch"] == pytest.approx(
+        [(4 * (3.5 + 7) + 4 * (7.5 + 15) + 2 * 28.5) / 10] * 2
+    )
+
+
 def test_a_metric_that_gives_several_values_logs_each():
     class Both(keras.metrics.Mean):
         def result(self):
