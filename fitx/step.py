@@ -94,6 +94,18 @@ class Step(keras.Model):
         # Keras probes an unbuilt model with made-up inputs, which several networks cannot take.
         self.built = True
 
+    def compiled_loss(self, *args: Any, **keywords: Any) -> Any:
+        """Refuse what tf.keras 2 had: Keras 3 keeps it to warn of."""
+        raise NotImplementedError(
+            "compiled_loss is gone; call self.compute_loss(y=y, y_pred=y_pred)"
+        )
+
+    @property
+    def compiled_metrics(self) -> Any:
+        """Refuse what tf.keras 2 had: in Keras 3 it takes the predictions for losses."""
+        text = "compiled_metrics is gone; loop over self.metrics and call update_state on each"
+        raise NotImplementedError(text)
+
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Run the first network."""
         return next(iter(self.networks.values()))(inputs, training=training)

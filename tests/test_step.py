@@ -289,6 +289,29 @@ def test_averaged_weights_are_put_in_place_at_the_end_for_one_optimizer(precisio
     assert all(np.array_equal(a, w) for a, w in zip(averages, weights(step.model), strict=True))
 
 
+@pytest.mark.parametrize(
+    ("old", "text"),
+    [
+        (
+            lambda step: step.compiled_loss(Y, Y),
+            "compiled_loss is gone; call self.compute_loss(y=y, y_pred=y_pred)",
+        ),
+        (
+            lambda step: step.compiled_metrics.update_state(Y, Y),
+            "compiled_metrics is gone; loop over self.metrics and call update_state on each",
+        ),
+    ],
+)
+def test_what_tf_keras_2_had_and_keras_3_gets_wrong_is_refused(old, text):
+    step = Fitting(model=dense())
+    step.compile({}, loss="mse", metrics=["mae"])
+
+    with pytest.raises(NotImplementedError) as caught:
+        old(step)
+
+    assert str(caught.value) == text
+
+
 def test_a_step_predicts_with_its_first_network():
     step = pair()
 
