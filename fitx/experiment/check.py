@@ -60,11 +60,10 @@ def _hint(settings: Settings, problems: list[Problem]) -> str:
 
 
 def _experiment(settings: Settings, document: Document, catalogue: Catalogue) -> Experiment:
+    # agree.problems has refused experiments without a step or data.
     step: Any = settings.step
     data: Any = settings.data
-    facts = catalogue.step(step.name)
-    if facts is None:  # agree.problems has refused this already.
-        raise LookupError(step.name)
+    facts: Any = catalogue.step(step.name)
     return Experiment(
         name=settings.name or _run_name(document.path.stem),
         seed=settings.seed,

@@ -114,12 +114,12 @@ def _unknown_key(path: Path, tree: Node, catalogue: Catalogue) -> str:
 
 
 def _wrong_value(path: Path, items: list[Any], document: Document) -> Problem:
-    node = document.tree.at(path)
-    if node is not None and isinstance(node.value, dict) and items[0]["type"] == "part_name":
+    node = document.tree.at(path) or document.tree
+    if isinstance(node.value, dict) and items[0]["type"] == "part_name":
         return _wrong_name(path, node, items[0], document)
     expected = " or ".join(dict.fromkeys(map(_expected, items)))
     kinds = {str(item["type"]) for item in items}
-    hint = _hint(node, kinds, expected) if node is not None else ""
+    hint = _hint(node, kinds, expected)
     counts = kinds & {"too_short", "too_long"}
     text = f"expected {expected}, found {_counted(node) if counts else _found(node)}{hint}."
     return Problem(document.value_place(path), path, text)
@@ -147,15 +147,13 @@ def _expected(item: Any) -> str:
     return _EXPECTED.get(kind) or said
 
 
-def _found(node: Node | None) -> str:
+def _found(node: Node) -> str:
     """Name a value; one that came from the environment by its reference: it may be a secret."""
-    if node is None:
-        return "nothing"
     return describe(node.plain()) if node.raw is None else f"what {node.raw} stands for"
 
 
-def _counted(node: Node | None) -> str:
-    return str(len(node.plain())) if node is not None else "none"
+def _counted(node: Node) -> str:
+    return str(len(node.plain()))
 
 
 def _hint(node: Node, kinds: set[str], expected: str) -> str:

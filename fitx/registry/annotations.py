@@ -47,10 +47,8 @@ _BY_NAME: dict[str, Any] = {
 """Options that Keras leaves without a default or an annotation to judge them by."""
 
 
-def type_of(annotation: ast.expr | None, name: str = "") -> Any:
+def type_of(annotation: ast.expr, name: str = "") -> Any:
     """Return the type an annotation names; Any for what a config has no way to write."""
-    if annotation is None:
-        return Any
     if name.endswith("activation") and ast.unparse(annotation) == "str":
         return kinds.name_of("activation")
     try:

@@ -92,7 +92,6 @@ def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:
 def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(found.node, ast.FunctionDef):
         yield found.node, False
-        return
     for member in source.family(found):
         if member.module.path == STEP_FILE:
             # Its keywords are the networks.

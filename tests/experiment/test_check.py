@@ -180,7 +180,9 @@ def test_a_plugin_s_defaults_and_tuples_read_back(write):
         "from typing import Literal\nfrom fitx import datasets\n\n@datasets.register\n"
         "def load(*, shape: tuple[int, int] = (8, 8), names: set[str] = None, rows: int = 1,\n"
         "         weights: dict[int, float] = {0: 1.5}, how: Literal['a', 'b'] = 'a',\n"
-        "         bound: float = 1e999, other=b'x'):\n    ...\n",
+        "         bound: float = 1e999, other=b'x', long: str = '9' * 400):\n    ...\n".replace(
+            "'9' * 400", f"'{'9' * 400}'"
+        ),
     )
     text = MINE.replace("data: random", "data: {name: mine, names: [b, a]}")
     made = read(str(write("mine.yaml", "plugins: [mine.py]\n" + text)))

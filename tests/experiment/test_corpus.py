@@ -93,6 +93,13 @@ def test_a_device_is_refused(tmp_path, refusal):
     assert refusal(tmp_path, "/dev/zero") == ("/dev/zero: is not a regular file; name a YAML file.")
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/mem"), reason="Linux has such a file")
+def test_a_file_that_breaks_while_it_is_read_is_refused(tmp_path, refusal):
+    assert refusal(tmp_path, "/proc/self/mem") == (
+        "/proc/self/mem: cannot be read: Input/output error."
+    )
+
+
 def test_a_file_of_ten_megabytes_is_refused(tmp_path, refusal):
     (tmp_path / "large.yaml").write_bytes(b"# large\n" * (10 * 2**17))
     assert refusal(tmp_path, "large.yaml") == (
@@ -198,9 +205,34 @@ def test_a_fifo_as_plugin_is_refused_without_waiting(tmp_path, write, refusal):
 def test_a_plugin_with_a_nul_or_too_many_brackets_is_refused(tmp_path, write, refusal):
     write("nul.py", "x = 1\0\n")
     write("deep.py", "x = " + "(" * 5000 + ")" * 5000 + "\n")
-    write("mine.yaml", "extends: guide/simple\nplugins: [nul.py, deep.py]\n")
-    first, second = (
-        line for line in refusal(tmp_path, "mine.yaml").splitlines() if ": plugins." in line
-    )
+    write("long.py", "x = 1" + " + 1" * 50_000 + "\n")
+    write("mine.yaml", "extends: guide/simple\nplugins: [nul.py, deep.py, long.py]\n")
+    text = refusal(tmp_path, "mine.yaml")
+    first, second, third = (line for line in text.splitlines() if ": plugins." in line)
     assert first.startswith("mine.yaml:2:11: plugins.0: nul.py: ")
     assert second.startswith("mine.yaml:2:19: plugins.1: deep.py: ")
+    assert third == "mine.yaml:2:28: plugins.2: long.py: is nested too deeply to be read."
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_a_plugin_without_permission_is_refused(tmp_path, write, refusal):
+    write("mine.py", "x = 1\n").chmod(0)
+    write("mine.yaml", "extends: guide/simple\nplugins: [mine.py]\n")
+    assert refusal(tmp_path, "mine.yaml").splitlines()[0] == (
+        "mine.yaml:2:11: plugins.0: mine.py: cannot be read: Permission denied."
+    )
+
+
+def test_bytes_in_an_extended_file_are_told_there(tmp_path, write, refusal):
+    (tmp_path / "base.yaml").write_bytes(b"seed: 3\nname: \xff\n")
+    write("mine.yaml", "extends: base.yaml\n")
+    assert refusal(tmp_path, "mine.yaml") == (
+        "base.yaml:2:7: byte 0xFF is not UTF-8; save the file as UTF-8."
+    )
+
+
+def test_a_quoted_number_of_many_digits_is_a_string(tmp_path, write, refusal):
+    write("mine.yaml", f'extends: guide/simple\nseed: "{"9" * 400}"\n')
+    assert refusal(tmp_path, "mine.yaml").splitlines()[0] == (
+        f"mine.yaml:2:7: seed: expected an integer, found the string '{'9' * 45}...{'9' * 12}'."
+    )
