@@ -10,7 +10,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
 
-STANDARD = (0, 1, 2)
+STANDARD = ("stdin", "stdout", "stderr")
 
 
 def prepare() -> None:
@@ -19,21 +19,22 @@ def prepare() -> None:
     A file opened while standard output is closed would become standard output, and take what
     TensorFlow prints there.
     """
-    for descriptor in STANDARD:
+    for descriptor, name in enumerate(STANDARD):
         try:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
 
 
 @contextmanager
-def results_alone() -> Iterator[TextIO | None]:
+def results_alone() -> Iterator[TextIO]:
     """Send what plugins and Keras print to standard error; yield the standard output."""
     output = sys.stdout
-    with open(os.devnull, "w") as nowhere, redirect_stdout(sys.stderr or nowhere):
+    with redirect_stdout(sys.stderr):
         yield output
 
 
@@ -41,8 +42,7 @@ def leave(code: int) -> NoReturn:
     """Exit with a code, whatever has become of the streams."""
     for stream in (sys.stdout, sys.stderr):
         try:
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             # Python would try once more, and exit with 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
@@ -52,9 +52,8 @@ def leave(code: int) -> NoReturn:
 
 def print_error(text: str) -> None:
     """Write to standard error, if there is one that takes it."""
-    with suppress(OSError, ValueError):
-        if sys.stderr is not None:
-            print(text, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _end(number: int, frame: FrameType | None) -> None:

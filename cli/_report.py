@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def present(
-    result: Result, output: TextIO | None, *, as_json: bool, heading: tuple[str, ...] = ()
+    result: Result, output: TextIO, *, as_json: bool, heading: tuple[str, ...] = ()
 ) -> None:
     """Print a result; one that missed an expectation ends the command with its exit code."""
     from fitx.run.expectations import demand
@@ -35,8 +35,7 @@ def present(
         text = "\n".join([*heading, *_lines(result)])
     # Whoever reads the output may leave when they like; the exit code is for others.
     with suppress(BrokenPipeError):
-        if output is not None:
-            click.echo(text, file=output)
+        click.echo(text, file=output)
     if missed:
         print_error(missed)
         raise click.exceptions.Exit(ExpectationError.exit_code)

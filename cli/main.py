@@ -68,8 +68,7 @@ def main() -> None:
     prepare_import(verbose="--verbose" in sys.argv)
     try:
         code = group.main(standalone_mode=False, prog_name="fitx")
-        if sys.stdout is not None:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BaseException as error:
         code = report(error)
     leave(code if isinstance(code, int) else 0)

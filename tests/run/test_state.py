@@ -69,8 +69,10 @@ def test_a_variable_that_is_missing_from_the_checkpoint_is_named(step):
     del state["networks/model/sequential/dense/kernel"]
     with pytest.raises(StorageError) as error:
         assign(network_variables(step), state)
-    lacks = "the checkpoint lacks 'networks/model/sequential/dense/kernel', which the experiment builds."
-    assert str(error.value) == lacks
+    assert str(error.value) == (
+        "the checkpoint lacks 'networks/model/sequential/dense/kernel', "
+        "which the experiment builds."
+    )
 
 
 def test_a_variable_that_only_the_checkpoint_has_is_named(step):
