@@ -1,0 +1,279 @@
+"""The house holds: floors, leaves, packages and sizes, read from the source."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
+FLOORS = [
+    ["errors"],
+    ["experiment", "registry", "disk"],
+    ["checkpoint", "rundir", "runtime"],
+    ["data", "step", "engine"],
+    ["steps", "models", "datasets", "callbacks"],
+    ["build"],
+    ["run"],
+    ["cli"],
+]
+FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
+BESIDE = {("experiment", "registry"), ("step", "engine")}
+"""Rooms of one floor of which the first may import the second, and not the other way round."""
+LEAVES = {"step": "steps", "model": "models", "dataset": "datasets", "callback": "callbacks"}
+WITHOUT_TENSORFLOW = (
+    "fitx.errors",
+    "fitx.experiment",
+    "fitx.registry",
+    "fitx.disk",
+    "fitx.rundir",
+    "fitx.checkpoint",
+    *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),
+    *(f"fitx.run.{name}" for name in ("order", "result", "expectations", "signals", "display")),
+    "fitx.run.doctor",
+    "fitx.cli",
+)
+MOST_LINES = 250
+MOST_FUNCTION_LINES = 40
+
+
+@dataclass(frozen=True)
+class Module:
+    """One source file: where it is, what it is imported as, and its tree."""
+
+    file: Path
+    name: str
+    tree: ast.Module
+
+    @property
+    def room(self):
+        """The room it stands in; `fitx` itself stands in none."""
+        return (self.name.split(".") + [""])[1]
+
+    def imports(self, *, everywhere=True) -> Iterator[str]:
+        """Yield every module it imports, and every name it imports from one, in full."""
+        nodes = ast.walk(self.tree) if everywhere else self.tree.body
+        for node in nodes:
+            if isinstance(node, ast.Import):
+                yield from (alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = self._base(node)
+                yield from (f"{base}.{alias.name}" for alias in node.names)
+
+    def _base(self, node: ast.ImportFrom):
+        if not node.level:
+            return node.module
+        package = self.name.split(".")
+        if self.file.name != "__init__.py":
+            package = package[:-1]
+        package = package[: len(package) - node.level + 1]
+        return ".".join([*package, *([node.module] if node.module else [])])
+
+    def calls(self) -> Iterator[tuple[str, ast.Call]]:
+        """Yield every call with what is called, as it is written."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                yield ast.unparse(node.func), node
+
+
+@cache
+def modules() -> tuple[Module, ...]:
+    """Return every module of the package."""
+    found = []
+    for folder, package in FOLDERS.items():
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            parts = file.relative_to(ROOT / folder).with_suffix("").parts
+            name = ".".join([package, *(part for part in parts if part != "__init__")])
+            found.append(Module(file, name, ast.parse(file.read_text(encoding="utf-8"))))
+    return tuple(found)
+
+
+def leaves(package):
+    """Return the files of a room of leaves, each of which is one part."""
+    return [
+        module
+        for module in modules()
+        if module.name.startswith(f"fitx.{package}.") and not module.file.name.startswith("_")
+    ]
+
+
+def is_in(name, packages):
+    return any(name == package or name.startswith(f"{package}.") for package in packages)
+
+
+def room_of(imported):
+    return (imported.split(".") + [""])[1] if imported.startswith("fitx.") else ""
+
+
+def test_every_room_stands_on_a_floor():
+    rooms = {module.room for module in modules()} - {"", "configs"}
+    assert rooms <= set(FLOOR)
+
+
+def test_a_room_imports_only_from_floors_below_it():
+    wrong = []
+    for module in modules():
+        for imported in module.imports():
+            ours, theirs = module.room, room_of(imported)
+            if theirs not in FLOOR or ours in ("", theirs) or (ours, theirs) in BESIDE:
+                continue
+            if FLOOR[theirs] >= FLOOR[ours]:
+                wrong.append(f"{module.name} imports {imported}")
+    assert not wrong
+
+
+def test_no_leaf_imports_a_neighbour():
+    wrong = [
+        f"{module.name} imports {imported}"
+        for package in LEAVES.values()
+        for module in leaves(package)
+        for imported in module.imports()
+        if room_of(imported) in LEAVES.values()
+        and imported not in (f"fitx.{package}.register", f"fitx.{package}")
+        and not imported.split(".")[2].startswith("_")
+    ]
+    assert not wrong
+
+
+def test_the_lower_rooms_and_the_command_import_no_tensorflow_at_their_top():
+    wrong = [
+        f"{module.name} imports {imported}"
+        for module in modules()
+        if is_in(module.name, WITHOUT_TENSORFLOW)
+        for imported in module.imports(everywhere=False)
+        if is_in(imported, ("tensorflow", "keras"))
+    ]
+    assert not wrong
+
+
+def test_what_needs_no_tensorflow_does_not_import_it_by_way_of_others():
+    names = [m.name for m in modules() if is_in(m.name, WITHOUT_TENSORFLOW)]
+    script = (
+        f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\n"
+        "print(sorted({'tensorflow', 'keras'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_imports_stand_at_the_top_except_in_the_command():
+    inside = [
+        f"{module.name} in {function.name}"
+        for module in modules()
+        if module.room not in ("", "cli")
+        for function in ast.walk(module.tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert not inside
+
+
+@pytest.mark.parametrize("package", LEAVES.values())
+def test_a_leaf_registers_exactly_one_part(package):
+    for module in leaves(package):
+        registered = [
+            node.name
+            for node in module.tree.body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+            and any(ast.unparse(d).endswith("register") for d in node.decorator_list)
+        ]
+        assert len(registered) == 1, f"{module.name} registers {registered}"
+        flat = registered[0].replace("_", "").lower()
+        assert flat == module.file.stem.replace("_", ""), f"{module.name} registers {flat}"
+
+
+@pytest.mark.parametrize("package", LEAVES.values())
+def test_a_leaf_has_a_test(package):
+    tested = "\n".join(f.read_text() for f in (ROOT / "tests" / package).glob("test_*.py"))
+    untested = [m.name for m in leaves(package) if not names(m.file.stem, tested)]
+    assert not untested
+
+
+@pytest.mark.parametrize("package", LEAVES.values())
+def test_a_leaf_is_used_by_a_shipped_experiment_or_a_test_outside_its_room(package):
+    files = [*(ROOT / "configs").rglob("*.yaml"), *(ROOT / "tests").rglob("test_*.py")]
+    used = "\n".join(f.read_text() for f in files if f.parent.name != package)
+    within = "\n".join(f.read_text() for f in (ROOT / "tests" / package).glob("test_*.py"))
+    unused = [m.name for m in leaves(package) if not names(m.file.stem, used + within)]
+    assert not unused
+
+
+def names(word, text):
+    """Return whether a text holds a word, in snake_case or as a class's name."""
+    camel = word.replace("_", "")
+    return re.search(rf"\b({word}|{camel})\b", text, re.IGNORECASE) is not None
+
+
+def test_pyproject_lists_exactly_the_packages_that_are_there():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    there = {
+        ".".join([package, *folder.relative_to(ROOT / top).parts]): folder.relative_to(ROOT)
+        for top, package in FOLDERS.items()
+        for folder in [ROOT / top, *(p for p in (ROOT / top).rglob("*") if p.is_dir())]
+        if any(folder.glob("*.py"))
+    }
+    assert sorted(settings["packages"]) == sorted(there)
+    for package, folder in settings["package-dir"].items():
+        assert there[package] == Path(folder)
+    for package, folder in there.items():
+        assert (ROOT / folder / "__init__.py").is_file()
+        mapped = settings["package-dir"].get(package, package.replace(".", "/"))
+        assert Path(mapped) == folder
+
+
+def test_nothing_prints_outside_the_command():
+    writers = ("print", "sys.stdout.write", "sys.stderr.write", "click.echo")
+    wrong = [
+        f"{module.name}:{node.lineno}"
+        for module in modules()
+        if module.room != "cli"
+        for name, node in module.calls()
+        if name in writers
+    ]
+    assert not wrong
+
+
+def test_nothing_that_is_read_can_run_code():
+    forbidden = {"eval", "exec", "yaml.load", "keras.saving.load_model", "keras.models.load_model"}
+    forbidden |= {"enable_unsafe_deserialization", "keras.config.enable_unsafe_deserialization"}
+    switches = {"allow_pickle": True, "shell": True, "safe_mode": False}
+    wrong = []
+    for module in modules():
+        for name, node in module.calls():
+            given = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
+            if name in forbidden or any(given.get(k, not v) == v for k, v in switches.items()):
+                wrong.append(f"{module.name}:{node.lineno} calls {name}")
+        unsafe = ("pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle")
+        wrong += [f"{module.name} imports {i}" for i in module.imports() if is_in(i, unsafe)]
+    assert not wrong
+
+
+def test_modules_and_functions_stay_short():
+    wrong = []
+    for module in modules():
+        lines = len(module.file.read_text().splitlines())
+        wrong += [f"{module.name} has {lines} lines"] * (lines > MOST_LINES)
+        for node in ast.walk(module.tree):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = code_lines(node)
+                long = length > MOST_FUNCTION_LINES
+                wrong += [f"{module.name}.{node.name} has {length} lines"] * long
+    assert not wrong
+
+
+def code_lines(function):
+    """Count the lines of a function, its docstring aside."""
+    lines = (function.end_lineno or 0) - function.lineno + 1
+    if ast.get_docstring(function) is None:
+        return lines
+    docstring = function.body[0]
+    return lines - ((docstring.end_lineno or 0) - docstring.lineno + 1)
