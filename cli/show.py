@@ -95,7 +95,8 @@ def _facts(signature: Signature, catalogue: Catalogue) -> str:
     takes = f"Takes `{'` and `'.join(taken)}` from the experiment." if taken else "Takes no loss."
     if facts.train_logs is None:
         return f"{takes} What it logs, only a run can tell."
-    names = [*sorted(facts.train_logs - {COMPILED}), *["the metrics"] * facts.takes_metrics]
+    metrics = ["the metrics"] * (COMPILED in facts.train_logs)
+    names = [*sorted(facts.train_logs - {COMPILED}), *metrics]
     return f"{takes} Logs {', '.join(names)}."
 
 

@@ -110,8 +110,13 @@ def shorten(text: str, most: int = 60) -> str:
 
 
 def _is_fuller(name: str, word: str) -> bool:
-    """Whether every part of `word` begins a part of `name`."""
-    return all(any(p.startswith(part) for p in name.split("_")) for part in word.split("_"))
+    """Whether every part of `word` begins a part of `name`, or is almost one."""
+    parts = name.split("_")
+    return all(
+        any(part.startswith(begun) for part in parts)
+        or difflib.get_close_matches(begun, parts, n=1, cutoff=0.8)
+        for begun in word.split("_")
+    )
 
 
 def _initials(name: str) -> str:

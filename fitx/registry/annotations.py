@@ -129,7 +129,7 @@ def _subscript(node: ast.Subscript) -> Any:
         inner = _evaluate(items[0])
         return Annotated[(inner, *metadata)] if metadata else inner
     types: Any = tuple(_evaluate(item) for item in items)
-    if outer in (dict, Mapping) and types[0] is int:
+    if outer in (dict, Mapping) and getattr(types[0], "__origin__", types[0]) is int:
         return Annotated[dict[types[0], types[1]], BeforeValidator(_integer_keys)]
     whole = outer[types if len(types) > 1 else types[0]]
     return _from_list(whole) if outer in (tuple, set, frozenset) else whole

@@ -22,6 +22,7 @@ class Catalogue:
         self.plugins: dict[Path, dict[str, Found]] = {}
         self.unread: set[str] = set()
         """Names that plugins would have registered that cannot be read."""
+        self._facts: dict[str, StepFacts | None] = {}
 
     def add_plugin(self, path: Path) -> dict[str, Found]:
         """Read what a plugin registers, by kind. Raises SyntaxError, OSError, ValueError."""
@@ -89,8 +90,10 @@ class Catalogue:
 
     def step(self, name: str) -> StepFacts | None:
         """Return what a step takes and logs, or None if there is no step of that name."""
-        found = self.find("step", name)
-        return step_source.facts(found) if found is not None else None
+        if name not in self._facts:
+            found = self.find("step", name)
+            self._facts[name] = step_source.facts(found) if found is not None else None
+        return self._facts[name]
 
 
 def _is_called(found: Found | None, title: str) -> bool:

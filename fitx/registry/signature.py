@@ -18,6 +18,11 @@ NO_DEFAULT = object()
 STEP_FILE = Path(__file__).parent.parent / "step.py"
 
 
+def is_step(member: Found) -> bool:
+    """Whether a class is `fitx.Step` itself."""
+    return member.module.path == STEP_FILE
+
+
 @dataclass(frozen=True)
 class Parameter:
     """One thing a part takes; `text` is how its source writes it."""
@@ -92,10 +97,8 @@ def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:
 def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(found.node, ast.FunctionDef):
         yield found.node, False
-    for member in source.family(found):
-        if member.module.path == STEP_FILE:
-            # Its keywords are the networks.
-            return
+    # The keywords of Step itself are the networks.
+    for member in source.family(found, ends=is_step):
         init = source.method(member, "__init__")
         if init is not None:
             yield init, True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -65,12 +65,17 @@ def find(module: Module, name: str) -> Found | None:
     return _find_in(package, target)
 
 
-def family(found: Found) -> Iterator[Found]:
-    """Yield a class and then its bases, nearest first, as far as their source can be found."""
+def family(found: Found, ends: Callable[[Found], bool] = lambda _: False) -> Iterator[Found]:
+    """Yield a class and then its bases, nearest first, as far as their source can be found.
+
+    Args:
+        found: The class; a function is a family of its own.
+        ends: Which bases are left out, with all of theirs.
+    """
     waiting, seen = [found], set()
     while waiting:
         member = waiting.pop(0)
-        if member.node in seen:
+        if member.node in seen or ends(member):
             continue
         yield member
         seen.add(member.node)

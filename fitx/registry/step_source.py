@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from fitx.registry import source, trackers
-from fitx.registry.signature import STEP_FILE
+from fitx.registry.signature import is_step
 from fitx.registry.source import Found
 
 COMPILED = "*"
@@ -34,7 +34,7 @@ class StepFacts:
 
 def facts(found: Found) -> StepFacts:
     """Read a step's source, that of its own bases included, and say what it takes and logs."""
-    members = list(_own_family(found))
+    members = list(source.family(found, ends=lambda base: base.is_keras or is_step(base)))
     uses = {name for member in members for name in _attributes(member.node)}
     trains = _method(members, "train_step")
     tests = _method(members, "test_step")
@@ -170,13 +170,6 @@ def _union(found: list[set[str] | None]) -> set[str] | None:
 
 def _frozen(names: set[str] | None) -> frozenset[str] | None:
     return None if names is None else frozenset(names)
-
-
-def _own_family(found: Found) -> Iterator[Found]:
-    """Yield a step's class and its bases, as far as they are neither fitx' Step nor Keras'."""
-    for member in source.family(found):
-        if not member.is_keras and member.module.path != STEP_FILE:
-            yield member
 
 
 def _method(members: list[Found], name: str) -> ast.FunctionDef | None:

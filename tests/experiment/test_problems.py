@@ -72,6 +72,7 @@ def test_a_problem_is_plain_json_too():
         ("bs", "batch_size"),
         ("sparse_accuracy", "sparse_categorical_accuracy"),
         ("val_acc", "val_sparse_categorical_accuracy"),
+        ("val_acuracy", "val_sparse_categorical_accuracy"),
         ("batchsize", "batch_size"),
         ("Optimizer", "optimizer"),
         ("wandb", None),
