@@ -1,10 +1,11 @@
 """Real handwritten digits, shipped inside the package: no network is needed."""
 
+import math
 from importlib.resources import as_file, files
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge
+from annotated_types import Ge, Gt, Le
 
 from fitx.data import images
 from fitx.data.order import permutation
@@ -15,7 +16,11 @@ _TEST_ROWS = 360
 
 
 @register
-def digits(*, image_size: Annotated[int, Ge(8)] | None = None) -> Splits:
+def digits(
+    *,
+    image_size: Annotated[int, Ge(8)] | None = None,
+    rare: dict[Annotated[int, Ge(0), Le(9)], Annotated[float, Gt(0), Le(1)]] | None = None,
+) -> Splits:
     """Return the 1,797 handwritten digits of the UCI optical recognition set.
 
     x: float32 in [0, 1], shape (rows, 8, 8, 1). y: int32 from 0 to 9, shape (rows,).
@@ -24,6 +29,8 @@ def digits(*, image_size: Annotated[int, Ge(8)] | None = None) -> Splits:
 
     Args:
         image_size: Height and width to scale the images to; they are 8x8 unless this is set.
+        rare: By digit, the share of its rows to leave in train, which makes the set imbalanced;
+            at least one row stays, and test keeps all.
     """
     with (
         as_file(files("fitx.datasets") / "digits.npz") as path,
@@ -34,4 +41,8 @@ def digits(*, image_size: Annotated[int, Ge(8)] | None = None) -> Splits:
     x = images.scale(x, image_size)
     order = permutation(0, 0, len(x))
     train, test = order[:-_TEST_ROWS], order[-_TEST_ROWS:]
+    for digit, share in (rare or {}).items():
+        rows = train[y[train] == digit]
+        left_out = rows[math.ceil(share * len(rows)) :]
+        train = train[~np.isin(train, left_out)]
     return {"train": Split(x[train], y[train]), "test": Split(x[test], y[test])}

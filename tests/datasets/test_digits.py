@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -61,3 +62,12 @@ def test_digits_are_shipped_small_and_with_their_licence():
     notice = (FOLDER / "digits.md").read_text(encoding="utf-8")
     for words in ("Alpaydin", "Kaynak", "archive.ics.uci.edu/dataset/80", "licenses/by/4.0"):
         assert words in notice
+
+
+def test_rare_digits_are_rare_in_train_alone(digits):
+    all_rows, splits = digits(), digits(rare={8: 0.05, 9: 0.0001})
+    counts = np.bincount(splits["train"].y)
+    assert counts[8] == math.ceil(0.05 * np.bincount(all_rows["train"].y)[8])
+    assert counts[9] == 1
+    assert (counts[:8] == np.bincount(all_rows["train"].y)[:8]).all()
+    assert (splits["test"].y == all_rows["test"].y).all()
