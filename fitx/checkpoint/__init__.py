@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitx.checkpoint import disk, folders, meta_file, state_file
+from fitx import disk
+from fitx.checkpoint import folders, meta_file, state_file
 from fitx.checkpoint.state_file import Array, State
 from fitx.errors import StorageError
 

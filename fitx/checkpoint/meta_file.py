@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fitx.checkpoint import disk
+from fitx import disk
 
 FORMAT = 1
 

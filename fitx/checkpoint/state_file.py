@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import ml_dtypes
 import numpy as np
 
-from fitx.checkpoint import disk
+from fitx import disk
 from fitx.errors import StorageError
 
 Array = np.ndarray[Any, Any]

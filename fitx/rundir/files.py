@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import numbers
 import os
 import secrets
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from fitx import disk
 from fitx.errors import StorageError
 
 
@@ -46,13 +45,15 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     with storage_errors("write", path):
         try:
-            _write_new(temporary, content)
+            with disk.create(temporary) as file:
+                file.write(content)
+                disk.sync(file)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        sync_folder(path.parent)
+        disk.sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -82,12 +83,11 @@ def read_regular(path: Path) -> bytes:
         StorageError: the file is missing, unreadable or not a regular file.
     """
     with storage_errors("read", path):
-        # Opening a pipe without O_NONBLOCK would wait for a writer for ever.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise StorageError(f"cannot read {path}: it is not a regular file")
-            return file.read()
+        try:
+            with disk.open_regular(path) as file:
+                return file.read()
+        except ValueError as error:
+            raise StorageError(f"cannot read {path}: it is not a regular file") from error
 
 
 def plain(value: Any) -> Any:
@@ -112,23 +112,6 @@ def plain(value: Any) -> Any:
     return _plain_number(value)
 
 
-def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` survive a power cut, where the file system can promise that.
-
-    Raises:
-        OSError: the disk failed.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network file systems know no fsync of folders; there is nothing better to do there.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def _plain_number(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
@@ -138,11 +121,3 @@ def _plain_number(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return plain(value.tolist())
     raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
-
-
-def _write_new(path: Path, content: bytes) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

@@ -1,4 +1,4 @@
-"""Files of a checkpoint: new ones only, regular ones only, on the disk when that is claimed."""
+"""Files of a run: new ones only, regular ones only, on the disk when that is claimed."""
 
 from __future__ import annotations
 
