@@ -6,12 +6,12 @@ import json
 
 import click
 
-from . import _options
+from . import _complete, _options
 from ._process import results_alone
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=_complete.EXPERIMENT)
 @_options.overrides
 @click.option("--resolved", is_flag=True, help="Print the experiment with all defaults filled in.")
 @_options.json_output

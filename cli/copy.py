@@ -6,9 +6,11 @@ from pathlib import Path
 
 import click
 
+from . import _complete
+
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=_complete.PART)
 @click.argument("destination", required=False, type=click.Path(path_type=Path))
 def command(name: str, destination: Path | None) -> None:
     """Copy NAME, a shipped experiment or part, to DESTINATION.

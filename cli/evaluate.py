@@ -7,13 +7,13 @@ from typing import Any
 
 import click
 
-from . import _options
+from . import _complete, _options
 from ._process import results_alone
 from ._report import present
 
 
 @click.command()
-@click.argument("target", metavar="RUN|FILE")
+@click.argument("target", metavar="RUN|FILE", type=_complete.TARGET)
 @_options.overrides
 @click.option(
     "--split",

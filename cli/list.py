@@ -6,11 +6,11 @@ import json
 
 import click
 
-from . import _layout, _options
+from . import _complete, _layout, _options
 
 
 @click.command()
-@click.argument("kind", required=False)
+@click.argument("kind", required=False, type=_complete.KIND)
 @_options.json_output
 def command(kind: str | None, as_json: bool) -> None:
     """List what is there of KIND: step, model, dataset, callback, optimizer, loss, config, ...

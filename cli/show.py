@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import _layout, _options
+from . import _complete, _layout, _options
 
 if TYPE_CHECKING:
     from fitx.registry.catalogue import Catalogue
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name")
+@click.argument("name", type=_complete.PART)
 @_options.json_output
 def command(name: str, as_json: bool) -> None:
     """Show what NAME takes and does, and its file; NAME is a part, a config, or a plugin file.

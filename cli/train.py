@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from . import _options
+from . import _complete, _options
 from ._process import results_alone
 from ._report import present
 
 
 @click.command()
-@click.argument("file")
+@click.argument("file", type=_complete.EXPERIMENT)
 @_options.overrides
 @_options.out
 @click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")

@@ -1,6 +1,7 @@
 """Train Keras models with your own training algorithm, from a YAML file.
 
-In a plugin: `from fitx import Step, steps`, then `@steps.register` on a subclass of Step.
+In a plugin: `from fitx import Step, steps`, then `@steps.register` on a subclass of Step; or
+`from fitx import Split, datasets`, then `@datasets.register` on a function that returns splits.
 """
 
 from typing import Any
@@ -14,4 +15,8 @@ def __getattr__(name: str) -> Any:
         from fitx.step import Step
 
         return Step
+    if name == "Split":
+        from fitx.data.splits import Split
+
+        return Split
     raise AttributeError(f"module 'fitx' has no attribute '{name}'")

@@ -17,8 +17,10 @@ def splits(part: Part, made: Any) -> Splits:
     """Return what a dataset yielded. Raises UserCodeError if those are no splits."""
     if isinstance(made, dict) and all(isinstance(value, Split) for value in made.values()):
         return made
-    example = "{'train': Split(x, y)}"
-    raise UserCodeError(f"dataset '{part.name}' returned {_kind(made)}; return {example}.")
+    inner = next((_kind(v) for v in made.values()), "") if isinstance(made, dict) else ""
+    found = f"{_kind(made)} of {inner}" if inner else _kind(made)
+    example = "{'train': Split(x, y)}, with `from fitx import Split`"
+    raise UserCodeError(f"dataset '{part.name}' returned {found}; return splits: {example}.")
 
 
 def network(part: Part, made: Any) -> keras.Model:

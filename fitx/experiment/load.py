@@ -68,7 +68,10 @@ def load(name: str, words: Sequence[str] = ()) -> Document:
 
 
 def merge(base: Node, over: Node, *, is_part: bool = False) -> Node:
-    """Return `base` changed by `over`, mapping by mapping; a part of another name starts anew."""
+    """Return `base` changed by `over`, mapping by mapping; a part of another name starts anew.
+
+    A key at the top level that `over` sets to null is as if `base` had never set it.
+    """
     if not isinstance(over.value, dict):
         return over
     values = {"name": base} if isinstance(base.value, str) else base.value
@@ -77,6 +80,8 @@ def merge(base: Node, over: Node, *, is_part: bool = False) -> Node:
     merged = dict(values)
     for key, node in over.value.items():
         merged[key] = merge(values[key], node, is_part=True) if key in values else node
+        if not is_part and key in values and node.value is None:
+            del merged[key]
     return replace(over, value=merged, keys={**base.keys, **over.keys})
 
 
