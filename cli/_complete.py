@@ -9,7 +9,7 @@ import click
 from click.shell_completion import CompletionItem
 
 
-class Word(click.ParamType):
+class Word(click.ParamType):  # type: ignore[type-arg]  # Generic since click 8.2 only.
     """A word of the command line that completes to one of some names, or else to a file.
 
     Args:
