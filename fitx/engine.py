@@ -154,8 +154,8 @@ def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
         text = f"{name} returned {type(returned).__name__}; it must return a dictionary of values."
         raise UserCodeError(text)
     for key in returned:
-        if not isinstance(key, str):
-            raise UserCodeError(f"{name} returned the name {key!r}; names are strings.")
+        if not isinstance(key, str) or not key:
+            raise UserCodeError(f"{name} returned the name {key!r}; names are words.")
     return returned
 
 

@@ -297,7 +297,7 @@ def test_values_of_batches_leave_the_device_only_where_they_are_read():
     [
         (None, "train_step returned NoneType; it must return a dictionary of values."),
         (1.0, "train_step returned float; it must return a dictionary of values."),
-        ({1: 1.0}, "train_step returned the name 1; names are strings."),
+        ({1: 1.0}, "train_step returned the name 1; names are words."),
         ({"a": None}, "the step returned 'a' as a NoneType; return one number."),
         ({"a": "high"}, "the step returned 'a' as a string; return one number."),
         ({"a": [1.0, 2.0]}, "the step returned 'a' as an array of shape (2,); return one number."),

@@ -15,7 +15,7 @@ from fitx.step import Step, network_names
 
 def splits(part: Part, made: Any) -> Splits:
     """Return what a dataset yielded. Raises UserCodeError if those are no splits."""
-    if isinstance(made, dict) and all(isinstance(value, Split) for value in made.values()):
+    if isinstance(made, dict) and all(_is_split(*item) for item in made.items()):
         return made
     inner = next((_kind(v) for v in made.values()), "") if isinstance(made, dict) else ""
     found = f"{_kind(made)} of {inner}" if inner else _kind(made)
@@ -69,6 +69,10 @@ def evaluates(experiment: Experiment, step: Step) -> bool:
         text = f"step '{experiment.step.name}' has no test_step, so it measures nothing; "
         raise experiment.error(("step",), text + "write one, or measure with another by --step.")
     return False
+
+
+def _is_split(name: Any, made: Any) -> bool:
+    return isinstance(name, str) and isinstance(made, Split) and made.x is not None
 
 
 def _kind(made: Any) -> str:

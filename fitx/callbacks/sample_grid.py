@@ -9,6 +9,7 @@ import tensorflow as tf
 from annotated_types import Ge
 
 from fitx.callbacks import register
+from fitx.errors import UsageError
 from fitx.rundir.files import write_atomically
 
 _GAP = 2
@@ -30,7 +31,7 @@ class SampleGrid(keras.callbacks.Callback):
         seed: What the latent vectors follow from.
 
     Raises:
-        ValueError: Before the first epoch, if the step has no such network or it draws no images.
+        UsageError: Before the first epoch, if the step has no such network or it draws no images.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class SampleGrid(keras.callbacks.Callback):
     def _network(self) -> keras.Model:
         network = getattr(self.model, self.network, None)
         if not isinstance(network, keras.Model):
-            raise ValueError(
+            raise UsageError(
                 f"sample_grid: the step {type(self.model).__name__} has no network "
                 f"'{self.network}'; set `network` to the one that draws."
             )
@@ -84,7 +85,7 @@ class SampleGrid(keras.callbacks.Callback):
         is_vector = isinstance(given, tuple) and len(given) == 2
         if is_vector and isinstance(drawn, tuple) and len(drawn) == 4 and drawn[-1] in (1, 3):
             return network
-        raise ValueError(
+        raise UsageError(
             f"sample_grid: network '{self.network}' turns {given} into {drawn}; expected one "
             "latent vector into images of shape (rows, height, width, 1 or 3)."
         )

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Lt
+from annotated_types import Ge, Le, Lt
 
 from fitx.data.splits import Split, Splits
 from fitx.errors import DataError
@@ -56,7 +56,7 @@ def prepare(  # noqa: PLR0913 - these options are the language's, one parameter 
     splits: Splits,
     *,
     seed: int,
-    batch_size: Annotated[int, Ge(1)] = 32,
+    batch_size: Annotated[int, Ge(1), Le(1_000_000_000)] = 32,
     shuffle: bool = True,
     validation_split: Annotated[float, Ge(0), Lt(1)] = 0.0,
     class_weight: dict[int, Annotated[float, Ge(0)]] | None = None,
@@ -96,10 +96,18 @@ def prepare(  # noqa: PLR0913 - these options are the language's, one parameter 
 def _joined(splits: list[Split]) -> Split:
     if len(splits) == 1:
         return splits[0]
+    if any(split.sample_weight is not None for split in splits):
+        splits = [_with_weights(split) for split in splits]
     parts = splits[0].arrays()
     return Split(
         **{part: np.concatenate([split.arrays()[part] for split in splits]) for part in parts}
     )
+
+
+def _with_weights(split: Split) -> Split:
+    """Return a split whose rows, where nothing else is said, count for 1."""
+    ones = np.ones(len(split), np.float32)
+    return split if split.sample_weight is not None else replace(split, sample_weight=ones)
 
 
 def _held_out(splits: Splits, fraction: float) -> Splits:

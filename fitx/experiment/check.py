@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path as FilePath
 from typing import Any
 
 from fitx.errors import UsageError
@@ -98,7 +98,7 @@ def _with_paths(part: Part, document: Document, catalogue: Catalogue) -> Part:
         parameter = signature.get(name) if signature else None
         node = document.tree.at(("data", name))
         if parameter is not None and parameter.type is PATH and node is not None:
-            options[name] = node.place.source.folder.resolve() / FilePath(value).expanduser()
+            options[name] = node.place.source.folder.resolve() / os.path.expanduser(value)
     return replace(part, options=options)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Experiment:
         node = self.document.tree.at(written(self.document, path))
         if node is None or node.raw is None:
             return str(value) if isinstance(value, Path) else value
-        if isinstance(value, Path) and not Path(str(node.value)).expanduser().is_absolute():
+        if isinstance(value, Path) and not os.path.isabs(os.path.expanduser(str(node.value))):
             # A relative path starts at the file that held it, which the dump is not.
             return str(node.place.source.folder.resolve() / node.raw)
         return Reference(node.raw) if node.is_plain else node.raw

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, Union
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
-from pydantic import BeforeValidator, PlainValidator, Strict, WithJsonSchema
+from pydantic import BeforeValidator, PlainValidator, Strict, TypeAdapter, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 from fitx.registry import kinds
@@ -35,6 +35,7 @@ _JSON_TYPES = {int: "integer", float: "number", str: "string", list: "array"}
 
 _COUNT = Annotated[int, Strict(), Ge(1)]
 _STEPS = _COUNT | Literal["total"]
+_NUMBER = Annotated[float, Strict()] | None
 
 _BY_NAME: dict[str, Any] = {
     **dict.fromkeys(
@@ -42,6 +43,12 @@ _BY_NAME: dict[str, Any] = {
     ),
     **dict.fromkeys(("decay_steps", "first_decay_steps"), _STEPS),
     "initial_learning_rate": Annotated[float, Strict(), Ge(0)],
+    **dict.fromkeys(
+        ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"), _NUMBER
+    ),
+    "baseline": _NUMBER,
+    **dict.fromkeys(("ema_overwrite_frequency", "gradient_accumulation_steps"), _COUNT | None),
+    **dict.fromkeys(("filename", "separator", "log_dir"), Annotated[str, MinLen(1)]),
     "rate": Annotated[float, Strict(), Ge(0), Le(1)],
 }
 """Options that Keras leaves without a default or an annotation to judge them by."""
@@ -52,9 +59,12 @@ def type_of(annotation: ast.expr, name: str = "") -> Any:
     if name.endswith("activation") and ast.unparse(annotation) == "str":
         return kinds.name_of("activation")
     try:
-        return _evaluate(annotation)
-    except (LookupError, TypeError, ValueError, SyntaxError):
+        sort = _evaluate(annotation)
+        # What is no type, as a plugin may write by mistake, is found out here and let be.
+        TypeAdapter(sort)
+    except Exception:
         return Any
+    return sort
 
 
 def type_from_default(name: str, default: ast.expr | None) -> Any:

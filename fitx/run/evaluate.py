@@ -177,8 +177,9 @@ def _examples(trial: Trial, split: str, limit: int | None) -> int:
 
 
 def _same_data(trial: Trial, run: Path, split: str) -> bool:
-    trained = record.load(run).get("data", {})
-    return bool(trained.get(split) == describe.split_fingerprint(trial.data.splits[split]))
+    trained = record.load(run).get("data")
+    known = trained.get(split) if isinstance(trained, dict) else None
+    return bool(known == describe.split_fingerprint(trial.data.splits[split]))
 
 
 def _restore(trial: Trial, run: Path, weights: str) -> _Restored:

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.errors import StorageError
+from fitx.errors import StorageError, UsageError
 from fitx.registry.shelf import callbacks, models
 
 SampleGrid = callbacks.get("sample_grid")
@@ -116,7 +116,7 @@ def test_a_generator_of_the_guide_is_drawn(tmp_path):
 
 
 def refusal(generator, **options):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(UsageError) as caught:
         train(SampleGrid("nowhere", **options), generator)
     return str(caught.value)
 

@@ -176,3 +176,10 @@ def test_class_weight_that_leaves_nothing_is_refused():
     assert refusal(class_weight={0: 0, 1: 0, 2: 0}) == (
         "data.class_weight gives every row the weight 0."
     )
+
+
+def test_joined_rows_without_weights_count_for_one():
+    weighted = Split(np.zeros((2, 1)), np.zeros(2), np.array([3.0, 4.0]))
+    bare = Split(np.ones((1, 1)), np.ones(1))
+    data = prepare({"train": weighted, "test": bare}, seed=0, join=True)
+    assert data.splits["train"].sample_weight.tolist() == [3.0, 4.0, 1.0]
