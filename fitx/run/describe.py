@@ -19,8 +19,15 @@ from fitx.rundir.record import Record
 from fitx.runtime import Runtime
 
 
-def write(run: Path, trial: Trial, device: Runtime, origin: Origin) -> Record:
+def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[str, Any]) -> Record:
     """Write source/, experiment.yaml and run.json of a run that is about to start.
+
+    Args:
+        run: The run's folder.
+        trial: What is to be trained.
+        device: What computes.
+        origin: Where the experiment comes from.
+        data: The data's fingerprint; of much data it takes seconds, so it is had before.
 
     Raises:
         StorageError: A file cannot be written.
@@ -39,7 +46,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin) -> Record:
         "precision": device.precision,
         "seed": experiment.seed,
         "mode": "plain",
-        "data": fingerprint(trial.data),
+        "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
         "last": None,
         "best": None,

@@ -64,10 +64,11 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
     experiment = shortened(experiment) if order.smoke else experiment
     device = prepare_runtime(experiment)
     trial = _ready(experiment)
+    data = describe.fingerprint(trial.data)
     with listening() as stop:
         run = folder.create(order.out, experiment.name)
         with _located(run), hold(run):
-            record = describe.write(run, trial, device, given)
+            record = describe.write(run, trial, device, given, data)
             saver = Saver(
                 run / "checkpoints",
                 trial.step,
@@ -155,6 +156,7 @@ def _recorded(record: Record, saver: Saver) -> Iterator[None]:
     """Write into run.json how a run ended, whatever ended it."""
     try:
         yield
+        record.update(status="finished", **_kept(saver))
     except BaseException as error:
         status = STATUSES.get(type(error), "failed")
         own = isinstance(error, FitxError)
@@ -165,7 +167,6 @@ def _recorded(record: Record, saver: Saver) -> Iterator[None]:
             # What ended the run is what the user must hear of, and its exit code counts.
             error.add_note(str(second))
         raise
-    record.update(status="finished", **_kept(saver))
 
 
 def _kept(saver: Saver) -> dict[str, object]:

@@ -14,6 +14,7 @@ from fitx.experiment.problems import ConfigError
 from fitx.run.order import Order
 from fitx.run.saver import BEST, part
 from fitx.run.train import train
+from fitx.rundir.files import write_json
 
 CALLBACK = """
 import keras
@@ -297,6 +298,18 @@ def test_an_error_is_told_even_if_run_json_cannot_be(tiny, trained, recording, m
     assert run.record["status"] == "running"
 
 
+def test_a_run_whose_end_cannot_be_written_down_has_failed(tiny, trained, monkeypatch):
+    def full_at_the_end(path, value):
+        if value["status"] == "finished":
+            raise StorageError(f"cannot write {path}: No space left on device")
+        write_json(path, value)
+
+    monkeypatch.setattr("fitx.rundir.record.write_json", full_at_the_end)
+    run, error = trained(tiny())
+    assert isinstance(error, StorageError)
+    assert (run.record["status"], run.record["error"]) == ("failed", str(error))
+
+
 def test_a_failing_display_does_not_hide_what_is_wrong(tiny, trained, recording):
     def broken():
         raise RuntimeError("of the display")
@@ -316,7 +329,7 @@ def test_a_bug_is_written_down_as_failed(tiny, trained, recording, tmp_path):
 
 
 def test_nothing_is_written_before_everything_fits_together(tiny, tmp_path, recording):
-    bad = tiny("checkpoint.monitor=val_mean")
+    bad = tiny("data=random", "checkpoint.monitor=val_loss")
     with pytest.raises(ConfigError):
         train(bad, Order(tmp_path / "runs"), recording())
     assert not (tmp_path / "runs").exists()
