@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Optional, Union
@@ -32,6 +33,8 @@ _NAMES: dict[str, Any] = {
 }
 
 _JSON_TYPES = {int: "integer", float: "number", str: "string", list: "array"}
+
+_OPERATORS = {ast.Pow: operator.pow, ast.Mult: operator.mul, ast.Sub: operator.sub}
 
 _COUNT = Annotated[int, Strict(), Ge(1)]
 _STEPS = _COUNT | Literal["total"]
@@ -168,12 +171,22 @@ def _only_lists(value: Any) -> Any:
 
 
 def _constraint(node: ast.expr) -> Any:
-    """Evaluate `Ge(0)` and the like, whose arguments are literals."""
+    """Evaluate `Ge(0)`, `Lt(2**32)` and the like."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise TypeError("not a constraint")
-    arguments = [ast.literal_eval(argument) for argument in node.args]
-    keywords = {k.arg: ast.literal_eval(k.value) for k in node.keywords if k.arg}
+    arguments = [_number(argument) for argument in node.args]
+    keywords = {k.arg: _number(k.value) for k in node.keywords if k.arg}
     return _NAMES[node.func.id](*arguments, **keywords)
+
+
+def _number(node: ast.expr) -> Any:
+    """Return a literal, or a power or product of two, as bounds are often written."""
+    if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
+        return ast.literal_eval(node)
+    left, right = ast.literal_eval(node.left), ast.literal_eval(node.right)
+    if not (abs(left) <= 1 << 64 and abs(right) <= 64):
+        raise ValueError("too large a bound")
+    return _OPERATORS[type(node.op)](left, right)
 
 
 def _parse(text: str) -> ast.expr:

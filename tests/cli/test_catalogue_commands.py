@@ -166,7 +166,8 @@ def test_show_prints_every_part_of_a_name_and_the_experiment(fitx):
 
 def test_show_knows_the_options_that_every_dataset_has(fitx):
     shown = fitx("show", "dataset/npz")
-    assert "\n  As every dataset, also:\n      batch_size: Annotated[int, Ge(1)] = 32\n" in shown
+    assert "\n  As every dataset, also:\n      batch_size: Annotated[int, Ge(1)" in shown
+    assert "\n      shuffle: bool = True\n" in shown
 
 
 def test_show_knows_class_names_and_short_ones(fitx):
