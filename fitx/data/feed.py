@@ -12,6 +12,9 @@ from fitx.data.splits import Split
 
 _ENDLESS = 2**62
 
+_AHEAD = 4
+"""Batches made ready while a step runs."""
+
 
 def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
     """Return the batches of train, epoch after epoch without end.
@@ -36,7 +39,7 @@ def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -
     orders = tf.data.Dataset.range(first_epoch, _ENDLESS).map(_order(data, rows))
     # Prefetched, so that an epoch's first batch need not wait for its order to be sorted.
     batches = orders.prefetch(1).flat_map(epoch_batches).skip(first_step)
-    return batches.map(_gather(split)).prefetch(tf.data.AUTOTUNE)
+    return _ahead(batches.map(_gather(split)))
 
 
 def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) -> tf.data.Dataset:
@@ -49,7 +52,16 @@ def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) 
     """
     rows = len(split) if steps is None else min(len(split), steps * batch_size)
     batches = _row_batches(tf.range(rows, dtype=tf.int64), rows, batch_size, False)
-    return batches.repeat().map(_gather(split)).prefetch(tf.data.AUTOTUNE)
+    return _ahead(batches.repeat().map(_gather(split)))
+
+
+def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Make batches ready while a step runs."""
+    options = tf.data.Options()
+    # There is nothing to tune, and the end of an iterator waits for its tuner: up to a minute
+    # where that misses its wake-up (seen with TensorFlow 2.21, in its OptimizeLoop).
+    options.autotune.enabled = False
+    return batches.prefetch(_AHEAD).with_options(options)
 
 
 def _order(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:

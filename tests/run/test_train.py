@@ -11,9 +11,7 @@ import pytest
 from fitx import checkpoint
 from fitx.errors import DataError, Diverged, Interrupted, StorageError, UserCodeError
 from fitx.experiment.problems import ConfigError
-from fitx.run.order import Order
 from fitx.run.saver import BEST, part
-from fitx.run.train import train
 from fitx.rundir.files import write_json
 
 CALLBACK = """
@@ -25,6 +23,15 @@ class Plugin(keras.callbacks.Callback):
     '''Misbehaves.'''
     def {hook}(self, *_, **__):
         {body}
+"""
+STEP = """
+from fitx import Step, steps
+
+@steps.register
+class Plugin(Step):
+    '''Raises as soon as it is traced.'''
+    def train_step(self, data):
+        raise KeyError("of the user")
 """
 RAISES = "raise KeyError('of the user')"
 
@@ -328,10 +335,11 @@ def test_a_bug_is_written_down_as_failed(tiny, trained, recording, tmp_path):
     assert (record["status"], record["error"]) == ("failed", "RuntimeError: of fitx")
 
 
-def test_nothing_is_written_before_everything_fits_together(tiny, tmp_path, recording):
-    bad = tiny("data=random", "checkpoint.monitor=val_loss")
-    with pytest.raises(ConfigError):
-        train(bad, Order(tmp_path / "runs"), recording())
+def test_nothing_is_written_before_everything_fits_together(tiny, trained, tmp_path):
+    words = ["step=plugin", "~loss", "~metrics", "~checkpoint"]
+    _, error = trained(tiny(*words, plugin=STEP))
+    assert isinstance(error, UserCodeError)
+    assert error.run is None
     assert not (tmp_path / "runs").exists()
 
 
