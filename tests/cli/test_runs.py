@@ -32,7 +32,6 @@ def damaged(trained, tmp_path_factory):
 def runs(trained, before, rich, launch, damaged):
     """What is done with the first run."""
     _, run = trained
-    (rich / "rich").symlink_to(run)
     return {
         "again": launch(rich, "train", run / "experiment.yaml", "-q"),
         "test": launch(rich, "evaluate", run, "--json", "--verbose"),

@@ -388,6 +388,15 @@ def test_data_that_cannot_be_trained_on_leaves_nothing_behind(tiny, trained, tmp
     assert text in str(error)
 
 
+def test_a_file_of_data_that_is_not_there_is_named(tiny, trained, tmp_path):
+    experiment = tiny()
+    (tmp_path / "tiny.npz").unlink()
+    run, error = trained(experiment)
+    assert run is None
+    assert isinstance(error, DataError)
+    assert "tiny.npz" in str(error)
+
+
 def test_labels_that_the_loss_does_not_take_are_refused(tiny, trained):
     words = ["loss=sparse_categorical_crossentropy", "metrics=[]", "data=digits", "~checkpoint"]
     run, error = trained(tiny(*words, "model={name: mlp, outputs: 5}"))
