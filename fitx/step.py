@@ -11,7 +11,10 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from fitx.engine import Log, StepFunction
+from fitx.engine.blocks import calls
+from fitx.engine.callbacks import Callbacks
+from fitx.engine.execution import Execution, StepFunction
+from fitx.engine.log import Log
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -33,8 +36,7 @@ class Step(keras.Model):
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        self._kept = _Kept(logs={"train": Log(self), "test": Log(self)})
-        self.logs_batches = False
+        self._kept = _Kept(Execution(self))
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
         taken = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
@@ -47,7 +49,12 @@ class Step(keras.Model):
     @property
     def logs(self) -> dict[str, Log]:
         """What the step returns, in training ("train") and in evaluation ("test")."""
-        return self._kept.logs
+        return self.execution.logs
+
+    @property
+    def execution(self) -> Execution:
+        """How the steps are executed."""
+        return self._kept.execution
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -91,6 +98,7 @@ class Step(keras.Model):
         super().compile(
             optimizer=only, loss=loss, metrics=metrics, jit_compile=False, auto_scale_loss=False
         )
+        self.execution.renew(self)
         # Keras probes an unbuilt model with made-up inputs, which several networks cannot take.
         self.built = True
 
@@ -138,39 +146,53 @@ class Step(keras.Model):
         self,
         *args: Any,
         callbacks: Iterable[keras.callbacks.Callback] | None = None,
+        epochs: int = 1,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         **keywords: Any,
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does."""
+        """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks."""
+        heard = [_Finish(), *(callbacks or ())]
+        told = Callbacks(heard, self, add_history=True, epochs=epochs, steps=steps_per_epoch)
+        train, test = self.make_train_function(), self.make_test_function()
+        told.follow(train, "train", self.execution.limit)
+        told.follow(test, "test", None)
         with warnings.catch_warnings():
             # That a monitored value is logged is known by now; it is missing where an epoch is
             # not validated, and Keras would say so after each such epoch.
             warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
-            return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
+            return super().fit(
+                *args,
+                callbacks=told,
+                epochs=epochs,
+                steps_per_epoch=calls(train, steps_per_epoch),
+                validation_steps=calls(test, validation_steps),
+                **keywords,
+            )
 
-    def evaluate(self, *args: Any, **keywords: Any) -> Any:
+    def evaluate(
+        self, *args: Any, steps: int | None = None, callbacks: Any = None, **keywords: Any
+    ) -> Any:
         """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""
-        if not self.logs["train"].running:
-            return super().evaluate(*args, **keywords)
-        means = self.logs["train"].means.values()
-        variables = [*self.metrics_variables, *(v for mean in means for v in mean.variables)]
-        values = [keras.ops.copy(variable) for variable in variables]
-        try:
-            return super().evaluate(*args, **keywords)
-        finally:
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-            self.logs["train"].running = True
+        if not isinstance(callbacks, Callbacks):
+            # Else it is `fit` that validates, which has seen to this.
+            test = self.make_test_function()
+            callbacks = Callbacks(callbacks or (), self, epochs=1, steps=steps)
+            callbacks.follow(test, "test", None)
+            steps = calls(test, steps)
+        with self.execution.epoch_kept(self):
+            return super().evaluate(*args, steps=steps, callbacks=callbacks, **keywords)
 
     def make_train_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `fit` calls once a batch."""
-        function: StepFunction | None = None if force else self.train_function
-        self.train_function = function or self._function(self.train_step, self.logs["train"])
+        """Return the function that `fit` calls."""
+        if force or self.train_function is None:
+            self.train_function = self.execution.function("train")
         return self.train_function
 
     def make_test_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `evaluate` calls once a batch."""
-        function: StepFunction | None = None if force else self.test_function
-        self.test_function = function or self._function(self.test_step, self.logs["test"])
+        """Return the function that `evaluate` calls."""
+        if force or self.test_function is None:
+            self.test_function = self.execution.function("test")
         return self.test_function
 
     def reset_metrics(self) -> None:
@@ -182,9 +204,6 @@ class Step(keras.Model):
     def logged(self) -> dict[str, float]:
         """Return what training logged so far in the running epoch; waits for the device."""
         return self.logs["train"].result()
-
-    def _function(self, method: Any, log: Log) -> StepFunction:
-        return StepFunction(method, log, returns_values=self.logs_batches)
 
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
         """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
@@ -201,11 +220,11 @@ class _Kept:
     """What Keras must not find among a step's attributes, or it would take it for its own.
 
     Args:
-        logs: Means that are no metrics of the model, by what they log.
+        execution: The step's graphs, and the means that are no metrics of the model.
         variables: What each optimizer trains, by network.
     """
 
-    logs: dict[str, Log]
+    execution: Execution
     variables: dict[str, list[Any]] = field(default_factory=dict)
 
 

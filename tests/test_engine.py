@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.engine import NotOneNumber
+from fitx.engine.log import NotOneNumber
 from fitx.errors import UserCodeError
 from fitx.step import Step
 
@@ -216,7 +216,7 @@ def test_a_step_is_not_traced_again_in_training_however_short_the_last_batch():
         return {"loss": tf.reduce_mean(x)}
 
     step = compiled(returning(train))
-    names = step.make_train_function().trace(batches())
+    names = step.execution.trace("train", batches())
     before = len(traces)
     fit(step, epochs=3)
 
@@ -231,7 +231,7 @@ def test_tracing_runs_nothing_and_no_step_runs_more_often_than_there_are_batches
 
     step = returning(train)
     step.counter = step.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False)
-    compiled(step).make_train_function().trace(batches())
+    compiled(step).execution.trace("train", batches())
     before = int(step.counter.value)
     history = fit(step, epochs=3)
 
@@ -283,7 +283,7 @@ def test_values_of_batches_leave_the_device_only_where_they_are_read():
     step, quiet, reading = compiled(returning(mean_of("loss"))), Reading(), Reading()
 
     fit(step, callbacks=[quiet])
-    step.logs_batches = True
+    step.execution.returns_values = True
     step.make_train_function(force=True)
     history = fit(step, callbacks=[reading])
 
@@ -307,7 +307,7 @@ def test_what_is_no_dictionary_of_numbers_is_the_users_error(returned, text):
     step = compiled(returning(lambda s, x: returned))
 
     with pytest.raises(UserCodeError) as caught:
-        step.make_train_function().trace(batches())
+        step.execution.trace("train", batches())
 
     assert str(caught.value) == text
 
@@ -317,6 +317,6 @@ def test_a_metric_that_gives_an_array_is_named():
     step.scores = keras.metrics.F1Score(name="f1")
 
     with pytest.raises(NotOneNumber) as caught:
-        compiled(step).make_train_function().trace(batches())
+        compiled(step).execution.trace("train", batches())
 
     assert (caught.value.name, caught.value.found) == ("f1", "an array of shape (1,)")

@@ -17,8 +17,8 @@ FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": 
 FLOORS = [
     ["errors"],
     ["experiment", "registry", "disk"],
-    ["checkpoint", "rundir", "runtime"],
-    ["data", "step", "engine"],
+    ["checkpoint", "rundir", "runtime", "data"],
+    ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
     ["build"],
     ["run"],

@@ -12,7 +12,7 @@ from fitx.build import labels
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
-from fitx.engine import NotOneNumber, StepFunction
+from fitx.engine.log import NotOneNumber
 from fitx.errors import DataError, FitxError
 from fitx.experiment.agree import monitored, not_logged
 from fitx.experiment.direction import direction
@@ -37,11 +37,10 @@ def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
         ConfigError: A shipped step cannot run on these networks and this data.
     """
     for split in splits:
-        with_train = split == "train"
-        function = trial.step.make_train_function if with_train else trial.step.make_test_function
-        batches = training_batches(trial.data) if with_train else _evaluated(trial, split)
+        is_train = split == "train"
+        batches = training_batches(trial.data) if is_train else _evaluated(trial, split)
         with user_errors(trial.experiment):
-            _trace(trial, function(), batches)
+            _trace(trial, "train" if is_train else "test", batches)
 
 
 def check_names(trial: Trial) -> None:
@@ -86,10 +85,10 @@ def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:
     return evaluation_batches(trial.data.splits[split], trial.data.batch_size)
 
 
-def _trace(trial: Trial, function: StepFunction, batches: tf.data.Dataset) -> None:
+def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
     experiment = trial.experiment
     try:
-        function.trace(batches)
+        trial.step.execution.trace(kind, batches)
     except NotOneNumber as error:
         index = next((i for i, m in enumerate(experiment.metrics) if m.name == error.name), None)
         if index is None:

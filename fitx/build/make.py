@@ -99,7 +99,9 @@ def compile_step(trial: Trial) -> None:
     loss = make_value(experiment, experiment.loss, ("loss",))
     metrics = make_value(experiment, experiment.metrics, ("metrics",))
     trial.step.compile(optimizers, loss=loss, metrics=metrics or None)
-    trial.step.logs_batches = any(_reads_batches(experiment, p) for p in experiment.callbacks)
+    trial.step.execution.returns_values = any(
+        _reads_batches(experiment, p) for p in experiment.callbacks
+    )
 
 
 def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks.Callback]:

@@ -10,7 +10,8 @@ from fitx.data.order import permutation
 from fitx.data.prepare import ALIGNMENT, Data
 from fitx.data.splits import Split
 
-_ENDLESS = 2**62
+ENDLESS = 2**62
+"""Epochs that a stream of batches has."""
 
 _AHEAD = 4
 """Batches made ready while a step runs."""
@@ -36,10 +37,10 @@ def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -
     def epoch_batches(order: tf.Tensor) -> tf.data.Dataset:
         return _row_batches(order, rows, size, data.drop_remainder)
 
-    orders = tf.data.Dataset.range(first_epoch, _ENDLESS).map(_order(data, rows))
+    orders = tf.data.Dataset.range(first_epoch, ENDLESS).map(order_of(data, rows))
     # Prefetched, so that an epoch's first batch need not wait for its order to be sorted.
     batches = orders.prefetch(1).flat_map(epoch_batches).skip(first_step)
-    return _ahead(batches.map(_gather(split)))
+    return ready_ahead(batches.map(_gather(split)))
 
 
 def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) -> tf.data.Dataset:
@@ -52,19 +53,21 @@ def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) 
     """
     rows = len(split) if steps is None else min(len(split), steps * batch_size)
     batches = _row_batches(tf.range(rows, dtype=tf.int64), rows, batch_size, False)
-    return _ahead(batches.repeat().map(_gather(split)))
+    return ready_ahead(batches.repeat().map(_gather(split)))
 
 
-def _ahead(batches: tf.data.Dataset) -> tf.data.Dataset:
+def ready_ahead(batches: tf.data.Dataset, count: int = _AHEAD) -> tf.data.Dataset:
     """Make batches ready while a step runs."""
     options = tf.data.Options()
     # There is nothing to tune, and the end of an iterator waits for its tuner: up to a minute
     # where that misses its wake-up (seen with TensorFlow 2.21, in its OptimizeLoop).
     options.autotune.enabled = False
-    return batches.prefetch(_AHEAD).with_options(options)
+    return batches.prefetch(count).with_options(options)
 
 
-def _order(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
+def order_of(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from an epoch to the order of its rows."""
+
     def natural(epoch: tf.Tensor) -> tf.Tensor:
         return tf.range(rows, dtype=tf.int64)
 
@@ -88,13 +91,18 @@ def _row_batches(order: tf.Tensor, rows: int, size: int, drop_remainder: bool) -
 
 
 def _gather(split: Split) -> Callable[[tf.Tensor], Any]:
-    columns = tuple(_tensor(array) for array in split.arrays().values())
+    columns = columns_of(split)
 
     def gather(rows: tf.Tensor) -> Any:
         batch = tuple(tf.gather(column, rows) for column in columns)
         return batch if len(batch) > 1 else batch[0]
 
     return gather
+
+
+def columns_of(split: Split) -> tuple[tf.Tensor, ...]:
+    """Return the arrays of a split as tensors on the host, shared with numpy where possible."""
+    return tuple(_tensor(array) for array in split.arrays().values())
 
 
 def _tensor(array: np.ndarray) -> tf.Tensor:

@@ -84,7 +84,9 @@ class Execution(Section):
     device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu means: required.")
     strategy: Literal["auto"] = Field("auto", description="auto: one device.")
     precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = "float32"
-    mode: Literal["auto", "plain"] = Field("auto", description="plain: one step a call.")
+    mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(
+        "auto", description="How many steps one call runs, and whether XLA compiles them."
+    )
     deterministic: bool = Field(False, description="Refuse operations that vary from run to run.")
 
 

@@ -13,9 +13,10 @@ import keras
 from fitx import checkpoint, runtime
 from fitx.build import agreement
 from fitx.build.blame import user_errors
+from fitx.build.feed import evaluation_feed
 from fitx.build.make import make
+from fitx.build.mode import settle
 from fitx.build.trial import Trial
-from fitx.data.feed import evaluation_batches
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
@@ -79,6 +80,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
             display.note(f"the {split} split is not the one this run had: its numbers differ")
         with user_errors(trial.experiment):
             agreement.trace(trial, (split,) if split != "train" else ())
+            settle(trial, ("test",))
             values = evaluate_split(trial, split, display, question.steps)
     refuse_divergence(values, f"on the {split} split")
     run = relative_to_cwd(question.run) if question.run is not None else None
@@ -127,7 +129,7 @@ def evaluate_split(
     """
     steps = trial.data.steps(split)
     steps = min(steps, limit) if limit else steps
-    batches = evaluation_batches(trial.data.splits[split], trial.data.batch_size, steps)
+    batches = evaluation_feed(trial, split, steps)
     watch = _Watch(display, steps, check)
     values = trial.step.evaluate(
         batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True

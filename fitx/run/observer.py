@@ -48,6 +48,7 @@ class Observer(keras.callbacks.Callback):
         self.values: dict[str, float] = {}
         self.seconds = 0.0
         self._began = 0.0
+        self._before = 0
         self._phase = "between"
         self._validated = 0
         self._trained: State = {}
@@ -62,15 +63,19 @@ class Observer(keras.callbacks.Callback):
         where = {"epoch": self.epoch, "step": self.done, "phase": self._phase}
         return {**where, "journal_bytes": self.journal.size}
 
+    def steps_until_due(self) -> int:
+        """Return how many steps may run before a checkpoint by steps is due."""
+        return self.saver.steps_until_due(self.done)
+
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin an epoch; Keras counts from 0, people from 1."""
         self._began = time.perf_counter()
-        self._phase = "epoch"
+        self._before, self._phase = self.done, "epoch"
         self.display.epoch_begin(epoch + 1)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Count a step; save or stop if that is due."""
-        self.done += 1
+        """Count the steps up to this one, the last that ran; save or stop if that is due."""
+        self.done = self._before + batch + 1
         self.display.step(batch + 1, self.model.logged)
         self.saver.after_step(self.done, self.about)
         if self.stop.number:
@@ -83,8 +88,8 @@ class Observer(keras.callbacks.Callback):
         self._trained = metric_state(self.model)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Count a validation step; stop if that is due."""
-        self._validated += 1
+        """Count the validation steps up to this one; stop if that is due."""
+        self._validated = batch + 1
         self.display.validation_step(self._validated, self.validation_steps)
         if self.stop.number:
             self.interrupt()

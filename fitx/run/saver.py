@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -56,6 +57,10 @@ class Saver:
         self._every, self._unit = _cadence(settings.every)
         self._saved_at = clock()
         self._cost = 0.0
+
+    def steps_until_due(self, done: int) -> int:
+        """Return how many steps after `done` a cadence of steps is due; a huge number if never."""
+        return self._every - done % self._every if self._unit == "steps" else sys.maxsize
 
     def after_step(self, done: int, about: About) -> None:
         """Save if a cadence of steps or minutes is due after `done` training steps."""

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from fitx.build import agreement
 from fitx.build.blame import user_errors
+from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make, make_callbacks
+from fitx.build.mode import settle
 from fitx.build.trial import Trial
-from fitx.data.feed import evaluation_batches, training_batches
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe, summary
@@ -85,6 +86,7 @@ def _ready(experiment: Experiment) -> Trial:
     trial = make(experiment)
     agreement.trace(trial, _traced_splits(trial))
     agreement.check_names(trial)
+    settle(trial, ("train", "test"))
     if experiment.plugins:
         refuse_unsavable(trial.step)
     return trial
@@ -118,11 +120,12 @@ def _train(work: _Work) -> Result:
 def _fit(work: _Work, observer: Observer) -> None:
     trial, fit = work.trial, work.trial.experiment.fit
     has_validation = "validation" in trial.data.splits
+    trial.step.execution.limit = observer.steps_until_due
     trial.step.fit(
-        training_batches(trial.data),
+        training_feed(trial),
         epochs=fit.epochs,
         steps_per_epoch=trial.steps_per_epoch,
-        validation_data=_validation_batches(trial) if has_validation else None,
+        validation_data=evaluation_feed(trial, "validation") if has_validation else None,
         validation_steps=trial.evaluation_steps("validation") if has_validation else None,
         validation_freq=fit.validation_freq,
         callbacks=[*make_callbacks(trial.experiment, work.run / "samples"), observer],
@@ -133,11 +136,6 @@ def _fit(work: _Work, observer: Observer) -> None:
     if observer.epoch < fit.epochs:
         text = f"stopped early: a callback ended the run after epoch {observer.epoch}"
         work.display.note(text)
-
-
-def _validation_batches(trial: Trial) -> object:
-    split, steps = trial.data.splits["validation"], trial.evaluation_steps("validation")
-    return evaluation_batches(split, trial.data.batch_size, steps)
 
 
 def _test(work: _Work, observer: Observer) -> dict[str, float]:

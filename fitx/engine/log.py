@@ -1,21 +1,14 @@
-"""How a step is executed: one batch a call, in one graph, and what it returns logged correctly.
-
-`fit` stays the loop. It calls the functions made here, which take a batch from the iterator,
-run the step, and feed what the step returns to means over the epoch; nothing comes back to
-Python until somebody asks for the values.
-"""
+"""What a step returns, logged correctly: as values of a whole epoch, however its batches ran."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from fitx.errors import UserCodeError
-
-StepMethod = Callable[[Any], dict[str, Any]]
 
 
 class NotOneNumber(UserCodeError):
@@ -111,52 +104,6 @@ class Logs(dict[str, Any]):
     def __init__(self, log: Log, values: dict[str, Any]) -> None:
         super().__init__(values)
         self.log = log
-
-
-class StepFunction:
-    """A step method compiled to a graph that `fit` or `evaluate` calls once a batch."""
-
-    def __init__(self, method: StepMethod, log: Log, *, returns_values: bool) -> None:
-        self.log = log
-        self._returns_values = returns_values
-        self._nothing = Logs(log, {})
-        self._iterator: Any = None
-        self._graph: Any = None
-
-        @tf.autograph.experimental.do_not_convert
-        def one_step(iterator: Any) -> dict[str, Any]:
-            data = iterator.get_next()
-            values = log.record(_dictionary(method, data), data)
-            return values if returns_values else {}
-
-        self._one_step = tf.function(one_step, reduce_retracing=True)
-
-    def __call__(self, iterator: Any) -> Logs:
-        """Run one batch; return its values where a callback reads them, else nothing."""
-        if iterator is not self._iterator:
-            # Finding the graph that fits costs a quarter of a small step, so it is found once.
-            self._graph = self._one_step.get_concrete_function(iterator)
-            self._iterator = iterator
-        self.log.running = True
-        values = self._graph(iterator)
-        return Logs(self.log, values) if self._returns_values else self._nothing
-
-    def trace(self, dataset: tf.data.Dataset) -> tuple[str, ...]:
-        """Trace the step on a dataset's shapes, running nothing; return the names it logs."""
-        self._one_step.get_concrete_function(tf.data.IteratorSpec(dataset.element_spec))
-        return self.log.names
-
-
-def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
-    returned = method(data)
-    name = getattr(method, "__name__", "the step")
-    if not isinstance(returned, dict):
-        text = f"{name} returned {type(returned).__name__}; it must return a dictionary of values."
-        raise UserCodeError(text)
-    for key in returned:
-        if not isinstance(key, str) or not key:
-            raise UserCodeError(f"{name} returned the name {key!r}; names are words.")
-    return returned
 
 
 def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -1,0 +1,29 @@
+"""What a trial's step is fed: its batches one by one or in blocks, as its mode takes them."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from fitx.build.trial import Trial
+from fitx.data.blocks import evaluation_blocks, training_blocks
+from fitx.data.feed import evaluation_batches, training_batches
+
+
+def training_feed(trial: Trial) -> tf.data.Dataset:
+    """Return what `fit` is given to train on, epoch after epoch without end."""
+    in_blocks = trial.step.execution.modes["train"].takes_blocks
+    return training_blocks(trial.data) if in_blocks else training_batches(trial.data)
+
+
+def evaluation_feed(trial: Trial, split: str, steps: int | None = None) -> tf.data.Dataset:
+    """Return what a split is measured on, over and over.
+
+    Args:
+        trial: What is measured, and on which data.
+        split: Name of the split.
+        steps: Batches of one pass; None for `trial.evaluation_steps`.
+    """
+    in_blocks = trial.step.execution.modes["test"].takes_blocks
+    feed = evaluation_blocks if in_blocks else evaluation_batches
+    steps = steps or trial.evaluation_steps(split)
+    return feed(trial.data.splits[split], trial.data.batch_size, steps)

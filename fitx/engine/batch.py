@@ -1,0 +1,58 @@
+"""One batch of a step as one graph: what every way of executing the step is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from fitx.engine.log import Log
+from fitx.errors import UserCodeError
+
+StepMethod = Callable[[Any], dict[str, Any]]
+
+
+class Batch:
+    """A step method as a graph that takes one batch, and feeds what it logs.
+
+    It is traced once for each kind of batch, and every mode calls that one graph: the modes
+    compute the same, and pay for the user's Python once.
+
+    Args:
+        method: `train_step` or `test_step`.
+        log: Where what it returns is gathered.
+    """
+
+    def __init__(self, method: StepMethod, log: Log) -> None:
+        self.log = log
+
+        @tf.autograph.experimental.do_not_convert
+        def one_batch(data: Any) -> dict[str, Any]:
+            return log.record(_dictionary(method, data), data)
+
+        self._function = tf.function(one_batch)
+        self._graphs: dict[Any, Any] = {}
+
+    def graph(self, spec: Any) -> Any:
+        """Return the graph for batches of a kind, traced now if it was not yet.
+
+        Args:
+            spec: What a dataset of such batches gives as its `element_spec`.
+        """
+        key = (str(spec), tuple(tf.nest.flatten(spec)))
+        if key not in self._graphs:
+            self._graphs[key] = self._function.get_concrete_function(spec)
+        return self._graphs[key]
+
+
+def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
+    returned = method(data)
+    name = getattr(method, "__name__", "the step")
+    if not isinstance(returned, dict):
+        text = f"{name} returned {type(returned).__name__}; it must return a dictionary of values."
+        raise UserCodeError(text)
+    for key in returned:
+        if not isinstance(key, str) or not key:
+            raise UserCodeError(f"{name} returned the name {key!r}; names are words.")
+    return returned

@@ -1,0 +1,86 @@
+"""Callbacks that hear of the steps that ran, however many one call of Keras' loop ran."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import keras
+
+from fitx.engine.blocks import BlockFunction
+from fitx.engine.execution import StepFunction
+from fitx.engine.log import Logs
+
+_Base = keras.callbacks.CallbackList
+
+
+class Callbacks(_Base):
+    """What `fit` and `evaluate` tell of their progress, with the numbers of real steps.
+
+    Keras tells of each call of its functions; of one that runs a whole epoch, the function tells
+    by itself, chunk by chunk.
+
+    Args:
+        callbacks: As `fit` takes them.
+        step: What is trained or measured.
+        about: What the callbacks are told as their `params`; `add_history` is Keras' own.
+    """
+
+    def __init__(
+        self, callbacks: Iterable[keras.callbacks.Callback], step: keras.Model, **about: Any
+    ) -> None:
+        super().__init__(list(callbacks), model=step, verbose=0, **about)
+        self._told: set[str] = set()
+
+    def follow(self, function: StepFunction, kind: str, limit: Callable[[], int] | None) -> None:
+        """Hear of a function's steps from itself, if it runs many in one call.
+
+        Args:
+            function: What `fit` or `evaluate` is going to call.
+            kind: What it is for: "train" or "test".
+            limit: Tells how many steps may run before they must be heard of; None for any number.
+        """
+        self._told.discard(kind)
+        if isinstance(function, BlockFunction):
+            self._told.add(kind)
+            function.watcher = _Watcher(self, kind, limit or (lambda: sys.maxsize))
+
+    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that a step begins, unless its function tells."""
+        if "train" not in self._told:
+            super().on_train_batch_begin(batch, logs)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that a step ended, unless its function tells."""
+        if "train" not in self._told:
+            super().on_train_batch_end(batch, logs)
+
+    def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that a step begins, unless its function tells."""
+        if "test" not in self._told:
+            super().on_test_batch_begin(batch, logs)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that a step ended, unless its function tells."""
+        if "test" not in self._told:
+            super().on_test_batch_end(batch, logs)
+
+
+class _Watcher:
+    """Passes the steps of a block function on to callbacks."""
+
+    def __init__(self, callbacks: Callbacks, kind: str, limit: Callable[[], int]) -> None:
+        self.limit = limit
+        self._step = callbacks.model
+        self._stop = "stop_training" if kind == "train" else "stop_evaluating"
+        told = super(Callbacks, callbacks)
+        self._begin = getattr(told, f"on_{kind}_batch_begin")
+        self._end = getattr(told, f"on_{kind}_batch_end")
+
+    def begin(self, step: int) -> None:
+        self._begin(step)
+
+    def end(self, step: int, logs: Logs) -> bool:
+        self._end(step, logs)
+        return not getattr(self._step, self._stop)
