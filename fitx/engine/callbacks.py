@@ -12,10 +12,8 @@ from fitx.engine.blocks import BlockFunction
 from fitx.engine.execution import StepFunction
 from fitx.engine.log import Logs
 
-_Base = keras.callbacks.CallbackList
 
-
-class Callbacks(_Base):
+class Callbacks(keras.callbacks.CallbackList):
     """What `fit` and `evaluate` tell of their progress, with the numbers of real steps.
 
     Keras tells of each call of its functions; of one that runs a whole epoch, the function tells
