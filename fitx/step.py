@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from fitx.engine.blocks import calls
 from fitx.engine.callbacks import Callbacks
 from fitx.engine.execution import Execution, StepFunction
 from fitx.engine.log import Log
@@ -155,8 +154,8 @@ class Step(keras.Model):
         heard = [_Finish(), *(callbacks or ())]
         told = Callbacks(heard, self, add_history=True, epochs=epochs, steps=steps_per_epoch)
         train, test = self.make_train_function(), self.make_test_function()
-        told.follow(train, "train", self.execution.limit)
-        told.follow(test, "test", None)
+        steps_per_epoch = told.follow("train", train, steps_per_epoch, self.execution.limit)
+        validation_steps = told.follow("test", test, validation_steps)
         with warnings.catch_warnings():
             # That a monitored value is logged is known by now; it is missing where an epoch is
             # not validated, and Keras would say so after each such epoch.
@@ -165,8 +164,8 @@ class Step(keras.Model):
                 *args,
                 callbacks=told,
                 epochs=epochs,
-                steps_per_epoch=calls(train, steps_per_epoch),
-                validation_steps=calls(test, validation_steps),
+                steps_per_epoch=steps_per_epoch,
+                validation_steps=validation_steps,
                 **keywords,
             )
 
@@ -176,10 +175,8 @@ class Step(keras.Model):
         """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""
         if not isinstance(callbacks, Callbacks):
             # Else it is `fit` that validates, which has seen to this.
-            test = self.make_test_function()
             callbacks = Callbacks(callbacks or (), self, epochs=1, steps=steps)
-            callbacks.follow(test, "test", None)
-            steps = calls(test, steps)
+            steps = callbacks.follow("test", self.make_test_function(), steps)
         with self.execution.epoch_kept(self):
             return super().evaluate(*args, steps=steps, callbacks=callbacks, **keywords)
 

@@ -160,11 +160,3 @@ class _Program:
 def _batch(columns: tuple[Any, ...], at: Any, rows: Any = None) -> Any:
     taken = tuple(tf.gather(column, at)[:rows] for column in columns)
     return taken if len(taken) > 1 else taken[0]
-
-
-def calls(function: Any, steps: int | None) -> int | None:
-    """Return how often Keras' loop calls a function for so many steps."""
-    if isinstance(function, BlockFunction) and steps is not None:
-        function.steps = steps
-        return 1
-    return steps

@@ -31,18 +31,30 @@ class Callbacks(keras.callbacks.CallbackList):
         super().__init__(list(callbacks), model=step, verbose=0, **about)
         self._told: set[str] = set()
 
-    def follow(self, function: StepFunction, kind: str, limit: Callable[[], int] | None) -> None:
+    def follow(
+        self,
+        kind: str,
+        function: StepFunction,
+        steps: int | None,
+        limit: Callable[[], int] = lambda: sys.maxsize,
+    ) -> int | None:
         """Hear of a function's steps from itself, if it runs many in one call.
 
         Args:
-            function: What `fit` or `evaluate` is going to call.
             kind: What it is for: "train" or "test".
-            limit: Tells how many steps may run before they must be heard of; None for any number.
+            function: What `fit` or `evaluate` is going to call.
+            steps: In an epoch or an evaluation; None where the data says.
+            limit: Tells how many steps may run before they must be heard of.
+
+        Returns:
+            How often Keras' loop is to call the function for these steps.
         """
         self._told.discard(kind)
-        if isinstance(function, BlockFunction):
-            self._told.add(kind)
-            function.watcher = _Watcher(self, kind, limit or (lambda: sys.maxsize))
+        if not isinstance(function, BlockFunction) or steps is None:
+            return steps
+        self._told.add(kind)
+        function.steps, function.watcher = steps, _Watcher(self, kind, limit)
+        return 1
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass on that a step begins, unless its function tells."""
