@@ -38,6 +38,8 @@ class PlainDisplay:
         self._write(plan.title)
         self._write(f"  {plan.summary}")
         self._write(f"  device  {plan.device}")
+        if plan.mode:
+            self._write(f"  mode    {plan.mode}")
         if plan.run:
             self._write(f"  run     {plan.run}")
         self._wait(self._clock())

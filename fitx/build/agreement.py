@@ -37,10 +37,18 @@ def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
         ConfigError: A shipped step cannot run on these networks and this data.
     """
     for split in splits:
-        is_train = split == "train"
-        batches = training_batches(trial.data) if is_train else _evaluated(trial, split)
+        if split != "train":
+            trace_evaluation(trial, split)
+            continue
         with user_errors(trial.experiment):
-            _trace(trial, "train" if is_train else "test", batches)
+            _trace(trial, "train", training_batches(trial.data))
+
+
+def trace_evaluation(trial: Trial, split: str) -> None:
+    """Trace what measures a split, which may be train; raises what `trace` raises."""
+    batches = evaluation_batches(trial.data.splits[split], trial.data.batch_size)
+    with user_errors(trial.experiment):
+        _trace(trial, "test", batches)
 
 
 def check_names(trial: Trial) -> None:
@@ -79,10 +87,6 @@ def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Pro
     return trial.experiment.problem(
         path, text if is_hinted else f"{text} Set data.validation_split."
     )
-
-
-def _evaluated(trial: Trial, split: str) -> tf.data.Dataset:
-    return evaluation_batches(trial.data.splits[split], trial.data.batch_size)
 
 
 def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +54,31 @@ def evaluation_blocks(split: Split, batch_size: int, steps: int | None = None) -
     """Return the batches of `evaluation_batches` in blocks, over and over."""
     rows = len(split) if steps is None else min(len(split), steps * batch_size)
     plan = _Plan(rows, batch_size, _bytes_per_row(split))
-    blocks = plan.cut(tf.range(rows, dtype=tf.int64)).repeat()
-    return ready_ahead(blocks.map(_gathered(split, plan)), _AHEAD)
+    blocks = plan.cut(tf.range(rows, dtype=tf.int64)).map(_gathered(split, plan))
+    return Resident(blocks) if plan.blocks == 1 else ready_ahead(blocks.repeat(), _AHEAD)
+
+
+class Resident(tf.data.Dataset):
+    """The one block of a dataset, over and over: made once, with no stream to wait for.
+
+    A small validation would else spend most of its time on setting up its stream.
+    """
+
+    def __init__(self, blocks: tf.data.Dataset) -> None:
+        self._blocks = blocks
+        self._endless = itertools.repeat(next(iter(blocks)))
+        super().__init__(blocks._variant_tensor)
+
+    def __iter__(self) -> Iterator[Block]:  # type: ignore[override]
+        return self._endless
+
+    @property
+    def element_spec(self) -> Any:
+        """What a block is made of."""
+        return self._blocks.element_spec
+
+    def _inputs(self) -> list[tf.data.Dataset]:
+        return [self._blocks]
 
 
 class _Plan:

@@ -22,6 +22,9 @@ class Batch:
     Args:
         method: `train_step` or `test_step`.
         log: Where what it returns is gathered.
+
+    Attributes:
+        newest: The graph that was traced last; None before the first.
     """
 
     def __init__(self, method: StepMethod, log: Log) -> None:
@@ -33,6 +36,7 @@ class Batch:
 
         self._function = tf.function(one_batch)
         self._graphs: dict[Any, Any] = {}
+        self.newest: Any = None
 
     def graph(self, spec: Any) -> Any:
         """Return the graph for batches of a kind, traced now if it was not yet.
@@ -42,7 +46,7 @@ class Batch:
         """
         key = (str(spec), tuple(tf.nest.flatten(spec)))
         if key not in self._graphs:
-            self._graphs[key] = self._function.get_concrete_function(spec)
+            self.newest = self._graphs[key] = self._function.get_concrete_function(spec)
         return self._graphs[key]
 
 

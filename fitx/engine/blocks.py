@@ -49,7 +49,7 @@ class BlockFunction:
         self._batch, self._mode = batch, mode
         self._pace = Pace() if mode.fused else Pace(most=1)
         self._stream = _Stream()
-        self._program: _Program | None = None
+        self._program: Program | None = None
 
     def __call__(self, iterator: Any) -> Logs:
         """Run `steps` steps, telling the watcher of each chunk."""
@@ -81,10 +81,10 @@ class BlockFunction:
         self._pace.took(count, time.perf_counter() - began)
         return self._stream.passed(count)
 
-    def _compiled(self, block: Block) -> _Program:
+    def _compiled(self, block: Block) -> Program:
         graph = self._batch.graph(_spec(block))
         if self._program is None or self._program.graph is not graph:
-            self._program = _Program(graph, self._mode)
+            self._program = Program(graph, self._mode)
         return self._program
 
     def _logs(self) -> Logs:
@@ -122,7 +122,7 @@ def _spec(block: Block) -> Any:
     return specs if len(specs) > 1 else specs[0]
 
 
-class _Program:
+class Program:
     """One batch's graph inside the graphs that take a block.
 
     Attributes:

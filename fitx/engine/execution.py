@@ -25,6 +25,7 @@ class Execution:
         logs: What the step returns, gathered over an epoch.
         batches: The step as graphs of one batch.
         modes: How they are executed; to be set before `fit`.
+        why: Why these modes were chosen, as a line says it.
         device: What computes, as `tf.device` names it.
         returns_values: Whether a callback reads the values of batches.
         limit: Tells how many training steps may run before the callbacks must hear of them.
@@ -34,6 +35,7 @@ class Execution:
         self.logs = {"train": Log(step), "test": Log(step)}
         self.renew(step)
         self.modes: dict[str, Mode] = {"train": PLAIN, "test": PLAIN}
+        self.why = {"train": "", "test": ""}
         self.device = ""
         self.returns_values = False
         self.limit: Callable[[], int] = lambda: sys.maxsize

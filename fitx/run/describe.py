@@ -45,7 +45,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "threads": device.threads,
         "precision": device.precision,
         "seed": experiment.seed,
-        "mode": "plain",
+        "mode": trial.step.execution.modes["train"].name,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
         "last": None,
@@ -56,7 +56,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
 
 def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
     """Return what a display shows before the first step."""
-    rows = len(trial.data.splits["train"])
+    rows, execution = len(trial.data.splits["train"]), trial.step.execution
     data = f"{rows:,} examples, {trial.steps_per_epoch:,} steps an epoch"
     return Plan(
         title=trial.experiment.name,
@@ -65,6 +65,7 @@ def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
         epochs=trial.experiment.fit.epochs,
         steps=trial.steps_per_epoch,
         summary=summary(trial, data),
+        mode=f"{execution.modes['train'].name}: {execution.why['train']}",
     )
 
 

@@ -16,6 +16,7 @@ class Plan:
         epochs: number of the last epoch; 0 when nothing is trained.
         steps: training steps per epoch; 0 when unknown.
         summary: one line on the parts: algorithm, networks, optimizers, data.
+        mode: how the steps are executed and why; empty when nothing is trained.
     """
 
     title: str
@@ -24,6 +25,7 @@ class Plan:
     epochs: int
     steps: int
     summary: str
+    mode: str = ""
 
 
 class Display(Protocol):

@@ -79,8 +79,8 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         if question.run is not None and not _same_data(trial, question.run, split):
             display.note(f"the {split} split is not the one this run had: its numbers differ")
         with user_errors(trial.experiment):
-            agreement.trace(trial, (split,) if split != "train" else ())
-            settle(trial, ("test",))
+            agreement.trace_evaluation(trial, split)
+            settle(trial, "test", device.kind)
             values = evaluate_split(trial, split, display, question.steps)
     refuse_divergence(values, f"on the {split} split")
     run = relative_to_cwd(question.run) if question.run is not None else None

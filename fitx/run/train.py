@@ -30,6 +30,7 @@ from fitx.rundir import folder
 from fitx.rundir.journal import Journal
 from fitx.rundir.lock import hold
 from fitx.rundir.record import Record
+from fitx.runtime import Runtime
 
 STATUSES: dict[type[BaseException], str] = {
     Diverged: "diverged",
@@ -64,7 +65,7 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
     given = order.origin or origin(experiment)
     experiment = shortened(experiment) if order.smoke else experiment
     device = prepare_runtime(experiment)
-    trial = _ready(experiment)
+    trial = _ready(experiment, device)
     data = describe.fingerprint(trial.data)
     with listening() as stop:
         run = folder.create(order.out, experiment.name)
@@ -81,12 +82,14 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 return _train(work)
 
 
-def _ready(experiment: Experiment) -> Trial:
+def _ready(experiment: Experiment, device: Runtime) -> Trial:
     """Make everything and find out whether it fits together, before a run folder exists."""
     trial = make(experiment)
-    agreement.trace(trial, _traced_splits(trial))
+    splits = _traced_splits(trial)
+    agreement.trace(trial, splits)
     agreement.check_names(trial)
-    settle(trial, ("train", "test"))
+    for kind in dict.fromkeys("train" if split == "train" else "test" for split in splits):
+        settle(trial, kind, device.kind)
     if experiment.plugins:
         refuse_unsavable(trial.step)
     return trial

@@ -1,0 +1,81 @@
+"""What one step computes, counted in its graph: operations, and arithmetic by kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2d")
+_PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
+_LOOPS = ("While", "StatelessWhile")
+
+
+@dataclass(frozen=True)
+class Count:
+    """The work of one step.
+
+    Attributes:
+        operations: Operations that TensorFlow would start one by one; those of a loop's body count
+            once.
+        products: Multiplications and additions in products of matrices.
+        convolutions: The same in convolutions.
+        loops: Loops in the graph, such as those of recurrent layers.
+    """
+
+    operations: int
+    products: float
+    convolutions: float
+    loops: int
+
+
+def count(graph: Any, batch_size: int) -> Count:
+    """Count the work of a traced step.
+
+    Args:
+        graph: The graph of one batch, as `Batch.graph` gives it.
+        batch_size: What stands for a size that the graph leaves open.
+    """
+    operations = list(_operations(graph.graph))
+    starts = [
+        op for op in operations if op.type not in ("Const", "Placeholder", "Identity", "NoOp")
+    ]
+    return Count(
+        operations=len(starts),
+        products=sum(_product(op, batch_size) for op in starts),
+        convolutions=sum(_convolution(op, batch_size) for op in starts),
+        loops=sum(op.type in _LOOPS for op in starts),
+    )
+
+
+def _operations(graph: Any) -> Iterator[Any]:
+    """Yield the operations of a graph and of the functions that it calls."""
+    yield from graph.get_operations()
+    called = set()
+    for op in graph.get_operations():
+        called |= {op.get_attr(a.name).name for a in op.op_def.attr if a.type == "func"}
+    for name in sorted(called):
+        yield from _operations(graph._get_function(name).graph)
+
+
+def _product(op: Any, batch_size: int) -> float:
+    if op.type not in _PRODUCTS:
+        return 0.0
+    left, right, made = (_size(t, batch_size) for t in (*op.inputs[:2], op.outputs[0]))
+    # Of (m, k) and (k, n) it is mkn, which is the root of the product of all three sizes.
+    return 2.0 * math.sqrt(left * right * made)
+
+
+def _convolution(op: Any, batch_size: int) -> float:
+    if not op.type.startswith(_CONVOLUTIONS):
+        return 0.0
+    # Forward or backward, the arithmetic is that of every position with the whole kernel.
+    sizes = [_size(t, batch_size) for t in (*op.inputs, *op.outputs) if t.shape.rank in (4, 5)]
+    return 2.0 * math.sqrt(math.prod(sorted(sizes)[-3:]))
+
+
+def _size(tensor: Any, batch_size: int) -> float:
+    if tensor.shape.rank is None:
+        return float(batch_size)
+    return float(math.prod(batch_size if n is None else n for n in tensor.shape))
