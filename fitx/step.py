@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -11,14 +10,12 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from fitx.engine.callbacks import Callbacks
-from fitx.engine.execution import Execution, StepFunction
-from fitx.engine.log import Log
+from fitx.engine.executed import Executed
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
 
-class Step(keras.Model):
+class Step(Executed):
     """A training algorithm and the named networks it trains.
 
     A subclass writes `train_step(self, data)` and, if it likes, `test_step`, as in the Keras
@@ -35,25 +32,13 @@ class Step(keras.Model):
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        self._kept = _Kept(Execution(self))
-        self.train_function: StepFunction | None = None
-        self.test_function: StepFunction | None = None
+        self._kept = _Kept()
         taken = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
         for name, network in networks.items():
             if name in taken:
                 text = f"a network cannot be called '{name}': every Step has that name already"
                 raise ValueError(text)
             setattr(self, name, network)
-
-    @property
-    def logs(self) -> dict[str, Log]:
-        """What the step returns, in training ("train") and in evaluation ("test")."""
-        return self.execution.logs
-
-    @property
-    def execution(self) -> Execution:
-        """How the steps are executed."""
-        return self._kept.execution
 
     @property
     def networks(self) -> dict[str, keras.Model]:
@@ -145,71 +130,10 @@ class Step(keras.Model):
         self,
         *args: Any,
         callbacks: Iterable[keras.callbacks.Callback] | None = None,
-        epochs: int = 1,
-        steps_per_epoch: int | None = None,
-        validation_steps: int | None = None,
         **keywords: Any,
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks."""
-        heard = [_Finish(), *(callbacks or ())]
-        told = Callbacks(heard, self, add_history=True, epochs=epochs, steps=steps_per_epoch)
-        train, test = self.make_train_function(), self.make_test_function()
-        steps_per_epoch = told.follow("train", train, steps_per_epoch, self.execution.limit)
-        validation_steps = told.follow("test", test, validation_steps)
-        with warnings.catch_warnings():
-            # That a monitored value is logged is known by now; it is missing where an epoch is
-            # not validated, and Keras would say so after each such epoch.
-            warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
-            return super().fit(
-                *args,
-                callbacks=told,
-                epochs=epochs,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                **keywords,
-            )
-
-    def evaluate(
-        self, *args: Any, steps: int | None = None, callbacks: Any = None, **keywords: Any
-    ) -> Any:
-        """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""
-        if not isinstance(callbacks, Callbacks):
-            # Else it is `fit` that validates, which has seen to this.
-            callbacks = Callbacks(callbacks or (), self, epochs=1, steps=steps)
-            steps = callbacks.follow("test", self.make_test_function(), steps)
-        with self.execution.epoch_kept(self):
-            return super().evaluate(*args, steps=steps, callbacks=callbacks, **keywords)
-
-    def make_train_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `fit` calls."""
-        if force or self.train_function is None:
-            self.train_function = self.execution.function("train")
-        return self.train_function
-
-    def make_test_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `evaluate` calls."""
-        if force or self.test_function is None:
-            self.test_function = self.execution.function("test")
-        return self.test_function
-
-    def reset_metrics(self) -> None:
-        """Begin a new epoch, of training or of evaluation."""
-        super().reset_metrics()
-        for log in self.logs.values():
-            log.reset()
-
-    def logged(self) -> dict[str, float]:
-        """Return what training logged so far in the running epoch; waits for the device."""
-        return self.logs["train"].result()
-
-    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
-        """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
-        log = getattr(logs, "log", None)
-        if log is None:
-            return {}
-        log.running = False
-        result: dict[str, float] = log.result()
-        return result
+        """Train as `keras.Model.fit` does."""
+        return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
 
 
 @dataclass
@@ -217,11 +141,9 @@ class _Kept:
     """What Keras must not find among a step's attributes, or it would take it for its own.
 
     Args:
-        execution: The step's graphs, and the means that are no metrics of the model.
         variables: What each optimizer trains, by network.
     """
 
-    execution: Execution
     variables: dict[str, list[Any]] = field(default_factory=dict)
 
 

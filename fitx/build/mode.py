@@ -56,7 +56,9 @@ def _measured(trial: Trial, graph: Any, ruled: Choice) -> Choice:
     if len(found) < 2:
         return Choice(ruled.mode, f"{ruled.why}; the training is too short to measure more")
     best = min(found, key=lambda name: found[name])
-    times = ", ".join(f"{name} {_duration(found[name])}" for name in sorted(found, key=found.get))
+    times = ", ".join(
+        f"{name} {_duration(found[name])}" for name in sorted(found, key=lambda name: found[name])
+    )
     return Choice(MODES[best], f"measured per step: {times}")
 
 
