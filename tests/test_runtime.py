@@ -1,5 +1,7 @@
 import os
 import random
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -10,6 +12,7 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 from fitx import runtime
 from fitx.errors import DeviceError
 from fitx.runtime.absence import explain
+from fitx.runtime.devices import Device, describe, refusal
 from fitx.runtime.machine import Facts, driver_version, gather
 
 NO_DRIVER = "libcuda.so.1: cannot open shared object file: No such file or directory"
@@ -60,6 +63,84 @@ def test_a_missing_gpu_is_an_error_with_the_reason_and_what_to_do():
         "execution.device=auto trains on the CPU; `fitx doctor` shows the whole picture."
     )
     assert keras.config.dtype_policy().name == "float32"
+
+
+@without_gpu
+def test_one_gpu_of_several_is_demanded_too():
+    with pytest.raises(DeviceError) as error:
+        prepare(device="gpu:1")
+    assert str(error.value) == refusal("gpu:1", 0)
+    assert str(error.value).startswith("execution.device is 'gpu:1', but TensorFlow sees no GPU: ")
+
+
+def test_a_gpu_that_is_not_among_those_there_are_is_named_beside_them():
+    there = "execution.device is 'gpu:3', but TensorFlow sees"
+    assert refusal("gpu:3", 1) == f"{there} 1 GPU, gpu:0."
+    assert refusal("gpu:3", 2) == f"{there} 2 GPUs, gpu:0 to gpu:1."
+
+
+@pytest.mark.parametrize(
+    ("device", "asked", "text"),
+    [
+        (
+            Device("/GPU:0", "gpu", ("NVIDIA L4",)),
+            "auto",
+            "NVIDIA L4 (the only GPU; memory taken as needed, CPU with 8 threads): "
+            "auto takes a GPU where there is one",
+        ),
+        (
+            Device("/GPU:0", "gpu", ("NVIDIA L4", "NVIDIA T4"), 1),
+            "gpu:1",
+            "NVIDIA T4 (GPU 1 of 2, counted from 0; memory taken as needed, CPU with 8 threads): "
+            "as execution.device says",
+        ),
+        (Device("/CPU:0", "cpu"), "cpu", "CPU (8 threads): as execution.device says"),
+    ],
+)
+def test_one_line_says_what_computes_and_why(device, asked, text):
+    assert describe(device, asked, "8 threads") == text
+
+
+THREADS = """
+import sys, time
+import tensorflow as tf
+from fitx import runtime
+from fitx.errors import DeviceError
+
+def prepare(threads):
+    settings = {"precision": "float32", "deterministic": False, "seed": 0}
+    return runtime.prepare(device="cpu", threads=threads, **settings)
+
+def cores(function, matrix):
+    function(matrix)
+    wall, cpu = time.perf_counter(), time.process_time()
+    function(matrix).numpy()
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+
+first = prepare(1)
+matrix = tf.random.uniform((1200, 1200))
+product = lambda matrix: matrix @ matrix @ matrix
+print(first.threads, first.description)
+print(all(cores(tf.function(product, jit_compile=xla), matrix) < 1.4 for xla in (None, True)))
+print(prepare(1).threads, prepare(None).threads)
+try:
+    prepare(2)
+except DeviceError as error:
+    print(error.exit_code, error)
+"""
+
+
+def test_threads_are_set_once_in_a_process_and_hold_for_xla_too():
+    done = subprocess.run(
+        [sys.executable, "-c", THREADS], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == [
+        "1 CPU (1 thread, as execution.threads says): as execution.device says",
+        "True",
+        "1 1",
+        "4 execution.threads is 2, but TensorFlow has started with 1 in this process and keeps "
+        "them; start another process.",
+    ]
 
 
 def test_precision_is_the_policy_of_new_layers():

@@ -8,12 +8,26 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from fitx.registry.kinds import part_of
 
 _EVERY = re.compile(r"auto|epoch|[1-9]\d{0,8} steps?|[1-9]\d{0,5} minutes?")
+_DEVICE = re.compile(r"auto|cpu|gpu|gpu:(0|[1-9]\d{0,2})")
+_DEVICE_SCHEMA = {
+    "anyOf": [
+        {"enum": ["auto", "cpu", "gpu"]},
+        {"type": "string", "pattern": r"^gpu:(0|[1-9]\d{0,2})$|\$\{env:"},
+    ]
+}
 _EXPECTATION = re.compile(r"(>=|<=|==|>|<)\s*(-?[0-9.]+(?:[eE][-+]?\d+)?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -21,6 +35,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 def _cadence(value: Any) -> Any:
     if not isinstance(value, str) or not _EVERY.fullmatch(value):
         expected = "expected auto, epoch, 'N steps' or 'N minutes'"
+        raise PydanticCustomError("expected", expected)
+    return value
+
+
+def _device(value: Any) -> Any:
+    if not isinstance(value, str) or not _DEVICE.fullmatch(value):
+        expected = "expected auto, cpu, gpu or one GPU such as gpu:0"
         raise PydanticCustomError("expected", expected)
     return value
 
@@ -81,7 +102,12 @@ class Checkpoint(Section):
 class Execution(Section):
     """On what, and how, the steps are executed."""
 
-    device: Literal["auto", "cpu", "gpu"] = Field("auto", description="gpu means: required.")
+    device: Annotated[str, BeforeValidator(_device), WithJsonSchema(_DEVICE_SCHEMA)] = Field(
+        "auto", description="gpu, or one of several such as gpu:1, means: required."
+    )
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads an operation may use; null: all there are."
+    )
     strategy: Literal["auto"] = Field("auto", description="auto: one device.")
     precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = "float32"
     mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(

@@ -15,7 +15,7 @@ from fitx.build import agreement
 from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed
 from fitx.build.make import make
-from fitx.build.mode import settle
+from fitx.build.mode import Work, settle
 from fitx.build.trial import Trial
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
@@ -68,6 +68,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
     device = prepare_runtime(experiment)
     # Nothing is trained, so nothing needs an optimizer's memory.
     trial = make(replace(experiment, optimizers={}, callbacks=[]))
+    trial.step.execution.device = device.device
     _unfreeze(trial, experiment)
     split = _split(trial, question.split)
     restored = _restore(trial, question.run, question.weights) if question.run else None
@@ -80,7 +81,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
             display.note(f"the {split} split is not the one this run had: its numbers differ")
         with user_errors(trial.experiment):
             agreement.trace_evaluation(trial, split)
-            settle(trial, "test", device.kind)
+            settle(Work(trial, "test", trial.data.steps(split), device.kind))
             values = evaluate_split(trial, split, display, question.steps)
     refuse_divergence(values, f"on the {split} split")
     run = relative_to_cwd(question.run) if question.run is not None else None
@@ -98,6 +99,7 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
         precision=execution.precision,
         deterministic=execution.deterministic,
         seed=experiment.seed,
+        threads=execution.threads,
     )
 
 

@@ -12,7 +12,7 @@ from fitx.build import agreement
 from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make, make_callbacks
-from fitx.build.mode import settle
+from fitx.build.mode import Work, settle
 from fitx.build.trial import Trial
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError
 from fitx.experiment.experiment import Experiment
@@ -85,14 +85,25 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
 def _ready(experiment: Experiment, device: Runtime) -> Trial:
     """Make everything and find out whether it fits together, before a run folder exists."""
     trial = make(experiment)
+    trial.step.execution.device = device.device
     splits = _traced_splits(trial)
     agreement.trace(trial, splits)
     agreement.check_names(trial)
-    for kind in dict.fromkeys("train" if split == "train" else "test" for split in splits):
-        settle(trial, kind, device.kind)
+    for split in splits:
+        kind = "train" if split == "train" else "test"
+        settle(Work(trial, kind, _steps(trial, kind), device.kind))
     if experiment.plugins:
         refuse_unsavable(trial.step)
     return trial
+
+
+def _steps(trial: Trial, kind: str) -> int:
+    """Return how many steps of training, or of all validations and the test, are to run."""
+    if kind == "train":
+        return trial.total_steps
+    fit, splits = trial.experiment.fit, trial.data.splits
+    passes = {"validation": fit.epochs // fit.validation_freq, "test": 1}
+    return sum(passes[s] * trial.evaluation_steps(s) for s in passes if s in splits)
 
 
 def _traced_splits(trial: Trial) -> tuple[str, ...]:

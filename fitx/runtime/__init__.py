@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import keras
-import tensorflow as tf
 from tensorflow.python.framework import config as determinism
 from tensorflow.python.util import _pywrap_util_port as build_flags
 
-from fitx.errors import DeviceError
-from fitx.runtime.absence import Absence, explain
-from fitx.runtime.machine import gather
+from fitx.runtime import devices
+from fitx.runtime.devices import why_no_gpu
+from fitx.runtime.parallelism import set_threads, threads
+
+__all__ = ["Runtime", "onednn", "prepare", "threads", "why_no_gpu"]
 
 
 @dataclass(frozen=True)
@@ -37,77 +35,40 @@ class Runtime:
     precision: str
 
 
-def prepare(*, device: str, precision: str, deterministic: bool, seed: int) -> Runtime:
+def prepare(
+    *, device: str, precision: str, deterministic: bool, seed: int, threads: int | None = None
+) -> Runtime:
     """Choose the device and set everything that is set once per process.
 
     Seeds Python, NumPy, TensorFlow and Keras. May be called again: the last call counts, but
-    a process that has used its GPUs keeps them visible.
+    a process that has computed keeps its threads, and a GPU that it has used.
 
     Args:
-        device: "auto" takes a GPU if TensorFlow sees one; "gpu" demands one; "cpu" hides them.
+        device: "auto" takes a GPU if TensorFlow sees one; "gpu" demands one, "gpu:1" the second;
+            "cpu" hides them.
         precision: a Keras dtype policy's name.
         deterministic: demand ops that repeat to the bit, on GPUs too; slower.
         seed: 0 to 2**32 - 1.
+        threads: how many an operation may use on the CPU; None leaves that to TensorFlow.
 
     Raises:
-        DeviceError: "gpu", and TensorFlow sees none; says why and what to do.
+        DeviceError: TensorFlow does not see the GPU that is demanded, says why and what to do; or
+            the process has started with other threads.
     """
-    gpus = _take_gpus() if device in ("auto", "gpu") else _hide_gpus()
-    if device == "gpu" and not gpus:
-        raise DeviceError(
-            f"execution.device is 'gpu', but TensorFlow sees no GPU: {why_no_gpu()} "
-            "execution.device=auto trains on the CPU; `fitx doctor` shows the whole picture."
-        )
+    count = set_threads(threads)
+    chosen = devices.choose(device)
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
     _demand_determinism(deterministic)
-    kind = "gpu" if gpus else "cpu"
-    description = _describe_gpus(gpus) if gpus else _describe_cpu(device)
-    return Runtime(f"/{kind.upper()}:0", kind, description, threads(), precision)
-
-
-def why_no_gpu() -> str:
-    """Return why TensorFlow sees no GPU, and what to do about it; asked where it sees none."""
-    absence = _absence()
-    return f"{absence.cause}. {absence.remedy}."
-
-
-def threads() -> int:
-    """Return how many threads one operation may use on the CPU."""
-    asked = tf.config.threading.get_intra_op_parallelism_threads()
-    if asked:
-        return int(asked)
-    with suppress(KeyError, ValueError):
-        return int(os.environ["TF_NUM_INTRAOP_THREADS"])
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    said = f"{count} thread{'s' if count != 1 else ''}"
+    said += ", as execution.threads says" if threads is not None else ""
+    description = devices.describe(chosen, device, said)
+    return Runtime(chosen.name, chosen.kind, description, count, precision)
 
 
 def onednn() -> bool:
     """Return whether oneDNN computes on the CPU; its results differ in the last bits."""
     return bool(build_flags.IsMklEnabled())
-
-
-def _absence() -> Absence:
-    return explain(gather(tf.sysconfig.get_build_info()))
-
-
-def _take_gpus() -> list[Any]:
-    gpus = tf.config.list_physical_devices("GPU")
-    # Both raise once TensorFlow has started: then things stay as they are.
-    with suppress(RuntimeError):
-        tf.config.set_visible_devices(gpus, "GPU")
-    with suppress(RuntimeError):
-        for one in gpus:
-            tf.config.experimental.set_memory_growth(one, True)
-    return list(tf.config.get_visible_devices("GPU"))
-
-
-def _hide_gpus() -> list[Any]:
-    with suppress(RuntimeError):
-        tf.config.set_visible_devices([], "GPU")
-    return []
 
 
 def _demand_determinism(wanted: bool) -> None:
@@ -116,18 +77,3 @@ def _demand_determinism(wanted: bool) -> None:
         determinism.enable_op_determinism()
     else:
         determinism.disable_op_determinism()
-
-
-def _describe_gpus(gpus: list[Any]) -> str:
-    details = [tf.config.experimental.get_device_details(one) for one in gpus]
-    names = [detail.get("device_name", "GPU") for detail in details]
-    more = f" (the first of {len(names)})" if len(names) > 1 else ""
-    return f"GPU: {names[0]}{more}"
-
-
-def _describe_cpu(device: str) -> str:
-    count = threads()
-    cpu = f"CPU ({count} thread{'s' if count != 1 else ''})"
-    if device == "cpu":
-        return f"{cpu}: as execution.device says"
-    return f"{cpu}: TensorFlow sees no GPU ({_absence().cause})"
