@@ -6,61 +6,93 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitx.build.trial import Trial
+from fitx.build.xla import refusal, uncompilable
 from fitx.data.blocks import training_blocks
 from fitx.engine import auto
-from fitx.engine.count import count
+from fitx.engine.count import Count, count
 from fitx.engine.measure import measure
 from fitx.engine.mode import MODES, PLAIN, Mode
 
 
 @dataclass(frozen=True)
-class Choice:
-    """A mode, and why it was chosen, as a line says it."""
-
-    mode: Mode
-    why: str
-
-
-def settle(trial: Trial, kind: str, device_kind: str) -> None:
-    """Choose the mode of a traced step as the experiment asks for it, and set it.
+class Work:
+    """What is to be executed.
 
     Args:
-        trial: What is to be trained or measured; its step is traced.
+        trial: Its step is traced.
         kind: What the step is for: "train" or "test".
+        steps: How many are to run in all.
         device_kind: "cpu" or "gpu".
     """
-    choice = _choice(trial, kind, device_kind)
-    trial.step.execution.modes[kind] = choice.mode
-    trial.step.execution.why[kind] = choice.why
+
+    trial: Trial
+    kind: str
+    steps: int
+    device_kind: str
+
+    @property
+    def graph(self) -> Any:
+        """The step as a graph of one batch."""
+        return self.trial.step.execution.batches[self.kind].newest
+
+    @property
+    def count(self) -> Count:
+        """What one step computes."""
+        return count(self.graph, self.trial.data.batch_size)
+
+    @property
+    def obstacle(self) -> str | None:
+        """What of the step XLA cannot compile, None for nothing."""
+        return uncompilable(self.trial, self.graph, self.device_kind)
 
 
-def _choice(trial: Trial, kind: str, device_kind: str) -> Choice:
-    asked = trial.experiment.execution.mode
+def settle(work: Work) -> None:
+    """Choose the mode of a step as the experiment asks for it, and set it.
+
+    Raises:
+        ConfigError: A mode of XLA is asked for, and XLA cannot compile the step.
+    """
+    mode, why = _choice(work)
+    execution = work.trial.step.execution
+    execution.modes[work.kind], execution.why[work.kind] = mode, why
+
+
+def _choice(work: Work) -> tuple[Mode, str]:
+    asked = work.trial.experiment.execution.mode
     if asked in MODES:
-        return Choice(MODES[asked], "as execution.mode says")
-    if trial.step.execution.returns_values:
-        return Choice(PLAIN, "a callback looks at every batch")
-    graph = trial.step.execution.batches[kind].newest
-    ruled = Choice(*auto.choose(count(graph, trial.data.batch_size), device_kind))
-    return _measured(trial, graph, ruled) if asked == "measure" and kind == "train" else ruled
+        return _demanded(work, MODES[asked])
+    if work.trial.step.execution.returns_values:
+        return PLAIN, "a callback looks at every batch"
+    mode, why = _compilable(work, *auto.choose(work.count, work.steps, work.device_kind))
+    return _measured(work, mode, why) if asked == "measure" else (mode, why)
 
 
-def _measured(trial: Trial, graph: Any, ruled: Choice) -> Choice:
+def _demanded(work: Work, mode: Mode) -> tuple[Mode, str]:
+    obstacle = work.obstacle if mode.xla else None
+    if obstacle is not None:
+        raise refusal(work.trial, obstacle)
+    return mode, "as execution.mode says"
+
+
+def _compilable(work: Work, mode: Mode, why: str) -> tuple[Mode, str]:
+    """Return a mode as it was chosen, or the next that does without XLA."""
+    obstacle = work.obstacle if mode.xla else None
+    if obstacle is None:
+        return mode, why
+    return MODES["fused" if mode.fused else "plain"], f"XLA cannot compile {obstacle}"
+
+
+def _measured(work: Work, ruled: Mode, why: str) -> tuple[Mode, str]:
     """Try the modes on real batches and return the fastest, or the rule's where time is short."""
-    block = next(iter(training_blocks(trial.data)))
-    if not int(block.full):
-        return Choice(ruled.mode, f"{ruled.why}; there is no full batch to measure")
-    counted = count(graph, trial.data.batch_size)
-    modes = [mode for mode in MODES.values() if auto.is_sensible(mode, counted, "cpu")]
-    found = measure(graph, block, modes, steps=trial.total_steps, operations=counted.operations)
+    block = next(iter(training_blocks(work.trial.data)))
+    if work.kind != "train" or not int(block.full):
+        return ruled, why
+    sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
+    modes = [m for m in sensible if not m.xla or work.obstacle is None]
+    operations = work.count.operations
+    found = measure(work.graph, block, modes, steps=work.steps, operations=operations)
     if len(found) < 2:
-        return Choice(ruled.mode, f"{ruled.why}; the training is too short to measure more")
-    best = min(found, key=lambda name: found[name])
-    times = ", ".join(
-        f"{name} {_duration(found[name])}" for name in sorted(found, key=lambda name: found[name])
-    )
-    return Choice(MODES[best], f"measured per step: {times}")
-
-
-def _duration(seconds: float) -> str:
-    return f"{1000 * seconds:.3g} ms"
+        return ruled, f"{why}; too short a training to measure more"
+    fastest = sorted(found, key=lambda name: found[name])
+    times = ", ".join(f"{name} {1000 * found[name]:.3g} ms" for name in fastest)
+    return MODES[fastest[0]], f"measured per step: {times}"

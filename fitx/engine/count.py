@@ -22,12 +22,14 @@ class Count:
         products: Multiplications and additions in products of matrices.
         convolutions: The same in convolutions.
         loops: Loops in the graph, such as those of recurrent layers.
+        numbers: In all variables: weights, and what optimizers and metrics keep.
     """
 
     operations: int
     products: float
     convolutions: float
     loops: int
+    numbers: int
 
 
 def count(graph: Any, batch_size: int) -> Count:
@@ -37,26 +39,36 @@ def count(graph: Any, batch_size: int) -> Count:
         graph: The graph of one batch, as `Batch.graph` gives it.
         batch_size: What stands for a size that the graph leaves open.
     """
-    operations = list(_operations(graph.graph))
-    starts = [
-        op for op in operations if op.type not in ("Const", "Placeholder", "Identity", "NoOp")
-    ]
+    nothing = ("Const", "Placeholder", "Identity", "NoOp")
+    starts = [op for op in operations(graph.graph) if op.type not in nothing]
     return Count(
         operations=len(starts),
         products=sum(_product(op, batch_size) for op in starts),
         convolutions=sum(_convolution(op, batch_size) for op in starts),
         loops=sum(op.type in _LOOPS for op in starts),
+        numbers=sum(variable.shape.num_elements() for variable in graph.graph.variables),
     )
 
 
-def _operations(graph: Any) -> Iterator[Any]:
-    """Yield the operations of a graph and of the functions that it calls."""
-    yield from graph.get_operations()
-    called = set()
-    for op in graph.get_operations():
-        called |= {op.get_attr(a.name).name for a in op.op_def.attr if a.type == "func"}
-    for name in sorted(called):
-        yield from _operations(graph._get_function(name).graph)
+def operations(graph: Any) -> Iterator[Any]:
+    """Yield the operations of a graph and of the functions that it calls, each function once."""
+    waiting, seen = [graph], set[str]()
+    while waiting:
+        inner = waiting.pop(0)
+        for op in inner.get_operations():
+            yield op
+            for name in _called(op):
+                if name not in seen:
+                    seen.add(name)
+                    waiting.append(inner._get_function(name).graph)
+
+
+def _called(op: Any) -> Iterator[str]:
+    for attribute in op.op_def.attr:
+        if attribute.type == "func":
+            yield op.get_attr(attribute.name).name
+        elif attribute.type == "list(func)":
+            yield from (function.name for function in op.get_attr(attribute.name))
 
 
 def _product(op: Any, batch_size: int) -> float:
