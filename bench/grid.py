@@ -1,4 +1,4 @@
-"""The grid that calibrates `execution.mode: auto`: python bench/grid.py > bench/grid.json
+"""The grid that calibrates `execution.mode: auto`: python bench/grid.py > bench/grid.jsonl
 
 Steps of dense, convolutional, recurrent and attention networks, from small to large, timed in
 every mode, each in a process of its own that is ended where a mode takes too long (XLA's

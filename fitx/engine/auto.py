@@ -1,6 +1,6 @@
 """Which mode suits a step, by a fixed rule on what it computes: the same file always runs alike.
 
-The rule was read off `bench/grid.json`, what `bench/grid.py` measured on two CPU cores with
+The rule was read off `bench/grid.jsonl`, what `bench/grid.py` measured on two CPU cores with
 TensorFlow 2.21: times of a step against those of `plain`, so less is better.
 
                               fused   xla   fused_xla
