@@ -42,6 +42,9 @@ class Block(NamedTuple):
 def training_blocks(data: Data, *, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
     """Return the batches of `training_batches` in blocks, epoch after epoch without end."""
     split = data.splits["train"]
+    # An epoch's last block may hold fewer batches: blocks are counted within one epoch only.
+    epochs, first_step = divmod(first_step, data.steps("train"))
+    first_epoch += epochs
     rows = min(len(split), data.steps("train") * data.batch_size)
     plan = _Plan(rows, data.batch_size, _bytes_per_row(split))
     orders = tf.data.Dataset.range(first_epoch, ENDLESS).map(order_of(data, len(split)))
