@@ -31,7 +31,7 @@ FEWEST_STEPS = 1_000
 SMALL_PRODUCT = 2e6
 """Multiplications and additions per operation up to which starting it costs more than them."""
 
-SMALL_CONVOLUTION = 1e6
+SMALL_CONVOLUTION = 3e6
 """The same for convolutions in a loop without XLA."""
 
 LOW_INTENSITY = 400

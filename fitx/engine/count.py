@@ -82,9 +82,12 @@ def _product(op: Any, batch_size: int) -> float:
 def _convolution(op: Any, batch_size: int) -> float:
     if not op.type.startswith(_CONVOLUTIONS):
         return 0.0
-    # Forward or backward, the arithmetic is that of every position with the whole kernel.
-    sizes = [_size(t, batch_size) for t in (*op.inputs, *op.outputs) if t.shape.rank in (4, 5)]
-    return 2.0 * math.sqrt(math.prod(sorted(sizes)[-3:]))
+    # Forward or backward, every number of the convolved side meets the kernel of its channel.
+    backward = "Backprop" in op.type
+    convolved = op.inputs[2] if backward else op.outputs[0]
+    kernel = op.outputs[0] if "BackpropFilter" in op.type else op.inputs[1]
+    channels = kernel.shape[-2:].num_elements() if "Depthwise" in op.type else kernel.shape[-1]
+    return 2.0 * _size(convolved, batch_size) * _size(kernel, 1) / (channels or 1)
 
 
 def _size(tensor: Any, batch_size: int) -> float:

@@ -1,0 +1,109 @@
+"""The mode of a step: as asked, by the rule, by measuring, and never one that cannot be."""
+
+import pytest
+
+from fitx.build import agreement
+from fitx.build.make import make
+from fitx.build.mode import Work, settle
+from fitx.experiment.problems import ConfigError
+
+PRINTING = """
+    import tensorflow as tf
+
+    from fitx import steps
+    from fitx.step import Step
+
+
+    @steps.register
+    class Printing(Step):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            tf.print(loss)
+            self.minimize(loss, tape, "model")
+            return {"loss": loss}
+"""
+OBSTACLE = "StringFormat of printing.py:13 (`tf.print(loss)`), which it does not know"
+READING = """
+    import keras
+
+    from fitx import callbacks
+
+
+    @callbacks.register
+    class Reading(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+"""
+
+
+def settled(experiment, steps=1_000):
+    trial = make(experiment)
+    agreement.trace(trial)
+    settle(Work(trial, "train", steps, "cpu"))
+    execution = trial.step.execution
+    return execution.modes["train"].name, execution.why["train"]
+
+
+@pytest.mark.parametrize("mode", ["plain", "xla", "fused", "fused_xla"])
+def test_a_mode_that_the_experiment_names_is_taken(written, mode):
+    found = settled(written(f"execution.mode={mode}"), steps=3)
+
+    assert found == (mode, "as execution.mode says")
+
+
+def test_the_rule_chooses_by_what_the_step_computes(written):
+    mode, why = settled(written())
+
+    assert mode == "fused_xla"
+    assert why.endswith("operations a step, which are small")
+
+
+def test_what_xla_cannot_compile_is_named_and_the_next_mode_taken(written):
+    found = settled(written("step=printing", "~loss", printing=PRINTING))
+
+    assert found == ("fused", f"XLA cannot compile {OBSTACLE}")
+
+
+def test_a_mode_of_xla_that_cannot_be_is_refused_where_it_is_written(written):
+    words = ["step=printing", "~loss", "execution.mode=xla"]
+
+    with pytest.raises(ConfigError) as caught:
+        settled(written(*words, printing=PRINTING))
+
+    (problem,) = caught.value.problems
+    assert problem.path == ("execution", "mode")
+    assert problem.text == f"XLA cannot compile {OBSTACLE}; write `mode: auto`."
+
+
+def test_a_callback_that_looks_at_every_batch_sees_every_batch(written):
+    found = settled(written("callbacks=[reading]", reading=READING))
+
+    assert found == ("plain", "a callback looks at every batch")
+
+
+def test_measuring_keeps_the_fastest_and_says_what_it_saw(written):
+    mode, why = settled(written("execution.mode=measure"), steps=10**8)
+
+    times = why.removeprefix("measured per step: ").split(", ")
+    assert [time.split()[0] for time in times][0] == mode
+    assert sorted(time.split()[0] for time in times) == ["fused", "fused_xla", "plain", "xla"]
+    assert [float(time.split()[1]) for time in times] == sorted(float(t.split()[1]) for t in times)
+
+
+def test_a_training_too_short_to_measure_follows_the_rule(written):
+    mode, why = settled(written("execution.mode=measure"), steps=5)
+
+    assert mode == "plain"
+    assert why == "5 steps are too few to compile more for; too short a training to measure more"
+
+
+def test_measuring_trains_to_the_same_values_as_not_measuring(trained):
+    words = ["fit.epochs=2", "model={name: sequential, layers: [{name: dropout, rate: 0.5}, dense]}"]
+    words[1] = words[1].replace("dense]", "{name: dense, units: 1}]")
+
+    measured = trained(*words, "execution.mode=measure")
+    plain = trained(*words, "execution.mode=plain")
+
+    assert measured.column("loss") == plain.column("loss")

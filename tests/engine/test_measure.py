@@ -1,0 +1,76 @@
+"""Modes are tried on real batches and leave no trace."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitx.data.blocks import Block
+from fitx.engine import measure as measuring
+from fitx.engine.measure import measure
+from fitx.engine.mode import MODES
+from fitx.steps.supervised import Supervised
+
+BLOCK = Block((tf.ones((4, 8, 3)), tf.ones((4, 8, 1))), 0, 4, None)
+SPEC = (tf.TensorSpec((8, 3)), tf.TensorSpec((8, 1)))
+ALL = list(MODES.values())
+
+
+@pytest.fixture(scope="module")
+def step():
+    layers = [keras.Input((3,)), keras.layers.Dropout(0.5, seed=1), keras.layers.Dense(1)]
+    step = Supervised(keras.Sequential(layers))
+    step.compile({"model": keras.optimizers.Adam()}, loss="mse", metrics=["mae"])
+    return step
+
+
+def tried(step, modes=ALL, steps=10**9, operations=1):
+    graph = step.execution.batches["train"].graph(SPEC)
+    return measure(graph, BLOCK, modes, steps=steps, operations=operations)
+
+
+def state(step):
+    variables = [*step.variables, *step.metrics_variables, *step.optimizer.variables]
+    return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]
+
+
+def test_every_mode_gets_a_time(step):
+    found = tried(step)
+
+    assert list(found) == ["plain", "xla", "fused", "fused_xla"]
+    assert all(0 < seconds < 1 for seconds in found.values())
+
+
+def test_weights_optimizer_metrics_and_all_randomness_are_as_they_were(step):
+    tried(step, ALL[:1])
+    before = state(step), random.getstate(), np.random.get_state()[1].tobytes()
+
+    tried(step)
+
+    assert (state(step), random.getstate(), np.random.get_state()[1].tobytes()) == before
+
+
+def test_a_short_training_is_not_spent_on_trying(step):
+    assert list(tried(step, steps=10)) == ["plain"]
+
+
+def test_a_mode_that_would_take_longer_to_compile_than_the_budget_is_left_out(step):
+    # Reckoned are 1 ms an operation, and 4 ms with XLA, of at most 20 s.
+    assert list(tried(step, operations=10_000)) == ["plain", "fused"]
+
+
+def test_a_mode_that_is_much_slower_is_not_timed_any_longer(step):
+    calls = []
+
+    class Slow:
+        def full(self, columns, at, count):
+            calls.append(int(count))
+            end = tf.timestamp() + 0.01
+            while tf.timestamp() < end:
+                pass
+            return at + count
+
+    assert measuring._seconds(Slow(), BLOCK, MODES["fused"], best=0.0001) >= 0.01
+    assert calls == [1, 1]
