@@ -16,6 +16,15 @@ from fitx.experiment.tree import Path as KeyPath
 _STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
 """Lines of TensorFlow's messages that say where in a graph something happened, not what."""
 
+_ADVICE = {
+    "as a Python `bool`": "Python's `if` runs once, before there are values: choose with "
+    "keras.ops.where, keras.ops.cond or tf.cond.",
+    "Iterating over": "Python's `for` runs once, before there are values: loop with tf.while_loop, "
+    "tf.map_fn or keras.ops.fori_loop.",
+    "SymbolicTensor": "A step's tensors have no values for Python: compute with keras.ops or tf.",
+}
+"""What to do about errors of a step that wants values while it is traced, by words in them."""
+
 
 @contextmanager
 def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
@@ -68,6 +77,10 @@ def first_line(error: BaseException) -> str:
 
 def _users(experiment: Experiment, error: Exception) -> UserCodeError:
     what = first_line(error) if isinstance(error, tf.errors.OpError) else str(error)
+    advice = next((advice for words, advice in _ADVICE.items() if words in what), None)
+    if advice is not None:
+        # TensorFlow's own advice is about AutoGraph, which steps are not converted by.
+        what = f"{what.split('. You can')[0].rstrip('.')}. {advice}"
     return UserCodeError(f"{type(error).__name__}: {what}", _frames(experiment, error))
 
 

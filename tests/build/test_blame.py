@@ -60,3 +60,75 @@ def test_what_fails_in_fitx_itself_passes(written):
 
     with pytest.raises(ZeroDivisionError), user_errors(experiment):
         raise ZeroDivisionError
+
+
+ASKING = """
+    import keras
+    import tensorflow as tf
+
+    from fitx import steps
+    from fitx.step import Step
+
+
+    @steps.register
+    class Own(Step):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            {line}
+                self.minimize(loss, tape, "model")
+            return {{"loss": loss}}
+"""
+A_BOOL = (
+    "OperatorNotAllowedInGraphError: Using a symbolic `tf.Tensor` as a Python `bool` is not "
+    "allowed. Python's `if` runs once, before there are values: choose with keras.ops.where, "
+    "keras.ops.cond or tf.cond."
+)
+NO_VALUES = "A step's tensors have no values for Python: compute with keras.ops or tf."
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ("if loss > 0.5:", A_BOOL),
+        ("while keras.ops.max(x) > 0.5:", A_BOOL),
+        (
+            "for row in x:",
+            "OperatorNotAllowedInGraphError: Iterating over a symbolic `tf.Tensor` is not allowed. "
+            "Python's `for` runs once, before there are values: loop with tf.while_loop, "
+            "tf.map_fn or keras.ops.fori_loop.",
+        ),
+        (
+            "if float(loss) > 0.5:",
+            "TypeError: float() argument must be a string or a real number, not 'SymbolicTensor'. "
+            + NO_VALUES,
+        ),
+        (
+            "if loss.numpy() > 0.5:",
+            f"AttributeError: 'SymbolicTensor' object has no attribute 'numpy'. {NO_VALUES}",
+        ),
+    ],
+)
+def test_python_that_asks_for_a_tensors_value_is_shown_with_what_to_write_instead(
+    trained, line, text
+):
+    with pytest.raises(UserCodeError) as caught:
+        trained("step=own", "~loss", own=ASKING.format(line=line))
+
+    assert str(caught.value) == text
+    assert caught.value.frames == f'  File "own.py", line 14, in train_step\n    {line}'
+    assert caught.value.exit_code == 1
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused", "fused_xla"])
+def test_the_choice_that_is_advised_trains_in_every_mode(trained, mode):
+    source = ASKING.replace('{line}\n                self.minimize(loss, tape, "model")', "{line}")
+    line = "tf.cond(loss {} 0, lambda: self.minimize(loss, tape, 'model'), lambda: None)"
+    words = "step=own", "~loss", "fit.epochs=20", f"execution.mode={mode}"
+
+    moving = trained(*words, own=source.format(line=line.format(">"))).column("loss")
+    still = trained(*words, own=source.format(line=line.format("<"))).column("loss")
+
+    assert moving[-1] < moving[0] / 1.3
+    assert still[-1] == pytest.approx(still[0])
