@@ -49,7 +49,7 @@ class BlockFunction:
         self._batch, self._mode = batch, mode
         self._pace = Pace() if mode.fused else Pace(most=1)
         self._stream = _Stream()
-        self._program: Program | None = None
+        self._programs: dict[Any, Program] = {}
 
     def __call__(self, iterator: Any) -> Logs:
         """Run `steps` steps, telling the watcher of each chunk."""
@@ -83,9 +83,9 @@ class BlockFunction:
 
     def _compiled(self, block: Block) -> Program:
         graph = self._batch.graph(_spec(block))
-        if self._program is None or self._program.graph is not graph:
-            self._program = Program(graph, self._mode)
-        return self._program
+        if graph not in self._programs:
+            self._programs[graph] = Program(graph, self._mode)
+        return self._programs[graph]
 
     def _logs(self) -> Logs:
         return Logs(self.log, self.log.result() if self._returns_values else {})

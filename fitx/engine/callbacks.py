@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from fitx.engine.blocks import BlockFunction
+from fitx.engine.blocks import BlockFunction, Watcher
 from fitx.engine.execution import StepFunction
 from fitx.engine.log import Logs
 
@@ -29,7 +29,7 @@ class Callbacks(keras.callbacks.CallbackList):
         self, callbacks: Iterable[keras.callbacks.Callback], step: keras.Model, **about: Any
     ) -> None:
         super().__init__(list(callbacks), model=step, verbose=0, **about)
-        self._told: set[str] = set()
+        self._told: dict[str, tuple[BlockFunction, int, Watcher]] = {}
 
     def follow(
         self,
@@ -49,12 +49,21 @@ class Callbacks(keras.callbacks.CallbackList):
         Returns:
             How often Keras' loop is to call the function for these steps.
         """
-        self._told.discard(kind)
+        self._told.pop(kind, None)
         if not isinstance(function, BlockFunction) or steps is None:
             return steps
-        self._told.add(kind)
-        function.steps, function.watcher = steps, _Watcher(self, kind, limit)
+        self._told[kind] = (function, steps, _Watcher(self, kind, limit))
         return 1
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that training begins."""
+        super().on_train_begin(logs)
+        self._listen("train")
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that an evaluation begins; the one before may have told somebody else."""
+        super().on_test_begin(logs)
+        self._listen("test")
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass on that a step begins, unless its function tells."""
@@ -75,6 +84,11 @@ class Callbacks(keras.callbacks.CallbackList):
         """Pass on that a step ended, unless its function tells."""
         if "test" not in self._told:
             super().on_test_batch_end(batch, logs)
+
+    def _listen(self, kind: str) -> None:
+        if kind in self._told:
+            function, steps, watcher = self._told[kind]
+            function.steps, function.watcher = steps, watcher
 
 
 class _Watcher:

@@ -1,0 +1,252 @@
+"""Steps that run many in one call: each runs once, in its order, and callbacks hear of the last."""
+
+import itertools
+from functools import cache
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitx.data import blocks as cutting
+from fitx.data.blocks import evaluation_blocks, training_blocks
+from fitx.data.feed import evaluation_batches, training_batches
+from fitx.data.prepare import prepare
+from fitx.data.splits import Split
+from fitx.engine.mode import MODES
+from fitx.step import Step
+
+X = np.arange(46, dtype="float32").reshape(23, 2)
+DATA = prepare({"train": Split(X)}, seed=3, batch_size=4)
+STEPS = 6
+"""Of one pass over the data, the last one with three rows."""
+
+BLOCKS = [name for name, mode in MODES.items() if mode.takes_blocks]
+
+
+class Counting(Step):
+    """Trains nothing; what it keeps tells which batches it saw, and in which order."""
+
+    def __init__(self, model):
+        super().__init__(model=model)
+        number = {"shape": (), "dtype": "int32", "initializer": "zeros", "trainable": False}
+        self.steps, self.order = self.add_weight(**number), self.add_weight(**number)
+
+    def train_step(self, data):
+        self.steps.assign_add(1)
+        rows = tf.cast(tf.reduce_sum(data[:, 0]), "int32")
+        self.order.assign(31 * self.order.value + rows)
+        return {"mean": tf.reduce_mean(data), "steps": tf.cast(self.steps.value, "float32")}
+
+    def test_step(self, data):
+        return {"mean": tf.reduce_mean(data)}
+
+    @property
+    def seen(self):
+        return int(self.steps.value), int(self.order.value)
+
+
+class Hearing(keras.callbacks.Callback):
+    """Keeps what it hears of: begins and ends of training and test batches."""
+
+    def __init__(self, at_end=lambda step, batch: None):
+        super().__init__()
+        self.heard, self.at_end = [], at_end
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.heard.append("epoch")
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.heard.append(("begin", batch))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.heard.append(("end", batch))
+        self.at_end(self.model, batch)
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.heard.append(("tested", batch))
+
+    def of(self, what):
+        return [item[1] for item in self.heard if item[0] == what]
+
+
+@pytest.fixture(params=[None, 2], ids=["one_block_an_epoch", "three_blocks_an_epoch"])
+def most(request, monkeypatch):
+    """Limit the batches that one block may hold."""
+    if request.param:
+        monkeypatch.setattr(cutting, "MOST_BYTES", request.param * 4 * 8)
+
+
+def counting(mode, chunk=None):
+    """Return a step in a mode, whose training hears callbacks every `chunk` steps at the latest."""
+    step = Counting(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
+    step.compile({})
+    step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+    if chunk is not None:
+        step.execution.limit = lambda: chunk
+    return step
+
+
+def batches(mode):
+    return (training_blocks if MODES[mode].takes_blocks else training_batches)(DATA)
+
+
+def measured(mode, steps=None):
+    feed = evaluation_blocks if MODES[mode].takes_blocks else evaluation_batches
+    return feed(DATA.splits["train"], 4, steps)
+
+
+def fit(step, mode, *, steps=STEPS, **keywords):
+    keywords = {"epochs": 2, "verbose": 0, "shuffle": False, **keywords}
+    return step.fit(batches(mode), steps_per_epoch=steps, **keywords).history
+
+
+@cache
+def plain(**keywords):
+    step = counting("plain")
+    return fit(step, "plain", **keywords), step.seen
+
+
+@pytest.mark.parametrize("mode", BLOCKS)
+@pytest.mark.parametrize("steps", [4, 9])
+def test_every_batch_is_seen_once_and_in_order_however_long_an_epoch_is(mode, steps, most):
+    step = counting(mode)
+
+    history = fit(step, mode, steps=steps, epochs=3)
+
+    expected, seen = plain(steps=steps, epochs=3)
+    assert step.seen == seen
+    assert seen[0] == 3 * steps
+    assert history["steps"] == expected["steps"]
+    assert history["mean"] == pytest.approx(expected["mean"], rel=1e-6)
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 100])
+def test_callbacks_hear_the_number_of_the_last_step_that_ran(chunk, most):
+    step, hearing = counting("fused", chunk), Hearing()
+
+    fit(step, "fused", callbacks=[hearing])
+
+    first = hearing.heard.index("epoch", 1)
+    for heard in (hearing.heard[1:first], hearing.heard[first + 1 :]):
+        begins, ends = heard[::2], heard[1::2]
+        assert [what for what, _ in begins] == ["begin"] * len(ends)
+        assert [what for what, _ in ends] == ["end"] * len(begins)
+        assert begins[0] == ("begin", 0)
+        assert ends[-1] == ("end", STEPS - 1)
+        assert [b for _, b in begins[1:]] == [e + 1 for _, e in ends[:-1]]
+        assert all(e - b < chunk for (_, b), (_, e) in zip(begins, ends, strict=True))
+    assert hearing.params == {"verbose": 0, "epochs": 2, "steps": STEPS}
+
+
+def test_a_lambda_callback_hears_it_too():
+    ends = []
+    told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
+    hearing = Hearing()
+
+    fit(counting("fused", 3), "fused", callbacks=[told, hearing])
+
+    assert ends == hearing.of("end")
+    assert ends.count(STEPS - 1) == 2
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_training_stops_within_an_epoch_where_a_callback_says_so(mode):
+    def stop(step, batch):
+        step.stop_training = batch >= 3
+
+    step, hearing = counting(mode, 1), Hearing(stop)
+
+    history = fit(step, mode, callbacks=[hearing])
+
+    assert (step.seen[0], hearing.of("end")) == (4, [0, 1, 2, 3])
+    assert len(history["mean"]) == 1
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+@pytest.mark.parametrize("steps", [6, 2])
+def test_validation_measures_its_steps_whenever_it_is_due(mode, steps, most):
+    step, hearing = counting(mode), Hearing()
+
+    history = fit(
+        step,
+        mode,
+        epochs=4,
+        validation_data=measured(mode, steps),
+        validation_steps=steps,
+        validation_freq=2,
+        callbacks=[hearing],
+    )
+
+    assert history["val_mean"] == pytest.approx([X[: 4 * steps].mean()] * 2)
+    assert [end for end in hearing.of("tested") if end == steps - 1] == [steps - 1] * 2
+    assert hearing.of("tested")[-1] == steps - 1
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused", "fused_xla"])
+def test_a_callback_may_evaluate_within_an_epoch_and_disturbs_nothing(mode):
+    found = []
+
+    def ask(step, batch):
+        found.append(step.evaluate(measured(mode, 2), steps=2, verbose=0, return_dict=True))
+
+    step, hearing = counting(mode, 2), Hearing(ask)
+
+    validation = {"validation_data": measured(mode), "validation_steps": STEPS}
+    history = fit(step, mode, callbacks=[hearing], **validation)
+
+    expected, seen = plain()
+    assert step.seen == seen
+    assert history["mean"] == pytest.approx(expected["mean"], rel=1e-6)
+    assert found == [{"mean": X[:8].mean()}] * len(hearing.of("end"))
+    assert history["val_mean"] == pytest.approx([X.mean()] * 2)
+    assert hearing.of("tested")[-1] == STEPS - 1
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+def test_evaluations_of_one_step_follow_each_other(mode, most):
+    step, hearing = counting(mode), Hearing()
+
+    def evaluated(steps):
+        return step.evaluate(
+            measured(mode, steps), steps=steps, verbose=0, return_dict=True, callbacks=[hearing]
+        )
+
+    assert [evaluated(steps)["mean"] for steps in (6, 1, 6)] == pytest.approx(
+        [X.mean(), X[:4].mean(), X.mean()]
+    )
+    assert [end for end in hearing.of("tested") if end in (0, 5)][-1] == 5
+
+
+def test_a_callback_that_reads_values_gets_the_means_so_far():
+    seen = []
+    callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: seen.append(logs))
+    step = counting("fused", 2)
+    step.execution.returns_values = True
+
+    history = fit(step, "fused", callbacks=[callback], epochs=1)
+
+    assert [list(logs) for logs in seen] == [["mean", "steps"]] * len(seen)
+    assert seen[-1] == pytest.approx({name: values[0] for name, values in history.items()})
+    assert seen[0]["steps"] == 1.0
+
+
+def test_fit_can_be_called_again_in_another_mode_and_goes_on_with_the_same_step():
+    step = counting("fused")
+    fit(step, "fused", epochs=1)
+    step.execution.modes["train"] = MODES["plain"]
+    step.make_train_function(force=True)
+    fit(step, "plain", epochs=1)
+
+    once = counting("plain")
+    for _ in range(2):
+        fit(once, "plain", epochs=1)
+    assert step.seen == once.seen
+
+
+def test_a_block_function_says_that_it_lacks_who_hears_of_its_steps():
+    step = counting("fused")
+    step.make_train_function().steps = 1
+
+    with pytest.raises(RuntimeError, match="a block function needs a watcher"):
+        step.train_function(itertools.repeat(None))
