@@ -50,6 +50,7 @@ class BlockFunction:
         self._pace = Pace() if mode.fused else Pace(most=1)
         self._stream = _Stream()
         self._programs: dict[Any, Program] = {}
+        self._ready: tuple[Block, Program] | None = None
 
     def __call__(self, iterator: Any) -> Logs:
         """Run `steps` steps, telling the watcher of each chunk."""
@@ -82,10 +83,13 @@ class BlockFunction:
         return self._stream.passed(count)
 
     def _compiled(self, block: Block) -> Program:
-        graph = self._batch.graph(_spec(block))
-        if graph not in self._programs:
-            self._programs[graph] = Program(graph, self._mode)
-        return self._programs[graph]
+        if self._ready is None or self._ready[0] is not block:
+            # Finding the graph that fits costs as much as a small step, so it is found once.
+            graph = self._batch.graph(_spec(block))
+            if graph not in self._programs:
+                self._programs[graph] = Program(graph, self._mode)
+            self._ready = block, self._programs[graph]
+        return self._ready[1]
 
     def _logs(self) -> Logs:
         return Logs(self.log, self.log.result() if self._returns_values else {})
