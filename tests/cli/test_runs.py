@@ -156,6 +156,7 @@ def test_progress_goes_to_stderr_a_line_for_every_epoch(trained):
     pattern = rf"""rich
   supervised: model narrow, 610 parameters; adam; 1,293 examples, 6 steps an epoch
   device  CPU \(\d+ threads?\): TensorFlow sees no GPU \(.+\)
+  mode    plain: 54 steps are too few to compile more for
   run     runs/rich/{run.name}
 epoch 1/9  6 steps  {seconds}  {values}  val_loss {value}  val_sparse_categorical_accuracy {value}
 epoch 2/9  6 steps  {seconds}  {values}  val_loss {value}  val_sparse_categorical_accuracy {value}
