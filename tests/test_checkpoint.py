@@ -141,6 +141,14 @@ def test_only_the_newest_stay(tmp_path):
     assert names(tmp_path) == ["000003", "000004"]
 
 
+def test_all_stay_while_they_are_no_more_than_are_to_be_kept(tmp_path):
+    for count in range(1, 10):
+        saved(tmp_path, count, keep=9)
+        assert len(names(tmp_path)) == count
+    saved(tmp_path, 10, keep=9)
+    assert names(tmp_path) == [f"{step:06}" for step in range(2, 11)]
+
+
 def test_the_best_one_stays(tmp_path):
     for step in range(1, 6):
         checkpoint.save(tmp_path, step, STATE, {}, keep=2, protected={"000002"})

@@ -60,7 +60,7 @@ def retire(folder: Path, keep: int, protected: Collection[str]) -> None:
     """Delete what the newly written `folder` replaces; what cannot be deleted stays."""
     others = [other for other in listed(folder.parent) if other != folder]
     earlier = [other for other in others if order(other.name) < order(folder.name)]
-    staying = {other.name for other in earlier[len(earlier) - max(keep - 1, 0) :]}
+    staying = {other.name for other in earlier[max(len(earlier) - keep + 1, 0) :]}
     for other in others:
         if other.name not in staying and other.name not in protected:
             # Renamed first: a kill in the middle leaves no checkpoint with half its files.
