@@ -106,7 +106,7 @@ class TerminalDisplay:
         self._console.print(_indented(Text(one_line(plan.summary))))
         self._console.print(_indented(_labelled("device", plan.device)))
         if plan.mode:
-            self._console.print(_indented(_labelled("mode", plan.mode)))
+            self._console.print(_indented(_labelled("mode  ", plan.mode)))
         if plan.run:
             # Left to the terminal to wrap, a path can still be copied whole.
             path = Text("  ").append_text(_labelled("run   ", plan.run))

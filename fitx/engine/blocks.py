@@ -47,7 +47,7 @@ class BlockFunction:
         self.watcher: Watcher | None = None
         self._device, self._returns_values = device, returns_values
         self._batch, self._mode = batch, mode
-        self._pace = Pace() if mode.fused else Pace(most=1)
+        self._pace = Pace()
         self._stream = _Stream()
         self._programs: dict[Any, Program] = {}
         self._ready: tuple[Block, Program] | None = None
@@ -75,11 +75,13 @@ class BlockFunction:
         if at >= full:
             program.short(block.columns, tf.constant(at), block.short)
             return self._stream.passed(1)
-        count = self._pace.take(min(most, full - at))
+        count = self._pace.take(min(most, full - at)) if self._mode.fused else 1
         began = time.perf_counter()
-        # Reading the number waits for the device.
-        int(program.full(block.columns, tf.constant(at), tf.constant(count)))
-        self._pace.took(count, time.perf_counter() - began)
+        last = program.full(block.columns, tf.constant(at), tf.constant(count))
+        if self._mode.fused:
+            # Reading the number waits for the device, which one step a call need not do.
+            int(last)
+            self._pace.took(count, time.perf_counter() - began)
         return self._stream.passed(count)
 
     def _compiled(self, block: Block) -> Program:

@@ -10,20 +10,15 @@ GROWTH = 16
 
 
 class Pace:
-    """Chooses the length of chunks from how long those before took.
+    """Chooses the length of chunks from how long those before took."""
 
-    Args:
-        most: Steps in a chunk at most; None for no bound but time.
-    """
-
-    def __init__(self, most: int | None = None) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._next = 1
         self._is_warm = False
 
     def take(self, available: int) -> int:
         """Return how many of the available steps the next chunk runs, at least 1."""
-        return min(available, self._next, self._most or available)
+        return min(available, self._next)
 
     def took(self, count: int, seconds: float) -> None:
         """Learn that a chunk of `count` steps took so many seconds."""

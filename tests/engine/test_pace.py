@@ -53,7 +53,3 @@ def test_a_chunk_that_something_cut_short_says_nothing_of_the_next():
 def test_no_chunk_is_longer_than_what_is_there_nor_empty(step_seconds):
     for available in (1, 2, 100):
         assert set(chunks(Pace(), step_seconds, 9, available)) <= set(range(1, available + 1))
-
-
-def test_steps_can_be_kept_single():
-    assert chunks(Pace(most=1), SECONDS / 10_000, 5) == [1] * 5
