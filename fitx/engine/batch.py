@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from fitx.engine import retrace
 from fitx.engine.log import Log
 from fitx.errors import UserCodeError
 
@@ -17,7 +18,7 @@ class Batch:
     """A step method as a graph that takes one batch, and feeds what it logs.
 
     It is traced once for each kind of batch, and every mode calls that one graph: the modes
-    compute the same, and pay for the user's Python once.
+    compute the same, and pay for the user's Python once. Of a third kind it warns.
 
     Args:
         method: `train_step` or `test_step`.
@@ -29,6 +30,7 @@ class Batch:
 
     def __init__(self, method: StepMethod, log: Log) -> None:
         self.log = log
+        self._name = getattr(method, "__name__", "the step")
 
         @tf.autograph.experimental.do_not_convert
         def one_batch(data: Any) -> dict[str, Any]:
@@ -46,6 +48,8 @@ class Batch:
         """
         key = (str(spec), tuple(tf.nest.flatten(spec)))
         if key not in self._graphs:
+            if len(self._graphs) == retrace.MOST_TRACES:
+                retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
             self.newest = self._graphs[key] = self._function.get_concrete_function(spec)
         return self._graphs[key]
 

@@ -1,0 +1,125 @@
+"""Batches that keep changing are told of once, by the name of what changed."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitx.step import Step
+
+
+class Counting(Step):
+    """Counts how often its Python runs."""
+
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.mean = keras.metrics.Mean(name="mean")
+        self.traces = 0
+
+    def train_step(self, data):
+        self.traces += 1
+        for array in tf.nest.flatten(data):
+            self.mean.update_state(array)
+        return {"mean": self.mean.result()}
+
+    def test_step(self, data):
+        return self.train_step(data)
+
+
+@pytest.fixture
+def step():
+    step = Counting(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
+    step.compile({})
+    return step
+
+
+def repeated(data):
+    return tf.data.Dataset.from_tensors(data).repeat()
+
+
+def fit(step, data):
+    step.fit(repeated(data), steps_per_epoch=2, epochs=2, verbose=0, shuffle=False)
+
+
+def warning(step, *batches):
+    """Fit batch after batch and return the one warning."""
+    with pytest.warns(UserWarning) as caught:
+        for data in batches:
+            fit(step, data)
+    assert len(caught) == 1
+    return str(caught[0].message)
+
+
+def x(*shape, dtype="float32"):
+    return np.ones(shape, dtype)
+
+
+def test_two_kinds_of_batches_are_nothing_to_tell_of(step):
+    with warnings.catch_warnings(record=True) as caught:
+        for rows in (8, 8, 4, 8, 4):
+            fit(step, x(rows, 3))
+    assert (caught, step.traces) == ([], 2)
+
+
+def test_the_third_kind_is_told_of_once_with_what_to_do(step):
+    text = warning(step, *[x(rows, 3) for rows in (8, 7, 6, 5, 4)])
+
+    assert text == (
+        "train_step is traced for the 3rd time, because x was float32 (7, 3) and is float32 (6, 3)."
+        " Each kind of batch costs a trace, and in a mode of XLA a compilation: pad to one shape,"
+        " keep one dtype, and leave a shorter last batch out, as `data.drop_remainder` does."
+    )
+    assert step.traces == 5
+
+
+@pytest.mark.parametrize(
+    ("last", "change"),
+    [
+        ((x(4, 3), x(4, 2)), "y was float32 (4, 1) and is float32 (4, 2)"),
+        ((x(4, 3), x(4, 1, dtype="int32")), "y was float32 (4, 1) and is int32 (4, 1)"),
+        ((x(4, 3), x(4, 1), x(4)), "sample_weight is new"),
+        ((x(4, 3),), "y is gone"),
+        (({"a": x(4, 3)}, x(4, 1)), "x['a'] is new"),
+        (((x(4, 3),), x(4, 1)), "x[0] is new"),
+    ],
+)
+def test_what_changed_is_named(step, last, change):
+    before = (x(4, 3), x(4, 1))
+
+    text = warning(step, (x(2, 3), x(2, 1)), before, last)
+
+    assert f", because {change}. " in text
+
+
+def test_arrays_of_the_same_shape_may_be_put_together_otherwise(step):
+    graph = step.execution.batches["train"].graph
+    specs = [tf.TensorSpec((4, 3)), tf.TensorSpec((4, None)), tf.RaggedTensorSpec((4, None))]
+
+    with pytest.warns(UserWarning, match="because the batch is put together in another way"):
+        for spec in specs:
+            graph(spec)
+
+
+def test_an_array_inside_a_dictionary_is_named_by_its_path(step):
+    def batch(length):
+        return {"image": x(4, 3), "words": (x(4, length),)}, x(4, 1)
+
+    assert ", because x['words'][0] was float32 (4, 6) and is float32 (4, 7). " in warning(
+        step, batch(5), batch(6), batch(7)
+    )
+
+
+def test_evaluation_is_watched_by_itself(step):
+    for rows in (8, 7):
+        fit(step, x(rows, 3))
+    with pytest.warns(UserWarning, match="^test_step is traced for the 3rd time, because x was"):
+        for rows in (8, 7, 6):
+            step.evaluate(repeated(x(rows, 3)), steps=1, verbose=0)
+
+
+def test_a_run_whose_last_batch_is_shorter_traces_its_step_once(step):
+    batches = tf.data.Dataset.from_tensor_slices(x(10, 3)).batch(4).repeat()
+    step.fit(batches, steps_per_epoch=3, epochs=3, verbose=0, shuffle=False)
+    assert step.traces == 1
