@@ -39,7 +39,23 @@ class Stuck(keras.callbacks.Callback):
             print("stuck", flush=True)
             time.sleep(60)
 '''
-CASES = ("term", "int", "twice", "terminal", "early int", "early term")
+LONG = '''
+import keras
+from fitx import callbacks
+
+
+@callbacks.register
+class Long(keras.callbacks.Callback):
+    """Says when an epoch is well under way."""
+
+    said = False
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch > 100 and not self.said:
+            self.said = True
+            print("under way", flush=True)
+'''
+CASES = ("term", "int", "twice", "terminal", "early int", "early term", "fused term", "fused int")
 
 
 @dataclass(frozen=True)
@@ -71,6 +87,7 @@ def ended(fitx_command, environment, tmp_path_factory):
         folder = tmp_path_factory.mktemp("signals")
         (folder / "endless.yaml").write_text(ENDLESS)
         (folder / "stuck.py").write_text(STUCK)
+        (folder / "long.py").write_text(LONG)
         command = [*fitx_command, "train", "endless.yaml"]
         return START[case](command, folder, environment)
 
@@ -143,6 +160,13 @@ def _twice(command, folder, environment):
     return _piped(command, folder, environment, _until(b"stuck"), signal.SIGTERM, signal.SIGTERM)
 
 
+def _fused(number):
+    """Send a signal while one epoch of a million steps runs in long chunks."""
+    words = ["plugins=[long.py]", "callbacks=[long]", "execution.mode=fused"]
+    size = ["data.rows=1000000", "data.batch_size=1"]
+    return lambda c, f, e: _piped([*c, *words, *size], f, e, _until(b"under way"), number)
+
+
 START = {
     "term": lambda c, f, e: _piped([*c, "--json"], f, e, _until(b"epoch 2/"), signal.SIGTERM),
     "int": lambda c, f, e: _piped(c, f, e, _until(b"epoch 2/"), signal.SIGINT),
@@ -150,6 +174,8 @@ START = {
     "terminal": _terminal,
     "early int": lambda c, f, e: _piped(c, f, e, _until_tensorflow_is_imported, signal.SIGINT),
     "early term": lambda c, f, e: _piped(c, f, e, _until_tensorflow_is_imported, signal.SIGTERM),
+    "fused term": _fused(signal.SIGTERM),
+    "fused int": _fused(signal.SIGINT),
 }
 
 
@@ -212,6 +238,19 @@ def test_a_second_signal_exits_at_once_and_leaves_what_was_saved(ended):
     assert done.seconds < 1
     assert done.record["status"] == "running"
     assert checkpoint.newest(done.run / "checkpoints").meta["epoch"] == 1
+
+
+@pytest.mark.parametrize(("case", "code"), [("fused int", 130), ("fused term", 143)])
+def test_a_signal_within_a_fused_epoch_stops_it_after_the_chunk(ended, case, code):
+    done = ended[case]
+    newest = checkpoint.newest(done.run / "checkpoints")
+    assert (done.code, done.record["status"]) == (code, "interrupted")
+    assert (done.record["mode"], done.record["last"]) == ("fused", newest.folder.name)
+    assert (newest.meta["epoch"], newest.meta["phase"]) == (0, "epoch")
+    assert 100 < newest.meta["step"] < 1_000_000
+    (iteration,) = (v for k, v in newest.state.items() if k.endswith("/iteration"))
+    assert iteration == newest.meta["step"]
+    assert done.seconds < 3
 
 
 @pytest.mark.parametrize(("case", "code"), [("early int", 130), ("early term", 143)])
