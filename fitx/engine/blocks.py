@@ -12,6 +12,7 @@ from fitx.engine.batch import Batch
 from fitx.engine.log import Logs
 from fitx.engine.mode import Mode
 from fitx.engine.pace import Pace
+from fitx.engine.randomness import as_elsewhere
 
 
 class Watcher(Protocol):
@@ -140,16 +141,17 @@ class Program:
 
     def __init__(self, graph: Any, mode: Mode) -> None:
         self.graph = graph
+        run_batch = as_elsewhere(graph) if mode.xla else graph
 
         def one(columns: Any, at: Any, count: Any) -> Any:
-            graph(_batch(columns, at))
+            run_batch(_batch(columns, at))
             return at + 1
 
         def many(columns: Any, at: Any, count: Any) -> Any:
             end = at + count
 
             def body(index: Any) -> tuple[Any]:
-                graph(_batch(columns, index))
+                run_batch(_batch(columns, index))
                 return (index + 1,)
 
             # One iteration at a time: a step reads what the step before it wrote.
