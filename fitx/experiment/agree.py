@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fitx.experiment import networks
+from fitx.experiment import networks, optimizers
 from fitx.experiment.direction import direction
 from fitx.experiment.load import Document
 from fitx.experiment.problems import Problem, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.tree import Path
-from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_source import COMPILED, StepFacts
 
 Found = Iterator[tuple[Path, str]]
-
-SET_LEARNING_RATE = ("LearningRateScheduler", "ReduceLROnPlateau")
-"""Callbacks of Keras that set the learning rate of the one optimizer."""
 
 
 def problems(
@@ -40,7 +36,7 @@ def problems(
     if signature is not None and facts is not None:
         found += networks.misfits(settings, signature, wrong)
         found += _loss_and_metrics(settings, facts, signature.name, wrong)
-        found += _optimizers(settings, facts)
+        found += optimizers.problems(settings, catalogue, facts)
         found += _monitors(settings, catalogue, facts, wrong)
     return [_told(document, path, text) for path, text in found]
 
@@ -89,24 +85,6 @@ def _loss_and_metrics(settings: Settings, facts: StepFacts, step: str, wrong: se
     for index, name in enumerate(names):
         if name and name in names[:index]:
             yield ("metrics", index), f"'{name}' stands twice; remove one."
-
-
-def _optimizers(settings: Settings, facts: StepFacts) -> Found:
-    given = [*settings.optimizers.values(), *([settings.optimizer] if settings.optimizer else [])]
-    scheduled = any(isinstance(part.options.get("learning_rate"), Part) for part in given)
-    for index, callback in enumerate(settings.callbacks):
-        cls = keras_parts.class_name("callback", callback.name)
-        if cls not in SET_LEARNING_RATE:
-            continue
-        if len(given) > 1:
-            text = f"{cls} works with one optimizer; this experiment has {len(given)}."
-            yield ("callbacks", index), text
-        elif scheduled:
-            text = f"{cls} sets the learning rate, which a schedule decides here; remove one."
-            yield ("callbacks", index), text
-    if settings.execution.precision == "mixed_float16" and not facts.scales_loss:
-        text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
-        yield ("execution", "precision"), f"{text} or write mixed_bfloat16."
 
 
 def _monitors(settings: Settings, catalogue: Catalogue, facts: StepFacts, wrong: set[str]) -> Found:

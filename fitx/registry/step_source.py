@@ -18,6 +18,7 @@ COMPILED = "*"
 """Stands, among logged names, for the metrics that the experiment lists."""
 
 _FEEDS_METRICS = ("compute_metrics", "compiled_metrics")
+_APPLIES = ("apply", "apply_gradients", "stateless_apply")
 _KERAS_RETURNS = ("compute_metrics", "get_metrics_result")
 
 
@@ -51,7 +52,7 @@ def facts(found: Found) -> StepFacts:
         takes_metrics=takes_metrics,
         train_logs=logged.by(trains),
         test_logs=logged.by(tests),
-        scales_loss=trains is None or not uses & {"apply", "apply_gradients"},
+        scales_loss=trains is None or "scale_loss" in uses or not uses & set(_APPLIES),
     )
 
 

@@ -289,3 +289,21 @@ def test_step(self, data):
 """
     )
     assert (old.takes_loss, old.takes_metrics) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "scales"),
+    [
+        ("self.minimize(loss, tape, 'model')", True),
+        ("self.optimizer.apply(tape.gradient(loss, v), v)", False),
+        ("self.optimizer.apply_gradients(zip(g, v))", False),
+        ("self.generator_optimizer.apply(g, v)", False),
+        ("self.optimizer.apply(tape.gradient(self.optimizer.scale_loss(loss), v), v)", True),
+    ],
+)
+def test_a_step_that_applies_gradients_itself_scales_the_loss_itself(read, line, scales):
+    assert read(f"def train_step(self, data):\n    {line}").scales_loss is scales
+
+
+def test_keras_own_step_scales_the_loss(read):
+    assert read("pass").scales_loss
