@@ -1,0 +1,164 @@
+"""Every mode computes the same: `fused` to the bit, those of XLA but for rounding."""
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fitx import runtime
+from fitx.build.feed import evaluation_feed, training_feed
+from fitx.build.make import make
+from fitx.engine.count import count
+from fitx.engine.mode import MODES
+from fitx.experiment.check import read
+from fitx.experiment.locate import shipped
+from fitx.run.state import capture, variables
+
+FEW = "fit.epochs=2", "fit.steps_per_epoch=3", "fit.validation_steps=2", "data.batch_size=5"
+TRAINED = sorted({path: name for name, path in shipped().items() if read(name).optimizers}.values())
+
+OWN = """
+step: supervised
+model: {name: sequential, layers: [MODEL, {name: dense, units: 1}]}
+optimizer: {name: adam, learning_rate: 0.01}
+loss: mse
+metrics: [mae]
+data: {name: random, rows: 53, features: 12, batch_size: 8, validation_split: 0.2}
+fit: {epochs: 2}
+"""
+"""42 rows are trained on and 11 measured: the last batches have 2 and 3."""
+GAN = """
+step: gan
+networks:
+  discriminator:
+    name: sequential
+    layers: [{name: dense, units: 6, activation: tanh}, {name: dense, units: 1}]
+  generator: {name: sequential, input_shape: [4], layers: [{name: dense, units: 12}]}
+optimizers: {discriminator: adam, generator: {name: adam, learning_rate: 0.01}}
+data: {name: random, rows: 53, features: 12, batch_size: 8, validation_split: 0.2, labels: false}
+fit: {epochs: 2}
+"""
+MIXED = """{name: dense, units: 9, use_bias: false}, batch_normalization, re_lu,
+  {name: gaussian_noise, stddev: 0.3}, {name: dropout, rate: 0.4}"""
+"""No bias before the normalization: it would have no gradient but rounding, which Adam enlarges."""
+
+RECURRENT = "{name: reshape, target_shape: [4, 3]}, {name: lstm, units: 3}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What two epochs came to: values, all variables, what is predicted, and the work of a step."""
+
+    history: dict
+    state: dict
+    predicted: np.ndarray
+    convolves: bool
+
+
+def outcome(experiment, mode):
+    runtime.prepare(device="cpu", precision="float32", deterministic=False, seed=experiment.seed)
+    trial = make(experiment)
+    trial.step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+    validation = {}
+    if "validation" in trial.data.splits:
+        validation["validation_data"] = evaluation_feed(trial, "validation")
+        validation["validation_steps"] = trial.evaluation_steps("validation")
+    feed = training_feed(trial)
+    steps = trial.steps_per_epoch
+    history = trial.step.fit(
+        feed, epochs=2, steps_per_epoch=steps, verbose=0, shuffle=False, **validation
+    ).history
+    graph = trial.step.execution.batches["train"].newest
+    return Outcome(
+        history,
+        capture(variables(trial.step)),
+        trial.step.predict(trial.data.splits["train"].x[:11], batch_size=4, verbose=0),
+        count(graph, trial.data.batch_size).convolutions > 0,
+    )
+
+
+def compare(experiment, *modes):
+    """Hold each of these modes to the values of `plain`."""
+    plain = outcome(experiment, "plain")
+    for mode in modes:
+        # XLA's convolutions in a loop take minutes on a CPU.
+        chosen = "xla" if plain.convolves and mode == "fused_xla" else mode
+        same(plain, outcome(experiment, chosen), 1e-5 if MODES[mode].xla else 0)
+
+
+def same(plain, other, tolerance):
+    assert plain.history.keys() == other.history.keys()
+    assert plain.state.keys() == other.state.keys()
+    for name, values in plain.history.items():
+        np.testing.assert_allclose(other.history[name], values, rtol=tolerance, err_msg=name)
+    for name, array in plain.state.items():
+        # What an optimizer gathers of gradients that cancel out holds their rounding.
+        factor = 10 if name.startswith("optimizers/") else 1
+        close(other.state[name], array, factor * tolerance, name)
+    close(other.predicted, plain.predicted, tolerance, "predicted")
+
+
+def close(other, array, tolerance, name):
+    """Hold an array to another, relative to its largest number."""
+    largest = np.abs(array).max(initial=0).astype("float64")
+    np.testing.assert_allclose(other, array, rtol=0, atol=tolerance * largest, err_msg=name)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Read an experiment from its text."""
+
+    def written(text, *words):
+        file = tmp_path / "own.yaml"
+        file.write_text(text)
+        return read(str(file), words)
+
+    return written
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_shipped_experiment_trains_to_the_same_in_every_mode(name):
+    compare(read(name, FEW), "fused", "fused_xla")
+
+
+def test_dropout_noise_statistics_and_short_batches_are_the_same_in_every_mode(written):
+    compare(written(OWN.replace("MODEL", MIXED)), "fused", "xla", "fused_xla")
+
+
+def test_the_noise_of_a_gan_is_the_same_in_every_mode(written):
+    compare(written(GAN), "fused", "fused_xla")
+
+
+def test_recurrent_networks_are_the_same_in_every_mode(written):
+    text = OWN.replace("MODEL", RECURRENT)
+
+    compare(written(text), "fused")
+    # XLA compiles their gradients for batches of one size only.
+    compare(written(text, "data.drop_remainder=true", "~data.validation_split"), "fused_xla")
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+def test_no_memory_is_kept_from_one_epoch_to_the_next(mode, written):
+    text = OWN.replace("MODEL", RECURRENT)
+    trial = make(written(text, "data.rows=20000", "data.batch_size=4000"))
+    trial.step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+    feed, measured = training_feed(trial), evaluation_feed(trial, "validation")
+    validation = {"validation_data": measured, "validation_steps": 1}
+
+    def grown(epochs):
+        before = resident()
+        trial.step.fit(
+            feed, epochs=epochs, steps_per_epoch=4, verbose=0, shuffle=False, **validation
+        )
+        return resident() - before
+
+    grown(20)
+    # The data of one epoch are 0.8 MB: if they were kept, this would be 40 MB.
+    assert grown(50) < 15e6
+
+
+def resident():
+    """Return the bytes of memory that the process holds."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
