@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
 
+from fitx.engine import replicas
 from fitx.engine.executed import Executed
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
@@ -76,7 +77,12 @@ class Step(Executed):
         self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
             optimizer.build(self._kept.variables[name])
+            if self.execution.strategy is not None:
+                replicas.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)
+        if self.execution.strategy is not None:
+            for network in self.networks.values():
+                replicas.average_statistics(network)
         # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
@@ -125,6 +131,18 @@ class Step(Executed):
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
         start = tf.cast(optimizer.scale_loss(tf.ones(())), loss.dtype)
         optimizer.apply(tape.gradient(loss, variables, output_gradients=start), variables)
+
+    def per_example(self, examples: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
+        """Draw random numbers for each example of a batch, the same on any number of devices.
+
+        Under `execution.strategy` a step sees its share of a batch only. What `keras.random`
+        gives it there is not what one device would have drawn for these examples; this is.
+
+        Args:
+            examples: A tensor of the batch.
+            draw: Takes a number of examples and returns a tensor with as many rows.
+        """
+        return replicas.drawn_for_rows(tf.shape(examples)[0], draw)
 
     def fit(
         self,

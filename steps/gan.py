@@ -49,9 +49,7 @@ class GAN(Step):
         """Update the discriminator on generated and real samples, then the generator."""
         real = data[0] if isinstance(data, tuple) else data
         samples, labels = self._mixed(real)
-        labels += self.label_noise * keras.random.uniform(
-            tf.shape(labels), seed=self.seed_generator
-        )
+        labels += self.label_noise * self._noise(real)
         with tf.GradientTape() as tape:
             d_loss = self.loss_fn(labels, self.discriminator(samples, training=True))
         self.minimize(d_loss, tape, "discriminator")
@@ -82,5 +80,16 @@ class GAN(Step):
         return samples, tf.concat([ones, tf.zeros_like(ones)], axis=0)
 
     def _latent(self, real: Any) -> Any:
-        shape = (tf.shape(real)[0], self.latent_dim)
-        return keras.random.normal(shape, seed=self.seed_generator)
+        def draw(rows: Any) -> Any:
+            return keras.random.normal((rows, self.latent_dim), seed=self.seed_generator)
+
+        return self.per_example(real, draw)
+
+    def _noise(self, real: Any) -> Any:
+        """Return numbers from 0 to 1 for as many generated samples as real ones, then those."""
+
+        def draw(rows: Any) -> Any:
+            both = keras.random.uniform((2, rows), seed=self.seed_generator)
+            return tf.transpose(both)
+
+        return tf.reshape(tf.transpose(self.per_example(real, draw)), (-1, 1))

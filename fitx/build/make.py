@@ -28,6 +28,7 @@ from fitx.experiment.options import batch_options
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
+from fitx.runtime import strategy
 from fitx.step import Step
 
 
@@ -42,12 +43,15 @@ def make(experiment: Experiment) -> Trial:
     """
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
-    networks = make_networks(experiment, data)
-    step = make_step(experiment, networks)
+    _demand_equal_shares(experiment, data.batch_size)
+    with strategy.scope():
+        networks = make_networks(experiment, data)
+        step = make_step(experiment, networks)
     if not demands.evaluates(experiment, step):
         data = replace(data, splits={"train": data.splits["train"]})
     trial = Trial(experiment, step, data, steps)
-    compile_step(trial)
+    with strategy.scope():
+        compile_step(trial)
     agreement.check(trial)
     for index, part in enumerate(experiment.callbacks):
         if not _is_own(experiment, part):
@@ -67,6 +71,15 @@ def make_data(experiment: Experiment) -> Data:
     source = f"{part.name} '{own['path']}'" if "path" in own else part.name
     validate(splits, source)
     return preparation.prepare(splits, seed=experiment.seed, **batching)
+
+
+def _demand_equal_shares(experiment: Experiment, batch_size: int) -> None:
+    count = strategy.replicas()
+    if batch_size % count:
+        fitting = max(batch_size // count, 1) * count
+        text = f"{batch_size} examples cannot be shared equally by {count} devices; write"
+        text += f" {fitting} or {fitting + count}."
+        raise experiment.error(("data", "batch_size"), text)
 
 
 def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:

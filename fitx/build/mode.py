@@ -59,6 +59,8 @@ def settle(work: Work) -> None:
 
 def _choice(work: Work) -> tuple[Mode, str]:
     asked = work.trial.experiment.execution.mode
+    if work.trial.step.execution.strategy is not None:
+        return PLAIN, "as execution.strategy asks for"
     if asked in MODES:
         return _demanded(work, MODES[asked])
     if work.trial.step.execution.returns_values:

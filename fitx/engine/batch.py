@@ -25,6 +25,7 @@ class Batch:
         log: Where what it returns is gathered.
 
     Attributes:
+        run: The same as a function, to be called while a graph is traced.
         newest: The graph that was traced last; None before the first.
     """
 
@@ -36,6 +37,7 @@ class Batch:
         def one_batch(data: Any) -> dict[str, Any]:
             return log.record(_dictionary(method, data), data)
 
+        self.run = one_batch
         self._function = tf.function(one_batch)
         self._graphs: dict[Any, Any] = {}
         self.newest: Any = None

@@ -21,6 +21,8 @@ class Executed(keras.Model):
 
     def __init__(self) -> None:
         super().__init__()
+        # Or `fit` would distribute the data and probe the networks, which Keras gets wrong.
+        self._distribute_strategy = None
         self._execution = Execution(self)
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
@@ -113,5 +115,5 @@ class Executed(keras.Model):
         if log is None:
             return {}
         log.running = False
-        result: dict[str, float] = log.result()
+        result: dict[str, float] = log.result(everywhere=True)
         return result

@@ -9,13 +9,15 @@ from contextlib import contextmanager
 import keras
 import tensorflow as tf
 
+from fitx.engine import copies, replicas
 from fitx.engine.batch import Batch
 from fitx.engine.blocks import BlockFunction
+from fitx.engine.distributed import DistributedFunction
 from fitx.engine.log import Log
 from fitx.engine.mode import PLAIN, Mode
 from fitx.engine.plain import PlainFunction
 
-StepFunction = PlainFunction | BlockFunction
+StepFunction = PlainFunction | BlockFunction | DistributedFunction
 
 
 class Execution:
@@ -26,6 +28,7 @@ class Execution:
         batches: The step as graphs of one batch.
         modes: How they are executed; to be set before `fit`.
         why: Why these modes were chosen, as a line says it.
+        strategy: The strategy under whose scope the step was made; None for one device.
         device: What computes, as `tf.device` names it.
         returns_values: Whether a callback reads the values of batches.
         limit: Tells how many training steps may run before the callbacks must hear of them.
@@ -36,6 +39,7 @@ class Execution:
         self.renew(step)
         self.modes: dict[str, Mode] = {"train": PLAIN, "test": PLAIN}
         self.why = {"train": "", "test": ""}
+        self.strategy = replicas.strategy_in_scope()
         self.device = ""
         self.returns_values = False
         self.limit: Callable[[], int] = lambda: sys.maxsize
@@ -44,10 +48,14 @@ class Execution:
         """Forget the graphs: a loss or an optimizer that they hold may be another now."""
         methods = {"train": step.train_step, "test": step.test_step}
         self.batches = {kind: Batch(methods[kind], log) for kind, log in self.logs.items()}
+        self._shared: dict[str, DistributedFunction] = {}
 
     def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on the shapes of a dataset's batches; return the names it logs."""
-        self.batches[kind].graph(dataset.element_spec)
+        if self.strategy is None:
+            self.batches[kind].graph(dataset.element_spec)
+        else:
+            self._distributed(kind, self.strategy).graph(next(iter(dataset)))
         return self.logs[kind].names
 
     @contextmanager
@@ -59,17 +67,28 @@ class Execution:
             return
         own = (variable for mean in log.means.values() for variable in mean.variables)
         variables = [*step.metrics_variables, *own]
-        values = [keras.ops.copy(variable) for variable in variables]
+        kept = [copy for variable in variables for copy in copies.of(variable)]
+        values = [tf.identity(copy) for copy in kept]
         try:
             yield
         finally:
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
+            for copy, value in zip(kept, values, strict=True):
+                copy.assign(value)
             log.running = True
 
     def function(self, kind: str) -> StepFunction:
         """Return what `fit` or `evaluate` calls: once a batch, or once for all where fed blocks."""
+        if self.strategy is not None:
+            return self._distributed(kind, self.strategy)
         batch, mode = self.batches[kind], self.modes[kind]
         if not mode.takes_blocks:
             return PlainFunction(batch, returns_values=self.returns_values)
         return BlockFunction(batch, mode, self.device, returns_values=self.returns_values)
+
+    def _distributed(self, kind: str, strategy: tf.distribute.Strategy) -> DistributedFunction:
+        """Return the function of a step under a strategy, its graphs kept from trace to fit."""
+        if kind not in self._shared:
+            self._shared[kind] = DistributedFunction(
+                self.batches[kind], strategy, returns_values=self.returns_values
+            )
+        return self._shared[kind]

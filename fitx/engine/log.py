@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fitx.engine import copies, replicas
 from fitx.errors import UserCodeError
 
 
@@ -53,7 +54,7 @@ class Log:
         # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
         # loss without feeding it; only metrics that this trace feeds have a value.
         fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
-        size = tf.shape(tf.nest.flatten(data)[0])[0]
+        size = 0 if replicas.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
         self._sources = {}
         for name, value in values.items():
             number = _number(name, value)
@@ -63,9 +64,17 @@ class Log:
             self._sources[name] = fed.get(name) or self.means[name]
         return values
 
-    def result(self) -> dict[str, float]:
-        """Return the values logged so far in this epoch; waits for the device."""
-        results = {id(source): _results(source) for source in self._sources.values()}
+    def result(self, *, everywhere: bool = False) -> dict[str, float]:
+        """Return the values logged so far in this epoch; waits for the device.
+
+        Args:
+            everywhere: Include what other processes logged, which must ask for it too.
+        """
+        sources = {id(source): source for source in self._sources.values()}
+        results = {
+            key: _results(s, copies.totals(s.variables, everywhere=everywhere))
+            for key, s in sources.items()
+        }
         return {name: float(results[id(s)][name]) for name, s in self._sources.items()}
 
     def reset(self) -> None:
@@ -76,26 +85,31 @@ class Log:
 
     def _own(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
         if type(self.means.get(name)) is not kind:
-            # The step is being traced, and a variable made inside the graph would be lost.
-            with tf.init_scope():
-                self.means[name] = kind(name=name, dtype="float32")
+            replicas.together(lambda: self._make(name, kind))
         return self.means[name]
+
+    def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:
+        # The step is being traced, and a variable made inside the graph would be lost.
+        with tf.init_scope():
+            self.means[name] = kind(name=name, dtype="float32")
 
 
 class LastValue(keras.metrics.Metric):
-    """Keeps the last number it is given."""
+    """Keeps the last number it is given; of several replicas, the mean of theirs."""
 
     def __init__(self, name: str, dtype: str) -> None:
         super().__init__(name=name, dtype=dtype)
         self.last = self.add_variable((), "zeros", name="last")
+        self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, value: Any, sample_weight: Any = None) -> None:
         """Take a number in the place of the one before."""
         self.last.assign(value)
+        self.count.assign(tf.ones(()))
 
     def result(self) -> Any:
         """Return the last number."""
-        return self.last.value
+        return keras.ops.divide_no_nan(self.last, self.count)
 
 
 class Logs(dict[str, Any]):
@@ -148,9 +162,14 @@ def _inside(metric: Any) -> list[tf.Tensor]:
     return [inside for outside, inside in captures if id(outside) in handles]
 
 
-def _results(metric: Any) -> dict[str, Any]:
-    """Return what a metric gives, by name; Keras' bundle of compiled metrics gives several."""
-    result = metric.result()
+def _results(metric: Any, values: list[Any] | None = None) -> dict[str, Any]:
+    """Return what a metric gives, by name; Keras' bundle of compiled metrics gives several.
+
+    Args:
+        metric: The metric.
+        values: Of its variables; None takes those they have.
+    """
+    result = metric.result() if values is None else metric.stateless_result(values)
     return dict(_flat(result)) if isinstance(result, dict) else {metric.name: result}
 
 

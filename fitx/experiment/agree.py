@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fitx.experiment import networks, optimizers
+from fitx.experiment import networks, optimizers, strategies
 from fitx.experiment.direction import direction
 from fitx.experiment.load import Document
 from fitx.experiment.problems import Problem, listed, nearest
@@ -30,6 +30,7 @@ def problems(
         wrong: Top-level keys that have a problem already.
     """
     found = [*_required(settings, wrong), *networks.written_twice(document)]
+    found += strategies.problems(settings)
     step = settings.step
     signature = catalogue.signature("step", step.name) if step else None
     facts = catalogue.step(step.name) if step else None

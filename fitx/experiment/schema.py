@@ -108,7 +108,12 @@ class Execution(Section):
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads an operation may use; null: all there are."
     )
-    strategy: Literal["auto"] = Field("auto", description="auto: one device.")
+    strategy: Literal["auto", "mirrored"] = Field(
+        "auto", description="auto: one device; mirrored: all GPUs of this machine."
+    )
+    virtual_devices: int | None = Field(
+        None, ge=1, le=64, description="Devices to split a CPU into, to try mirrored without GPUs."
+    )
     precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = "float32"
     mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(
         "auto", description="How many steps one call runs, and whether XLA compiles them."

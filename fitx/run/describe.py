@@ -44,6 +44,8 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "device_kind": device.kind,
         "threads": device.threads,
         "precision": device.precision,
+        "strategy": device.strategy,
+        "replicas": device.replicas,
         "seed": experiment.seed,
         "mode": trial.step.execution.modes["train"].name,
         "data": data,

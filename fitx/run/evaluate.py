@@ -100,6 +100,8 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
         deterministic=execution.deterministic,
         seed=experiment.seed,
         threads=execution.threads,
+        strategy=execution.strategy,
+        virtual_devices=execution.virtual_devices,
     )
 
 

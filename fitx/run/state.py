@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from fitx.engine import copies
 from fitx.errors import StorageError
 from fitx.step import Step
 
@@ -43,7 +44,7 @@ def network_variables(step: Step) -> dict[str, Any]:
 
 def capture(named: dict[str, Any]) -> State:
     """Copy variables to arrays; waits for the device."""
-    return {name: np.array(keras.ops.convert_to_numpy(v)) for name, v in named.items()}
+    return {name: copies.to_array(variable) for name, variable in named.items()}
 
 
 def network_state(step: Step) -> State:

@@ -9,6 +9,7 @@ from tensorflow.python.framework import config as determinism
 from tensorflow.python.util import _pywrap_util_port as build_flags
 
 from fitx.runtime import devices
+from fitx.runtime import strategy as strategies
 from fitx.runtime.devices import why_no_gpu
 from fitx.runtime.parallelism import set_threads, threads
 
@@ -26,6 +27,8 @@ class Runtime:
         threads: how many threads one operation may use on the CPU; results repeat to the bit
             only under the same number.
         precision: the Keras dtype policy: "float32", "mixed_bfloat16", ...
+        strategy: how several devices share a batch: "auto" for one device, or "mirrored".
+        replicas: how many share it.
     """
 
     device: str
@@ -33,10 +36,19 @@ class Runtime:
     description: str
     threads: int
     precision: str
+    strategy: str = "auto"
+    replicas: int = 1
 
 
 def prepare(
-    *, device: str, precision: str, deterministic: bool, seed: int, threads: int | None = None
+    *,
+    device: str,
+    precision: str,
+    deterministic: bool,
+    seed: int,
+    threads: int | None = None,
+    strategy: str = "auto",
+    virtual_devices: int | None = None,
 ) -> Runtime:
     """Choose the device and set everything that is set once per process.
 
@@ -50,20 +62,29 @@ def prepare(
         deterministic: demand ops that repeat to the bit, on GPUs too; slower.
         seed: 0 to 2**32 - 1.
         threads: how many an operation may use on the CPU; None leaves that to TensorFlow.
+        strategy: "auto" computes on one device; "mirrored" on all GPUs.
+        virtual_devices: into how many devices to split the CPU for "mirrored".
 
     Raises:
         DeviceError: TensorFlow does not see the GPU that is demanded, says why and what to do; or
             the process has started with other threads.
     """
     count = set_threads(threads)
-    chosen = devices.choose(device)
+    chosen = devices.choose("cpu" if virtual_devices else device, alone=strategy == "auto")
+    shared = strategies.choose(strategy, chosen.kind, virtual_devices)
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
     _demand_determinism(deterministic)
     said = f"{count} thread{'s' if count != 1 else ''}"
     said += ", as execution.threads says" if threads is not None else ""
     description = devices.describe(chosen, device, said)
-    return Runtime(chosen.name, chosen.kind, description, count, precision)
+    if shared is None:
+        return Runtime(chosen.name, chosen.kind, description, count, precision)
+    replicas = shared.num_replicas_in_sync
+    what = chosen.models[0] if chosen.models else "CPU"
+    virtual = " (virtual)" if virtual_devices else ""
+    description = f"{replicas} x {what}{virtual}, {said}: as execution.strategy says"
+    return Runtime(chosen.name, chosen.kind, description, count, precision, strategy, replicas)
 
 
 def onednn() -> bool:

@@ -30,13 +30,14 @@ class Device:
     number: int = 0
 
 
-def choose(asked: str) -> Device:
+def choose(asked: str, *, alone: bool = True) -> Device:
     """Return the device that an experiment asks for, and hide every other GPU.
 
     A process that has used a GPU keeps it visible.
 
     Args:
         asked: "auto", "cpu", "gpu" or "gpu:N".
+        alone: Whether one device is to compute; else every GPU that TensorFlow sees may.
 
     Raises:
         DeviceError: A GPU is demanded that TensorFlow does not see; says why and what to do.
@@ -48,7 +49,7 @@ def choose(asked: str) -> Device:
     number = int(asked.partition(":")[2] or 0)
     if number >= len(gpus):
         raise DeviceError(refusal(asked, len(gpus)))
-    _show(gpus[number : number + 1])
+    _show(gpus[number : number + 1] if alone else gpus)
     visible = tf.config.get_visible_devices("GPU")
     if gpus[number] not in visible:
         raise DeviceError(

@@ -1,0 +1,70 @@
+"""One batch a call, computed by several devices at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from fitx.engine import replicas
+from fitx.engine.batch import Batch
+from fitx.engine.log import Logs
+
+
+class DistributedFunction:
+    """What `fit` or `evaluate` calls once a batch, with an iterator over whole batches.
+
+    Every process of a strategy gets the same batches; each replica takes its rows of them.
+
+    Args:
+        batch: The step.
+        strategy: Under whose scope the step was made.
+        returns_values: Whether a callback reads the values of each batch.
+    """
+
+    def __init__(
+        self, batch: Batch, strategy: tf.distribute.Strategy, *, returns_values: bool
+    ) -> None:
+        self.log = batch.log
+        self._batch, self._strategy = batch, strategy
+        self._returns_values = returns_values
+        self._graphs: dict[Any, Any] = {}
+
+    def __call__(self, iterator: Any) -> Logs:
+        """Run one batch; return its values where a callback reads them, else nothing."""
+        batch = next(iterator)
+        graph = self.graph(batch)
+        self.log.running = True
+        return Logs(self.log, graph(batch))
+
+    def graph(self, batch: Any) -> Any:
+        """Return the graph for batches like this one, traced now if it was not yet."""
+        spec = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), batch)
+        key = (str(spec), tuple(tf.nest.flatten(spec)))
+        if key not in self._graphs:
+            self._graphs[key] = self._traced(spec)
+        return self._graphs[key]
+
+    def _traced(self, spec: Any) -> Any:
+        rows, count = tf.nest.flatten(spec)[0].shape[0], self._strategy.num_replicas_in_sync
+
+        @tf.autograph.experimental.do_not_convert
+        def one_batch(data: Any) -> dict[str, Any]:
+            values = self._strategy.run(self._on_replica, args=(data,))
+            mean = tf.distribute.ReduceOp.MEAN
+            return {name: self._strategy.reduce(mean, v, axis=None) for name, v in values.items()}
+
+        with replicas.shared(rows % count == 0):
+            return tf.function(one_batch).get_concrete_function(spec)
+
+    @tf.autograph.experimental.do_not_convert
+    def _on_replica(self, data: Any) -> dict[str, Any]:
+        # On the host, so that a device is sent its own rows only.
+        with tf.device("/CPU:0"):
+            rows = tf.nest.map_structure(replicas.own_rows, data)
+        counted = self.log.step.metrics_variables if replicas.repeats() else []
+        before = [tf.identity(variable.value) for variable in counted]
+        values = self._batch.run(rows)
+        for variable, value in zip(counted, before, strict=True):
+            variable.assign(value)
+        return values if self._returns_values else {}

@@ -1,0 +1,26 @@
+"""Train experiments on two virtual devices, one after the other: TensorFlow splits a CPU once."""
+
+import json
+import sys
+from pathlib import Path
+
+from fitx.cli.display.quiet import NoDisplay
+from fitx.errors import FitxError
+from fitx.experiment.check import read
+from fitx.run.order import Order
+from fitx.run.train import train
+
+OURS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
+
+
+def outcome(name, words, out):
+    try:
+        result = train(read(name, (*words, *OURS)), Order(Path(out)), NoDisplay())
+    except FitxError as error:
+        return {"error": str(error), "code": error.exit_code}
+    return {"run": str(result.run), "metrics": result.metrics}
+
+
+if __name__ == "__main__":
+    out, *cases = sys.argv[1:]
+    print(json.dumps([outcome(*json.loads(case), out) for case in cases]))

@@ -1,0 +1,84 @@
+"""One device against several: the same experiment, and what each left on disk."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+CHILD = Path(__file__).with_name("child.py")
+
+RAW = """
+import tensorflow as tf
+from fitx import Step, steps
+
+@steps.register
+class Raw(Step):
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(y - self(x, training=True)))
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        return {"loss": loss, "target": tf.reduce_mean(y)}
+
+    def test_step(self, data):
+        x, y = data
+        return {"error": tf.reduce_mean(tf.abs(y - self(x, training=False)))}
+"""
+
+DENSE = "{name: flatten}, {name: dense, units: 16, activation: leaky_relu}"
+
+GAN = f"""
+step: gan
+networks:
+  discriminator: {{name: sequential, layers: [{DENSE}, {{name: dense, units: 1}}]}}
+  generator:
+    name: sequential
+    input_shape: [8]
+    layers: [{{name: dense, units: 64}}, {{name: reshape, target_shape: [8, 8, 1]}}]
+optimizers:
+  discriminator: {{name: adam, learning_rate: 3e-4, global_clipnorm: 0.1}}
+  generator: {{name: adam, learning_rate: 3e-4}}
+data: {{name: digits, batch_size: 64, labels: false}}
+fit: {{epochs: 2}}
+"""
+
+
+def difference(one, other):
+    """Return how far apart two states are at most, in shares of each array's largest number."""
+    assert one.keys() == other.keys()
+    return max(_far(one[name], other[name]) for name in one)
+
+
+def _far(one, other):
+    one, other = one.astype("float64"), other.astype("float64")
+    return np.max(np.abs(one - other), initial=0) / max(np.max(np.abs(one), initial=0), 1e-30)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with experiments that shipped ones do not cover."""
+    path = tmp_path_factory.mktemp("distribution")
+    (path / "raw.py").write_text(RAW)
+    raw = "plugins: [raw.py]\nstep: raw\nmodel: linear\noptimizer: {name: sgd, clipnorm: 0.05}\n"
+    data = "data: {name: random, rows: 1001, features: 4, batch_size: 50}\nfit: {epochs: 2}\n"
+    (path / "raw.yaml").write_text(raw + data)
+    (path / "gan.yaml").write_text(GAN)
+    return path
+
+
+@pytest.fixture(scope="module")
+def on_two(folder):
+    """Train cases, each (file, overrides), on two virtual devices; return their outcomes."""
+
+    def on_two(*cases):
+        words = [json.dumps(case) for case in cases]
+        command = [sys.executable, str(CHILD), str(folder / "two"), *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return on_two

@@ -1,0 +1,80 @@
+import os
+
+import pytest
+
+from fitx import checkpoint
+from fitx.cli.display.quiet import NoDisplay
+from fitx.experiment.check import read
+from fitx.experiment.problems import ConfigError
+from fitx.rundir import record
+
+from .conftest import difference
+
+CASES = {
+    "low_level": ("guide/low_level", "fit.epochs=2", "data.batch_size=48"),
+    "class weights": ("guide/class_weight", "fit.epochs=2", "data.batch_size=48"),
+    "sample weights, sum of losses": (
+        "guide/weighted",
+        "fit.epochs=2",
+        "loss={name: mse, reduction: sum}",
+        "optimizer.learning_rate=1e-4",
+    ),
+    "sample weights, mean by weight": (
+        "guide/weighted",
+        "fit.epochs=2",
+        "loss={name: mse, reduction: mean_with_sample_weight}",
+    ),
+    "dropout, an odd last batch": ("digits", "fit.epochs=2", "model={name: mlp, dropout: 0.5}"),
+    "gan": ("gan.yaml",),
+    "raw loss": ("raw.yaml",),
+}
+REFUSED = ("guide/low_level", "data.batch_size=5")
+
+
+@pytest.fixture(scope="module")
+def outcomes(on_two):
+    """Return what came of every case on two devices, by its name."""
+    cases = [(file, list(words)) for file, *words in (*CASES.values(), REFUSED)]
+    return dict(zip([*CASES, "refused"], on_two(*cases), strict=True))
+
+
+@pytest.fixture(scope="module")
+def on_one(folder):
+    """Train a case on one device; return the run's folder and its values."""
+    from fitx.run.order import Order
+    from fitx.run.train import train
+
+    def on_one(name):
+        file, *words = CASES[name]
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            experiment = read(file, (*words, "execution.mode=plain"))
+            result = train(experiment, Order(folder / "one"), NoDisplay())
+            return folder / result.run, result.metrics
+        finally:
+            os.chdir(before)
+
+    return on_one
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_two_devices_train_to_the_weights_and_values_of_one(name, outcomes, on_one, folder):
+    two = outcomes[name]
+    assert "error" not in two, two
+    run, values = on_one(name)
+    states = [checkpoint.newest(path / "checkpoints").state for path in (run, folder / two["run"])]
+    assert difference(*states) < 1e-5
+    assert two["metrics"] == pytest.approx(values, rel=1e-5)
+
+
+def test_a_run_records_its_strategy_and_what_computed(outcomes, folder):
+    kept = record.load(folder / outcomes["gan"]["run"])
+    assert (kept["strategy"], kept["replicas"], kept["mode"]) == ("mirrored", 2, "plain")
+    assert kept["device"].startswith("2 x CPU (virtual), ")
+
+
+def test_a_batch_that_cannot_be_shared_equally_is_refused(outcomes):
+    assert outcomes["refused"]["code"] == ConfigError.exit_code
+    text = "data.batch_size: 5 examples cannot be shared equally by 2 devices; write 4 or 6."
+    assert text in outcomes["refused"]["error"]
