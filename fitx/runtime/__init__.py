@@ -75,6 +75,7 @@ def prepare(
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
     _demand_determinism(deterministic)
+    _compute_as_written()
     said = f"{count} thread{'s' if count != 1 else ''}"
     said += ", as execution.threads says" if threads is not None else ""
     description = devices.describe(chosen, device, said)
@@ -98,3 +99,14 @@ def _demand_determinism(wanted: bool) -> None:
         determinism.enable_op_determinism()
     else:
         determinism.disable_op_determinism()
+
+
+def _compute_as_written() -> None:
+    """Keep TensorFlow from putting arithmetic in another order.
+
+    It multiplies constants beforehand in a graph and not in the body of a loop, so that fused
+    steps would differ from single ones in the last bit. What that gains was within the noise.
+    """
+    determinism.set_optimizer_experimental_options(
+        {"constant_folding": False, "arithmetic_optimization": False}
+    )
