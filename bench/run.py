@@ -1,69 +1,175 @@
-"""Print fitx' costs as ratios and medians: python bench/run.py
+"""Print every figure of fitx beside what it is compared to: python bench/run.py [ROUNDS]
 
-Start-up of commands, the whole process against a hand-written Keras script, and the cost of a
-step against stock `model.fit`. Both sides of a ratio run in turn, so that a machine whose speed
-drifts slows both.
+Both sides of a ratio run in turn, each in a process of its own. PyTorch's programs run where
+torch and lightning can be imported by the interpreter that TORCH_PYTHON names.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from programs import HERE, MEGABYTE, Times, in_turn, whole
+
 FITX = str(Path(sys.executable).parent / "fitx")
+TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
+ROWS = "32000"
+"""Examples of the guide's programs, in batches of 32."""
+
+STOPPING = "callbacks=[{name: early_stopping, monitor: val_loss, patience: 1000}]"
 
 
 def main() -> None:
-    """Run every benchmark and print a line of each."""
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 7
+    """Measure everything, and print a row of each as it is known."""
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 5
+    print("| what | fitx | compared to | ratio | target |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        show_median("fitx --help", lambda: seconds([FITX, "--help"]), rounds)
-        check = [FITX, "check", "guide/gan"]
-        show_median("fitx check guide/gan", lambda: seconds(check), rounds)
-        script = [sys.executable, str(HERE / "hand_written" / "simple.py")]
-        train = [FITX, "train", "guide/simple", "-q"]
-        name = "fitx train guide/simple / hand-written Keras script"
-        show_ratio(name, lambda: seconds(train), lambda: seconds(script), rounds)
-        subprocess.run([sys.executable, str(HERE / "step_cost.py"), str(rounds)], check=True)
+        for figures in (starting, simple, others, digits, gan, networks):
+            for row in figures(rounds):
+                print(row, flush=True)
 
 
-def seconds(command: list[str]) -> float:
-    """Run a command and return its wall time."""
-    began = time.perf_counter()
-    subprocess.run(command, check=True, capture_output=True)
-    return time.perf_counter() - began
+def starting(rounds: int) -> Iterator[str]:
+    """Yield the time of commands and of whole processes, and the memory of these."""
+    for words in (["--help"], ["check", "guide/gan"]):
+        [command] = whole({"fitx": [FITX, *words]}, rounds)
+        yield row(f"`fitx {' '.join(words)}`", spelled(command.median), "", "", "")
+    for name, script in (("guide/simple", "keras_script.py"), ("digits", "keras_digits.py")):
+        commands = {"fitx": [FITX, "train", name, "-q"], "script": peer(script)}
+        ours, theirs = whole(commands, rounds)
+        what = f"`fitx train {name}`, whole process"
+        yield share(what, ours, theirs, "hand-written Keras", "at most 1.0 of it")
+        yield memory(what, ours, theirs, "hand-written Keras")
 
 
-def show_median(name: str, measure: Callable[[], float], rounds: int) -> None:
-    """Print the median of several measurements, after one that does not count."""
-    measure()
-    times = [measure() for _ in range(rounds)]
-    print(f"{name}: {statistics.median(times):.3f} s ({spread(times)})", flush=True)
+def simple(rounds: int) -> Iterator[str]:
+    """Yield what a step of guide/simple takes, beside all who can do the same."""
+    commands = {
+        "fitx": own("fit", "guide/simple", f"data.rows={ROWS}"),
+        "stock `fit`": peer("keras_simple.py", "simple", ROWS),
+        "bare XLA loop": peer("xla_limit.py", ROWS),
+        **({"PyTorch loop": peer("torch_simple.py", ROWS, python=TORCH)} if has("torch") else {}),
+        **(
+            {"LightningCLI's Trainer": peer("lightning_simple.py", ROWS, python=TORCH)}
+            if has("lightning")
+            else {}
+        ),
+    }
+    ours, stock, limit, *torches = in_turn(commands, rounds)
+    what = "a step of `guide/simple`, 32,000 examples"
+    yield times(what, ours, stock, "at least 80", steps=1000)
+    yield share(what, ours, limit, limit.name, "at most 4 times it", steps=1000)
+    for torch in torches:
+        yield times(what, ours, torch, "", steps=1000)
+    yield memory(what, ours, stock, stock.name)
 
 
-def show_ratio(
-    name: str, ours: Callable[[], float], theirs: Callable[[], float], rounds: int
-) -> None:
-    """Print the median of the ratios of two measurements taken in turn."""
-    ours(), theirs()
-    pairs = [(ours(), theirs()) for _ in range(rounds)]
-    ratios = [a / b for a, b in pairs]
-    medians = [statistics.median(side) for side in zip(*pairs, strict=True)]
-    text = f"{medians[0]:.6g} s / {medians[1]:.6g} s, ratios {spread(ratios)}"
-    print(f"{name}: {statistics.median(ratios):.3f} ({text})", flush=True)
+def others(rounds: int) -> Iterator[str]:
+    """Yield the guide's other programs of the same size."""
+    for name in ("low_level", "weighted"):
+        commands = {
+            "fitx": own("fit", f"guide/{name}", f"data.rows={ROWS}"),
+            "stock `fit`": peer("keras_simple.py", name, ROWS),
+        }
+        ours, stock = in_turn(commands, rounds)
+        yield times(f"a step of `guide/{name}`", ours, stock, "at least 60", steps=1000)
+    commands = {
+        "fitx": own("evaluate", "guide/simple", f"data.rows={ROWS}"),
+        "stock `evaluate`": peer("keras_simple.py", "evaluate", ROWS),
+    }
+    ours, stock = in_turn(commands, rounds)
+    yield times("a step of its evaluation", ours, stock, "at least 40", steps=1000)
 
 
-def spread(values: list[float]) -> str:
-    """Return the smallest and the largest of some values."""
-    return f"{min(values):.3f} to {max(values):.3f}"
+def digits(rounds: int) -> Iterator[str]:
+    """Yield what an epoch of digits takes with everything on."""
+    words = ["model=mlp", "execution.mode=fused_xla", STOPPING]
+    commands = {
+        "fitx": own("train", "digits", *words),
+        "stock `fit`": peer("keras_digits.py", "mlp"),
+    }
+    ours, stock = in_turn(commands, rounds)
+    what = "an epoch of `digits` (mlp), validation and callbacks on"
+    yield times(what, ours, stock, "at least 5")
+
+
+def gan(rounds: int) -> Iterator[str]:
+    """Yield what a step of the guide's GAN takes."""
+    words = ["data.batch_size=64", "fit.steps_per_epoch=2", "~callbacks", "execution.mode=measure"]
+    commands = {
+        "fitx": own("fit", "guide/gan", *words),
+        "stock `fit`": peer("keras_gan.py"),
+    }
+    ours, stock = in_turn(commands, rounds)
+    stock.seconds = [2 * seconds for seconds in stock.seconds]
+    what = "a step of the guide's GAN, batches of 64, `mode: measure`"
+    yield times(what, ours, stock, "at least 1.8", steps=2)
+
+
+def networks(rounds: int) -> Iterator[str]:
+    """Yield networks whose arithmetic counts, in `auto`."""
+    lstm, transformer = (str(HERE / "networks" / f"{n}.yaml") for n in ("lstm", "transformer"))
+    for name, file in (("convnet", "digits"), ("LSTM", lstm), ("transformer", transformer)):
+        words = [file, "~checkpoint", "~expect"] if file == "digits" else [file]
+        commands = {"fitx": own("fit", *words), "stock `fit`": own("stock", *words)}
+        ours, stock = in_turn(commands, rounds)
+        what = f"an epoch of digits with a small {name}, `mode: auto`"
+        yield times(what, ours, stock, "at least 0.97")
+
+
+def own(*words: str) -> list[str]:
+    """Return the command of fitx' own side."""
+    return [sys.executable, str(HERE / "ours.py"), *words]
+
+
+def peer(file: str, *words: str, python: str = sys.executable) -> list[str]:
+    """Return the command of a program to compare with."""
+    return [python, str(HERE / "peers" / file), *words]
+
+
+def has(module: str) -> bool:
+    """Whether PyTorch's interpreter can import a module."""
+    command = [TORCH, "-c", f"import {module}"]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def times(what: str, ours: Times, theirs: Times, target: str, steps: int = 1) -> str:
+    """Return the row of something that is to be faster by a factor."""
+    numbers = (spelled(side.median / steps) for side in (ours, theirs))
+    mine, other = numbers
+    ratio = f"{ours.ratio(theirs):.2f} times as fast"
+    return row(what, mine, f"{theirs.name}: {other}", ratio, target)
+
+
+def share(what: str, ours: Times, theirs: Times, name: str, target: str, steps: int = 1) -> str:
+    """Return the row of something that is to take no more than a share of another's time."""
+    mine, other = (spelled(side.median / steps) for side in (ours, theirs))
+    return row(what, mine, f"{name}: {other}", f"{theirs.ratio(ours):.2f} of it", target)
+
+
+def memory(what: str, ours: Times, theirs: Times, name: str) -> str:
+    """Return the row of the memory that two programs held at most."""
+    mine, other = (f"{side.peak / MEGABYTE:.0f} MB" for side in (ours, theirs))
+    ratio = f"{ours.peak / theirs.peak:.2f} of it"
+    return row(f"peak memory: {what}", mine, f"{name}: {other}", ratio, "at most 1.1 of it")
+
+
+def row(*cells: str) -> str:
+    """Return a row of the table."""
+    return f"| {' | '.join(cells)} |"
+
+
+def spelled(seconds: float) -> str:
+    """Spell a time with three digits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
 
 
 if __name__ == "__main__":

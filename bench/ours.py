@@ -1,0 +1,107 @@
+"""fitx itself, timed in turn with others: python ours.py WHAT FILE [key=value ...]
+
+WHAT is fit (the epochs of `fit`, as `fitx train` calls it, no callbacks), stock (the same step in
+Keras' own `fit`), evaluate (one call of `evaluate`, on the training rows) or train (an epoch of
+everything `fitx train` does, validation, callbacks, journal and checkpoints).
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+sys.path.append(str(Path(__file__).parent / "peers"))
+
+from turns import serve, timed
+
+from fitx.build import agreement
+from fitx.build.feed import evaluation_feed
+from fitx.build.make import make
+from fitx.build.mode import Work, settle
+from fitx.build.trial import Trial
+from fitx.cli.display.quiet import NoDisplay
+from fitx.experiment.check import read
+from fitx.experiment.experiment import Experiment
+from fitx.run.bench_ways import Fitx, Stock
+from fitx.run.evaluate import prepare_runtime
+from fitx.run.order import Order
+from fitx.run.train import train
+
+SECONDS = 0.3
+"""That a turn takes, if its least does not take longer."""
+
+
+def main() -> None:
+    """Make the experiment, and run it whenever it is asked for."""
+    what, file, *words = sys.argv[1:]
+    experiment = read(file, words)
+    turn = {"fit": fit, "stock": stock, "evaluate": evaluate, "train": whole}[what](experiment)
+    serve(turn)
+
+
+def fit(experiment: Experiment) -> Callable[[], float]:
+    """Return what trains and tells the median time of an epoch."""
+    trial = settled(experiment, "train")
+    return epochs_of(Fitx(trial, lambda: None, trial.step.execution.modes["train"]))
+
+
+def stock(experiment: Experiment) -> Callable[[], float]:
+    """Return the same for Keras' own `fit`."""
+    prepare_runtime(experiment)
+    return epochs_of(Stock(make(experiment), lambda: None))
+
+
+def epochs_of(way: Fitx | Stock) -> Callable[[], float]:
+    """Return what trains by a way that has taken its first steps."""
+    way.epochs(2)
+    count = max(1, int(SECONDS / way.epochs(1)[0]))
+    return lambda: statistics.median(way.epochs(count))
+
+
+def evaluate(experiment: Experiment) -> Callable[[], float]:
+    """Return what measures, and tells the median time of a call."""
+    trial = settled(experiment, "test")
+    feed, steps = evaluation_feed(trial, "train"), trial.data.steps("train")
+
+    def once() -> float:
+        return timed(lambda: trial.step.evaluate(feed, steps=steps, verbose=0, return_dict=True))
+
+    once()
+    return lambda: statistics.median(once() for _ in range(10))
+
+
+def whole(experiment: Experiment) -> Callable[[], float]:
+    """Return what trains twice and tells the time of an epoch by the difference."""
+    short, long = (with_epochs(experiment, n) for n in (2, 42))
+
+    def seconds(lasting: Experiment) -> float:
+        with tempfile.TemporaryDirectory() as out:
+            return timed(lambda: train(lasting, Order(Path(out)), NoDisplay()))
+
+    return lambda: (seconds(long) - seconds(short)) / 40
+
+
+def with_epochs(experiment: Experiment, epochs: int) -> Experiment:
+    """Return the experiment with another number of epochs."""
+    return read(str(experiment.document.path), [*sys.argv[3:], f"fit.epochs={epochs}"])
+
+
+def settled(experiment: Experiment, kind: str) -> Trial:
+    """Return a trial, traced, in the mode it is to have for many epochs."""
+    device = prepare_runtime(experiment)
+    trial = make(experiment)
+    agreement.trace(trial, ("train",))
+    if kind == "test":
+        trial.step.execution.trace("test", evaluation_feed(trial, "train"))
+    settle(Work(trial, kind, 1_000_000, device.kind))
+    return trial
+
+
+if __name__ == "__main__":
+    main()
