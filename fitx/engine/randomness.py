@@ -15,6 +15,7 @@ from functools import cache, partial
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.eager import context
 
 _FORMS = {
@@ -124,6 +125,8 @@ def _normal(dtype: tf.DType, shape: Any, *state: Any) -> Any:
 
 
 def _bits(shape: Any, key: Any, counter: Any, alg: Any) -> Any:
+    # Else XLA would compute the key anew for every number, which takes ten times as long.
+    key, counter = gen_xla_ops.xla_optimization_barrier([key, counter])
     return tf.raw_ops.StatelessRandomUniformFullIntV2(
         shape=shape, key=key, counter=counter, alg=alg, dtype=tf.uint32
     )
