@@ -14,9 +14,9 @@ from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make, make_callbacks
 from fitx.build.mode import Work, settle
 from fitx.build.trial import Trial
-from fitx.errors import Diverged, FitxError, Interrupted, StorageError
+from fitx.errors import Diverged, FitxError, Interrupted, StorageError, WorkerLost
 from fitx.experiment.experiment import Experiment
-from fitx.run import describe, summary
+from fitx.run import describe, leftover, summary
 from fitx.run.best import Best
 from fitx.run.display import Display
 from fitx.run.evaluate import evaluate_split, prepare_runtime, shown
@@ -77,8 +77,11 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 experiment.checkpoint,
                 Best(experiment.checkpoint),
             )
-            work = _Work(trial, run, saver, display, stop, SMOKE_STEPS if order.smoke else None)
-            with _recorded(record, saver), shown(display, describe.plan(trial, run, device)):
+            # The chief stops for all workers, with a checkpoint; the others end when it has gone.
+            asked = stop if device.is_chief else StopRequest()
+            work = _Work(trial, run, saver, display, asked, SMOKE_STEPS if order.smoke else None)
+            plan = describe.plan(trial, run, device)
+            with _recorded(record, saver), _ended_together(stop), shown(display, plan):
                 return _train(work)
 
 
@@ -150,6 +153,8 @@ def _fit(work: _Work, observer: Observer) -> None:
     if observer.epoch < fit.epochs:
         text = f"stopped early: a callback ended the run after epoch {observer.epoch}"
         work.display.note(text)
+    for text in leftover.notes(trial.step):
+        work.display.note(text)
 
 
 def _test(work: _Work, observer: Observer) -> dict[str, float]:
@@ -178,6 +183,17 @@ def _recorded(record: Record, saver: Saver) -> Iterator[None]:
         except StorageError as second:
             # What ended the run is what the user must hear of, and its exit code counts.
             error.add_note(str(second))
+        raise
+
+
+@contextmanager
+def _ended_together(stop: StopRequest) -> Iterator[None]:
+    """Take the loss of another worker for what it is after a signal: the end of all."""
+    try:
+        yield
+    except WorkerLost as error:
+        if stop.number:
+            raise Interrupted(f"stopped by {stop.name}.", stop.number) from error
         raise
 
 
