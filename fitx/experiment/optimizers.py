@@ -88,6 +88,8 @@ def _without_effect(part: Part) -> Iterator[tuple[str, str]]:
 
 def _averages(part: Part, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
     if part.options.get("use_ema"):
+        if keras_parts.class_name("optimizer", part.name) == "ScheduleFreeAdamW":
+            yield "use_ema", "ScheduleFreeAdamW averages weights by itself; remove this key."
         if part.options.get("gradient_accumulation_steps"):
             text = "Keras averages weights after every step, not after every update; remove one."
             yield "gradient_accumulation_steps", f"does not go with use_ema: {text}"
