@@ -47,12 +47,15 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
             slows them all.
 
     Raises:
-        ConfigError: Nothing is trained, or the parts do not fit together.
+        ConfigError: Nothing is trained, several devices are asked for, or the parts do not fit.
         UsageError: The data has not one whole batch.
         DataError, DeviceError, UserCodeError: As for training.
         Interrupted: A signal came.
     """
     demand_training(experiment, smoke=True)
+    if experiment.execution.strategy != "auto":
+        text = "is for several devices, and one is timed; run it with execution.strategy=auto."
+        raise experiment.error(("execution", "strategy"), text)
     device = prepare_runtime(experiment)
     trial = make(experiment)
     rows, size = len(trial.data.splits["train"]), trial.data.batch_size

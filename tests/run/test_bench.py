@@ -219,6 +219,15 @@ def test_an_optimizer_is_needed(tiny):
         bench(tiny("~optimizer", "~checkpoint"), NoDisplay(), 1)
 
 
+def test_one_device_is_timed(tiny):
+    with pytest.raises(ConfigError) as error:
+        bench(tiny("execution.strategy=mirrored"), NoDisplay(), 1)
+    assert (
+        "execution.strategy: is for several devices, and one is timed; "
+        "run it with execution.strategy=auto." in str(error.value)
+    )
+
+
 def test_a_signal_ends_it(tiny, recording):
     display = recording("begin", lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(Interrupted) as error:
