@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
 
 from fitx.engine import copies, replicas
 from fitx.errors import UserCodeError
@@ -90,8 +91,18 @@ class Log:
 
     def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:
         # The step is being traced, and a variable made inside the graph would be lost.
-        with tf.init_scope():
+        with tf.init_scope(), _unseen():
             self.means[name] = kind(name=name, dtype="float32")
+
+
+def _unseen() -> Any:
+    """Let `tf.function` not see a variable made, after which it traces the step once more."""
+
+    def creator(following: Any, **keywords: Any) -> Any:
+        return default_variable_creator_v2(None, **keywords)
+
+    # Above the creator of `tf.function`, and below those of distribution strategies.
+    return tf.compat.v1.get_default_graph()._variable_creator_scope(creator, priority=75)
 
 
 class LastValue(keras.metrics.Metric):

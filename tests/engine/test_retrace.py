@@ -123,3 +123,18 @@ def test_a_run_whose_last_batch_is_shorter_traces_its_step_once(step):
     batches = tf.data.Dataset.from_tensor_slices(x(10, 3)).batch(4).repeat()
     step.fit(batches, steps_per_epoch=3, epochs=3, verbose=0, shuffle=False)
     assert step.traces == 1
+
+
+def test_a_step_that_returns_plain_numbers_is_traced_once():
+    traces = []
+
+    class Returning(Step):
+        def train_step(self, data):
+            traces.append(data)
+            return {"loss": tf.reduce_mean(data), "top": tf.reduce_max(data)}
+
+    step = Returning(model=keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
+    step.compile({})
+    fit(step, x(4, 3))
+
+    assert len(traces) == 1
