@@ -142,7 +142,9 @@ def _terminal(command, folder, environment):
     process = subprocess.Popen(command, cwd=folder, env=environment, preexec_fn=lead, **streams)
     seen = b""
     while b"steps/s" not in seen:
-        seen += os.read(master, 1 << 16)
+        assert process.poll() is None, seen.decode()
+        if select.select([master], [], [], 1)[0]:
+            seen += os.read(master, 1 << 16)
     os.write(master, b"\x03")
     began = time.monotonic()
     while process.poll() is None or select.select([master], [], [], 0)[0]:
