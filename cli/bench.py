@@ -64,11 +64,12 @@ def command(
         from .display import choose
 
         comparison = bench(experiment, choose(quiet), rounds)
-    text = json.dumps(comparison.plain()) if as_json else "\n".join(_lines(comparison))
+    text = json.dumps(comparison.plain()) if as_json else "\n".join(table(comparison))
     click.echo(text, file=output)
 
 
-def _lines(found: Comparison) -> Iterator[str]:
+def table(found: Comparison) -> Iterator[str]:
+    """Yield the lines that people read."""
     rows = found.rows
     width = max(len(row.name) for row in rows)
     yield f"{found.experiment}: epochs of {found.steps:,} steps of {found.batch_size:,} examples"
@@ -87,7 +88,7 @@ def _lines(found: Comparison) -> Iterator[str]:
 def _numbers(row: Row) -> str:
     ratio = "" if row.ratio is None else f"{row.ratio:8.2f}x"
     times = f"{_time(row.first_step):>10}  {_time(row.step):>9}"
-    return f"{times}  {row.examples_per_second:10,.0f} {ratio}"
+    return f"{times}  {row.examples_per_second:10,.0f} {ratio}".rstrip()
 
 
 def _time(seconds: float | None) -> str:

@@ -1,45 +1,45 @@
 """fitx bench, as it is typed."""
 
-import re
-
 import pytest
 
+from fitx.cli.bench import table
+from fitx.run.bench_shares import Shares
+from fitx.run.bench_table import Comparison, Row
 
-@pytest.fixture(scope="module")
-def benches(launch, tmp_path_factory):
-    """A comparison as a table and one as JSON, side by side."""
-    folder = tmp_path_factory.mktemp("bench")
-    words = ["bench", "guide/simple", "data.rows=128", "--rounds", "1"]
-    table, plain = launch(folder, *words), launch(folder, *words, "--json", "-q")
-    return {"table": table.result(), "json": plain.result(), "folder": folder}
-
-
-def test_the_table_goes_to_standard_output_and_the_progress_elsewhere(benches):
-    done = benches["table"]
-    assert done.code == 0, done.err
-    lines = done.out.splitlines()
-    assert lines[0] == "simple: epochs of 4 steps of 32 examples"
-    names = ["stock fit", "stock fit, 4 steps a call", "plain", "xla", "fused", "fused_xla"]
-    for name, line in zip(names, lines[2:8], strict=True):
-        number = r"[\d.,]+"
-        times = rf" +{number} m?s +{number} [mu]s +{number} +{number}x"
-        assert re.fullmatch(rf"{re.escape(name)}{times}", line), line
-    assert lines[8].startswith("fitx train: plain (")
-    assert lines[9].startswith("where a step goes: input ")
-    assert re.match("bottleneck: (input|dispatch|device); execution.mode=fused", lines[10])
-    assert "stock fit: first step after" in done.err
+TABLE = """\
+mine: epochs of 21 steps of 64 examples
+                            first step     a step  examples/s  to stock
+stock fit                       1.23 s    2.35 ms      27,234     1.00x
+stock fit, 21 steps a call  unknown loss.
+plain                           456 ms     789 us      81,115     2.98x
+fused                           1.01 s      456 us    140,351
+xla                         XLA cannot compile PyFunc.
+fitx train: plain (as execution.mode says)
+where a step goes: input 0 us (0%), dispatch 500 us (50%), device 300 us (30%), callbacks 200 us (20%)
+bottleneck: dispatch; execution.mode=fused takes 0.58 of the time"""
 
 
-def test_json_is_one_object_and_quiet_is_quiet(benches):
-    done = benches["json"]
+def test_the_table_has_a_line_for_every_way_and_says_where_the_time_goes():
+    rows = (
+        Row("stock fit", 1.234, 2.35e-3, 27_234.0, 1.0),
+        Row("stock fit, 21 steps a call", reason="unknown loss."),
+        Row("plain", 0.456, 789e-6, 81_115.3, 2.98),
+        Row("fused", 1.01, 456e-6, 140_350.9),
+        Row("xla", reason="XLA cannot compile PyFunc."),
+    )
+    shares = Shares(0.0, 5e-4, 3e-4, 2e-4, "mine")
+    why = "as execution.mode says"
+    found = Comparison("mine", "CPU", 64, 21, rows, "plain", why, shares)
+    assert list(table(found)) == TABLE.splitlines()
+
+
+def test_a_comparison_goes_to_standard_output_and_its_progress_elsewhere(fitx, tmp_path):
+    done = fitx(tmp_path, "bench", "guide/simple", "data.rows=64", "--rounds", "1", "--json")
     assert done.code == 0, done.err
     assert [row["name"] for row in done.json["rows"]][2:] == ["plain", "xla", "fused", "fused_xla"]
     assert done.json["bottleneck"] in done.json["shares"]
-    assert done.err == ""
-
-
-def test_nothing_is_left_behind(benches):
-    assert list(benches["folder"].iterdir()) == []
+    assert "stock fit: first step after" in done.err
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

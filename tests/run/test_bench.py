@@ -194,7 +194,7 @@ def test_slow_callbacks_are_the_bottleneck_and_leave_no_files(tiny, tmp_path, mo
     way = started(tiny("callbacks=[plugin]", plugin=SLOW), "plain")
     shares = measured(way, epochs=1, rounds=1, steps_per_epoch=5, device_kind="cpu")
     assert shares.bottleneck == "callbacks"
-    assert shares.callbacks == pytest.approx(0.05 / 5, rel=0.2)
+    assert 0.05 / 5 <= shares.callbacks < 0.2 / 5
     assert "the slowest of them is plugin" in shares.advice
     assert not (tmp_path / "left").exists()
 
@@ -202,7 +202,7 @@ def test_slow_callbacks_are_the_bottleneck_and_leave_no_files(tiny, tmp_path, mo
 def test_what_callbacks_do_at_an_epochs_end_is_spread_over_the_whole_epoch(tiny):
     way = started(tiny("callbacks=[plugin]", plugin=SLOW), "plain")
     shares = measured(way, epochs=1, rounds=1, steps_per_epoch=500, device_kind="cpu")
-    assert shares.callbacks == pytest.approx(0.05 / 500, rel=0.2)
+    assert 0.05 / 500 <= shares.callbacks < 0.2 / 500
 
 
 def test_whole_batches_are_needed(tiny):
