@@ -88,7 +88,7 @@ def others(rounds: int) -> Iterator[str]:
 
 def digits(rounds: int) -> Iterator[str]:
     """Yield what an epoch of digits takes with everything on."""
-    words = ["model=mlp", "execution.mode=fused_xla", STOPPING]
+    words = ["model=mlp", "execution.mode=fused_xla", "fit.epochs=42", STOPPING]
     commands = {
         "fitx": own("train", "digits", *words),
         "stock `fit`": peer("keras_digits.py", "mlp"),
