@@ -10,6 +10,7 @@ import click
 from . import _complete, _options
 from ._process import results_alone
 from ._report import present
+from ._worker import part
 
 
 @click.command()
@@ -54,6 +55,10 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
 
         steps = 2 if options["smoke"] else None
         question = Question(options["split"], found.run, options["weights"], steps, found.note)
-        result = evaluate(experiment, question, choose(options["quiet"]))
+        with part(experiment, out) as mine:
+            display = choose(options["quiet"] or not mine.is_chief)
+            result = evaluate(experiment, question, display)
+    if not mine.is_chief:
+        return
     heading = f"{target} on the {result.split} split:"
     present(result, output, as_json=options["as_json"], heading=(heading,))

@@ -9,6 +9,7 @@ import click
 from . import _complete, _options
 from ._process import results_alone
 from ._report import present
+from ._worker import part
 
 
 @click.command()
@@ -39,11 +40,13 @@ def command(
 
     with results_alone() as output:
         experiment = read(file, overrides)
-        order = place(experiment, out, smoke=smoke)
+        with part(experiment, out) as mine:
+            order = place(experiment, mine.out, smoke=smoke)
 
-        from fitx.run.train import train
+            from fitx.run.train import train
 
-        from .display import choose
+            from .display import choose
 
-        result = train(experiment, order, choose(quiet))
-    present(result, output, as_json=as_json)
+            result = train(experiment, order, choose(quiet or not mine.is_chief))
+    if mine.is_chief:
+        present(result, output, as_json=as_json)

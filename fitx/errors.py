@@ -42,6 +42,10 @@ class DeviceError(FitxError):
     exit_code = 4
 
 
+class WorkerLost(DeviceError):
+    """Another worker of a training on several machines died, or cannot be reached."""
+
+
 class Diverged(FitxError):
     """A logged value became NaN or infinite."""
 

@@ -8,10 +8,11 @@ from contextlib import contextmanager
 
 import tensorflow as tf
 
-from fitx.errors import DataError, DeviceError, FitxError, UserCodeError
+from fitx.errors import DataError, DeviceError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.tree import Path as KeyPath
+from fitx.runtime import cluster
 
 _STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
 """Lines of TensorFlow's messages that say where in a graph something happened, not what."""
@@ -54,6 +55,9 @@ def user_errors(experiment: Experiment) -> Iterator[None]:
         text = f"out of memory: {first_line(error)} Lower data.batch_size, or the networks' size."
         raise DeviceError(text) from error
     except Exception as error:
+        gone = cluster.lost(error) if isinstance(error, tf.errors.OpError) else None
+        if gone is not None and experiment.execution.strategy == "multi_worker":
+            raise WorkerLost(gone) from error
         if is_users(experiment, error):
             raise _users(experiment, error) from error
         if isinstance(error, tf.errors.InvalidArgumentError):

@@ -108,8 +108,10 @@ class Execution(Section):
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads an operation may use; null: all there are."
     )
-    strategy: Literal["auto", "mirrored"] = Field(
-        "auto", description="auto: one device; mirrored: all GPUs of this machine."
+    strategy: Literal["auto", "mirrored", "multi_worker"] = Field(
+        "auto",
+        description="auto: one device; mirrored: all GPUs of this machine; multi_worker: those of "
+        "several, as TF_CONFIG or SLURM names them.",
     )
     virtual_devices: int | None = Field(
         None, ge=1, le=64, description="Devices to split a CPU into, to try mirrored without GPUs."

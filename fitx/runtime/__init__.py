@@ -8,7 +8,7 @@ import keras
 from tensorflow.python.framework import config as determinism
 from tensorflow.python.util import _pywrap_util_port as build_flags
 
-from fitx.runtime import devices
+from fitx.runtime import cluster, devices
 from fitx.runtime import strategy as strategies
 from fitx.runtime.devices import why_no_gpu
 from fitx.runtime.parallelism import set_threads, threads
@@ -27,8 +27,10 @@ class Runtime:
         threads: how many threads one operation may use on the CPU; results repeat to the bit
             only under the same number.
         precision: the Keras dtype policy: "float32", "mixed_bfloat16", ...
-        strategy: how several devices share a batch: "auto" for one device, or "mirrored".
-        replicas: how many share it.
+        strategy: how several devices share a batch: "auto" for one device, "mirrored",
+            "multi_worker".
+        replicas: how many share it, in all processes.
+        is_chief: whether this process is the one to write the run folder.
     """
 
     device: str
@@ -38,6 +40,7 @@ class Runtime:
     precision: str
     strategy: str = "auto"
     replicas: int = 1
+    is_chief: bool = True
 
 
 def prepare(
@@ -62,13 +65,15 @@ def prepare(
         deterministic: demand ops that repeat to the bit, on GPUs too; slower.
         seed: 0 to 2**32 - 1.
         threads: how many an operation may use on the CPU; None leaves that to TensorFlow.
-        strategy: "auto" computes on one device; "mirrored" on all GPUs.
+        strategy: "auto" computes on one device; "mirrored" on all GPUs; "multi_worker" together
+            with the processes that TF_CONFIG or SLURM names.
         virtual_devices: into how many devices to split the CPU for "mirrored".
 
     Raises:
         DeviceError: TensorFlow does not see the GPU that is demanded, says why and what to do; or
             the process has started with other threads.
     """
+    workers = cluster.read() if strategy == "multi_worker" else None
     count = set_threads(threads)
     chosen = devices.choose("cpu" if virtual_devices else device, alone=strategy == "auto")
     shared = strategies.choose(strategy, chosen.kind, virtual_devices)
@@ -85,7 +90,10 @@ def prepare(
     what = chosen.models[0] if chosen.models else "CPU"
     virtual = " (virtual)" if virtual_devices else ""
     description = f"{replicas} x {what}{virtual}, {said}: as execution.strategy says"
-    return Runtime(chosen.name, chosen.kind, description, count, precision, strategy, replicas)
+    is_chief = workers is None or workers.is_chief
+    return Runtime(
+        chosen.name, chosen.kind, description, count, precision, strategy, replicas, is_chief
+    )
 
 
 def onednn() -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any
@@ -38,8 +40,25 @@ def choose(name: str, kind: str, virtual_devices: int | None) -> tf.distribute.S
     Raises:
         DeviceError: The process has started with other devices.
     """
-    _chosen[0] = _mirrored(kind, virtual_devices) if name == "mirrored" else None
+    if name == "multi_worker":
+        _chosen[0] = _joined()
+    else:
+        _chosen[0] = _mirrored(kind, virtual_devices) if name == "mirrored" else None
     return _chosen[0]
+
+
+@cache
+def _joined() -> tf.distribute.Strategy:
+    """Join the other workers, and wait until all are there."""
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        # TensorFlow has put a handler of its own there, which only takes note of the signal.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
+        return strategy
+    except (RuntimeError, ValueError, tf.errors.OpError) as error:
+        raise DeviceError(f"the workers cannot come together: {error}") from error
 
 
 def _mirrored(kind: str, virtual_devices: int | None) -> tf.distribute.Strategy:

@@ -1,0 +1,46 @@
+"""fitx launch: train an experiment on a cluster of workers on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from . import _complete, _options
+
+
+@click.command()
+@click.argument("file", type=_complete.EXPERIMENT)
+@_options.overrides
+@click.option(
+    "--workers", type=click.IntRange(1, 64), required=True, help="How many processes share it."
+)
+@_options.out
+@click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")
+@_options.json_output
+@_options.progress
+def command(
+    file: str,
+    overrides: tuple[str, ...],
+    workers: int,
+    out: Path,
+    **flags: bool,
+) -> int:
+    """Train FILE by several workers on this machine, as `fitx train` does on several machines.
+
+    Each worker is a process with `execution.strategy=multi_worker`. The first writes the run
+    folder and shows the progress; what the others say begins with their number.
+
+    \b
+    fitx launch --workers 2 digits
+    fitx launch --workers 4 my.yaml fit.epochs=20
+    """
+    from fitx.experiment.check import read
+
+    from ._workers import run
+
+    words = (*overrides, "execution.strategy=multi_worker")
+    # What is wrong with the experiment is said once, and not by every worker.
+    read(file, words)
+    asked = [f"--{name.removeprefix('as_')}" for name, is_set in flags.items() if is_set]
+    return run(["train", file, *words, "--out", str(out), *asked], workers)

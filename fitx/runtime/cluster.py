@@ -1,0 +1,111 @@
+"""The workers of a training on several machines, as TF_CONFIG or SLURM names them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from fitx.errors import DeviceError
+
+_MOST_TASKS = 1024
+_JOBS = ("chief", "worker")
+_EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
+_ADVICE = f"expected such as {_EXAMPLE}" + '"index": 0}}. `fitx launch` starts workers here.'
+_LOST = re.compile(
+    r"Collective ops is aborted|heartbeat|unhealthy|[Cc]onnection (reset|refused)|Socket closed"
+    r"|failed to connect|coordination service"
+)
+_TASK = re.compile(r"/job:(chief|worker)(?:/replica:\d+)?/task:(\d+)")
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """All workers, and which of them this process is.
+
+    Attributes:
+        workers: Their addresses; the first is the chief, which writes the run folder.
+        index: Which of them this process is, counted from 0.
+    """
+
+    workers: tuple[str, ...]
+    index: int
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this worker is the one that writes the run folder and shows progress."""
+        return self.index == 0
+
+
+def read(environment: MutableMapping[str, str] = os.environ) -> Cluster:
+    """Read the cluster from TF_CONFIG, which is set from SLURM's variables where it is missing.
+
+    Raises:
+        DeviceError: There is neither, or what there is does not describe a cluster.
+    """
+    if not environment.get("TF_CONFIG") and "SLURM_PROCID" in environment:
+        environment["TF_CONFIG"] = json.dumps(_from_slurm())
+    text = environment.get("TF_CONFIG")
+    if not text:
+        raise DeviceError(f"strategy multi_worker needs TF_CONFIG or SLURM's variables; {_ADVICE}")
+    try:
+        config = json.loads(text)
+    except ValueError as error:
+        raise DeviceError(f"TF_CONFIG is not JSON ({error}); {_ADVICE}") from error
+    return _cluster(config)
+
+
+def lost(error: BaseException) -> str | None:
+    """Return what to say of an error that comes from a worker that is gone; None for others."""
+    text = str(error)
+    if not _LOST.search(text):
+        return None
+    found = {f"{job} {number}" for job, number in _TASK.findall(text)}
+    who = f"{' and '.join(sorted(found))}" if len(found) == 1 else "another worker"
+    return f"lost {who}: it has died or cannot be reached, so this worker ends too."
+
+
+def _cluster(config: Any) -> Cluster:
+    jobs = config.get("cluster") if isinstance(config, Mapping) else None
+    task = config.get("task") if isinstance(config, Mapping) else None
+    if not isinstance(jobs, Mapping) or not isinstance(task, Mapping):
+        raise DeviceError(f"TF_CONFIG lacks its 'cluster' or its 'task'; {_ADVICE}")
+    others = [name for name in jobs if name not in _JOBS]
+    if others or not jobs:
+        found = f"a job '{others[0]}'" if others else "no job"
+        raise DeviceError(f"TF_CONFIG's cluster has {found}; it takes chief and worker. {_ADVICE}")
+    for name, addresses in jobs.items():
+        if not isinstance(addresses, list) or not all(_is_address(one) for one in addresses):
+            raise DeviceError(f"TF_CONFIG's {name} is no list of 'host:port'; {_ADVICE}")
+    kind, index = task.get("type"), task.get("index")
+    if kind not in jobs:
+        raise DeviceError(f"TF_CONFIG's task has the type {kind!r}, no job of the cluster.")
+    count = len(jobs[kind])
+    if not isinstance(index, int) or not 0 <= index < count:
+        most = f"0 to {count - 1}" if count > 1 else "0"
+        raise DeviceError(f"TF_CONFIG's task has the index {index!r}; {kind} goes from {most}.")
+    before = len(jobs.get("chief", ())) if kind == "worker" else 0
+    return Cluster((*jobs.get("chief", ()), *jobs.get("worker", ())), before + index)
+
+
+def _is_address(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"\S+:\d{1,5}", value) is not None
+
+
+def _from_slurm() -> dict[str, Any]:
+    """Return what TF_CONFIG would say of the SLURM step that this process is a task of."""
+    try:
+        # It counts no more tasks on a machine than GPUs; which task has which is left to SLURM.
+        resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
+            gpus_per_node=_MOST_TASKS, gpus_per_task=1, auto_set_gpu=False
+        )
+        jobs = resolver.cluster_spec().as_dict()
+    except (RuntimeError, ValueError, OSError) as error:
+        text = "start the workers by srun, within a job" if "SLURM" in str(error) else str(error)
+        raise DeviceError(f"SLURM's variables describe no cluster: {text}.") from error
+    return {"cluster": jobs, "task": {"type": resolver.task_type, "index": resolver.task_id}}

@@ -1,0 +1,167 @@
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fitx import checkpoint
+from fitx.cli.display.quiet import NoDisplay
+from fitx.errors import DeviceError
+from fitx.experiment.check import read
+from fitx.rundir import record
+from fitx.runtime import cluster
+
+from .conftest import difference
+
+FITX = (sys.executable, "-m", "fitx.cli.main")
+LONG = ("guide/low_level", "fit.epochs=100000", "execution.strategy=multi_worker")
+
+
+def started(words, folder, **more):
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": "-1", **more}
+    return subprocess.Popen(
+        [*FITX, *words],
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_an_epoch(process):
+    said = [process.stderr.readline()]
+    while "epoch 1/" not in said[-1]:
+        said.append(process.stderr.readline())
+        assert said[-1], said
+
+
+def weights(run):
+    state = checkpoint.newest(run / "checkpoints").state
+    kept = ("networks/", "optimizers/", "step/")
+    # What metrics gathered is summed over the workers when it is logged.
+    return {k: v for k, v in state.items() if k.startswith(kept) and "seed" not in k}
+
+
+def test_launched_workers_train_to_the_weights_and_values_of_one_process(folder, tmp_path):
+    from fitx.run.order import Order
+    from fitx.run.train import train
+
+    words = ("launch", "--workers", "2", "gan.yaml", "--json", "--out", str(tmp_path / "two"))
+    launched = started(words, folder)
+    experiment = read(str(folder / "gan.yaml"), ("execution.mode=plain",))
+    one = train(experiment, Order(tmp_path / "one"), NoDisplay())
+    output, said = launched.communicate(timeout=120)
+    assert launched.returncode == 0, said
+    two = json.loads(output)
+    (run,) = (tmp_path / "two" / "gan").glob("2*")
+    assert difference(weights(Path.cwd() / one.run), weights(run)) < 1e-5
+    assert two["metrics"] == pytest.approx(one.metrics, rel=1e-5)
+    kept = record.load(run)
+    assert (kept["strategy"], kept["replicas"]) == ("multi_worker", 2)
+    assert "[worker 1]" not in said
+
+
+def test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4(tmp_path):
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        addresses = [f"127.0.0.1:{s.getsockname()[1]}" for s in (one, other)]
+    tasks = [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": i}} for i in (0, 1)
+    ]
+    workers = [started(("train", *LONG), tmp_path, TF_CONFIG=json.dumps(t)) for t in tasks]
+    try:
+        wait_for_an_epoch(workers[0])
+        workers[1].kill()
+        began = time.monotonic()
+        _, said = workers[0].communicate(timeout=120)
+        workers[1].communicate()
+    finally:
+        for worker in workers:
+            worker.kill()
+    assert workers[0].returncode == DeviceError.exit_code, said
+    assert time.monotonic() - began < 120
+    told = [line for line in said.splitlines() if not line.startswith(("epoch", "run:"))]
+    (line,) = told[-1:]
+    why = "it has died or cannot be reached, so this worker ends too."
+    assert line in (f"lost worker 1: {why}", f"lost another worker: {why}")
+    (run,) = (tmp_path / "runs" / "low_level").glob("2*")
+    assert record.load(run)["status"] == "failed"
+
+
+def test_a_signal_to_launch_stops_all_workers_with_a_checkpoint(tmp_path):
+    launched = started(("launch", "--workers", "2", *LONG), tmp_path)
+    try:
+        wait_for_an_epoch(launched)
+        launched.send_signal(signal.SIGTERM)
+        _, said = launched.communicate(timeout=60)
+    finally:
+        launched.kill()
+    assert launched.returncode == 143
+    assert re.search(r"^stopped by SIGTERM after step \d+; checkpoint \d+ is whole\.$", said, re.M)
+    assert "[worker 1] stopped by SIGTERM." in said.splitlines()
+
+
+TWO = {"worker": ["a:1", "b:2"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ("", "strategy multi_worker needs TF_CONFIG or SLURM's variables; expected such as {"),
+        ("{", "TF_CONFIG is not JSON (Expecting property name"),
+        ("[1]", "TF_CONFIG lacks its 'cluster' or its 'task'; expected such as"),
+        (json.dumps({"cluster": TWO}), "TF_CONFIG lacks its 'cluster' or its 'task'"),
+        (json.dumps({"cluster": {}, "task": {}}), "has no job; it takes chief and worker."),
+        (
+            json.dumps({"cluster": {**TWO, "ps": ["c:3"]}, "task": {}}),
+            "TF_CONFIG's cluster has a job 'ps'; it takes chief and worker.",
+        ),
+        (
+            json.dumps({"cluster": {"worker": ["a"]}, "task": {}}),
+            "TF_CONFIG's worker is no list of 'host:port';",
+        ),
+        (
+            json.dumps({"cluster": TWO, "task": {"type": "chief", "index": 0}}),
+            "TF_CONFIG's task has the type 'chief', no job of the cluster.",
+        ),
+        (
+            json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 2}}),
+            "TF_CONFIG's task has the index 2; worker goes from 0 to 1.",
+        ),
+    ],
+)
+def test_a_cluster_that_makes_no_sense_is_named(config, text):
+    with pytest.raises(DeviceError, match=re.escape(text)):
+        cluster.read({"TF_CONFIG": config})
+
+
+def test_workers_are_counted_from_the_chief():
+    jobs = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
+    config = {"cluster": jobs, "task": {"type": "worker", "index": 1}}
+    found = cluster.read({"TF_CONFIG": json.dumps(config)})
+    assert found == cluster.Cluster(("a:1", "b:2", "c:3"), 2)
+    assert not found.is_chief
+
+
+def test_slurm_says_who_the_workers_are(monkeypatch):
+    step = {"PROCID": "1", "STEP_NODELIST": "n[1-2]", "STEP_TASKS_PER_NODE": "1(x2)"}
+    for name, value in {**step, "STEP_NUM_TASKS": "2", "LOCALID": "0"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setenv("TF_CONFIG", "")
+    assert cluster.read(os.environ) == cluster.Cluster(("n1:8888", "n2:8888"), 1)
+
+
+def test_slurm_without_a_step_is_an_error_that_says_what_to_do(monkeypatch):
+    monkeypatch.setenv("SLURM_PROCID", "0")
+    monkeypatch.setenv("TF_CONFIG", "")
+    text = "SLURM's variables describe no cluster: start the workers by srun, within a job."
+    with pytest.raises(DeviceError, match=re.escape(text)):
+        cluster.read(os.environ)
