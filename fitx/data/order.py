@@ -23,7 +23,14 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
     Returns:
         The numbers from 0 to `count` - 1 as int64, each once.
     """
-    return np.argsort(words(seed, epoch, count), kind="stable").astype(np.int64, copy=False)
+    drawn = words(seed, epoch, count)
+    order = np.argsort(drawn)
+    ranked = drawn[order]
+    if (ranked[1:] == ranked[:-1]).any():
+        # Only among equal words, of which there are hardly ever two, does the way of sorting
+        # matter; the stable one takes five times as long.
+        order = np.argsort(drawn, kind="stable")
+    return order.astype(np.int64, copy=False)
 
 
 def uniform(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:
