@@ -38,6 +38,17 @@ def to_array(variable: Any) -> np.ndarray:
     return np.array(total(variable))
 
 
+def assign(variable: Any, value: Any) -> None:
+    """Let a variable hold a value, so that `total` returns exactly that."""
+    if not _is_per_replica(variable):
+        variable.assign(value)
+        return
+    first, *others = of(variable)
+    first.assign(value)
+    for other in others:
+        other.assign(tf.zeros_like(other))
+
+
 def _over_processes(variable: Any, value: Any) -> Any:
     held = getattr(variable, "value", variable)
     if not _is_per_replica(variable):

@@ -69,7 +69,7 @@ def assign(named: dict[str, Any], state: State) -> None:
         more = [f"and {len(problems) - MOST} more."] if len(problems) > MOST else []
         raise StorageError("\n".join([*problems[:MOST], *more]))
     for name, variable in named.items():
-        variable.assign(state[name])
+        copies.assign(variable, state[name])
 
 
 def _differences(named: dict[str, Any], state: State) -> Iterator[str]:

@@ -16,7 +16,8 @@ from fitx.errors import DeviceError
 _MOST_TASKS = 1024
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
-_ADVICE = f"expected such as {_EXAMPLE}" + '"index": 0}}. `fitx launch` starts workers here.'
+_ADVICE = f"expected such as {_EXAMPLE}" + '"index": 0}}.'
+_ELSE = "`fitx launch` starts workers here; execution.strategy=auto computes on one device."
 _LOST = re.compile(
     r"Collective ops is aborted|heartbeat|unhealthy|[Cc]onnection (reset|refused)|Socket closed"
     r"|failed to connect|coordination service"
@@ -52,7 +53,9 @@ def read(environment: MutableMapping[str, str] = os.environ) -> Cluster:
         environment["TF_CONFIG"] = json.dumps(_from_slurm())
     text = environment.get("TF_CONFIG")
     if not text:
-        raise DeviceError(f"strategy multi_worker needs TF_CONFIG or SLURM's variables; {_ADVICE}")
+        raise DeviceError(
+            f"strategy multi_worker needs TF_CONFIG or SLURM's variables; {_ADVICE} {_ELSE}"
+        )
     try:
         config = json.loads(text)
     except ValueError as error:

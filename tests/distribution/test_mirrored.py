@@ -1,12 +1,16 @@
 import os
+import re
 
 import pytest
+import tensorflow as tf
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
+from fitx.errors import DeviceError
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import record
+from fitx.runtime import strategy
 
 from .conftest import difference
 
@@ -78,3 +82,14 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(outcomes):
     assert outcomes["refused"]["code"] == ConfigError.exit_code
     text = "data.batch_size: 5 examples cannot be shared equally by 2 devices; write 4 or 6."
     assert text in outcomes["refused"]["error"]
+
+
+def test_a_process_that_has_started_cannot_split_its_cpu_anymore():
+    started = len(tf.config.list_logical_devices("CPU"))
+    text = (
+        f"execution.virtual_devices is {started + 1}, but TensorFlow has started with {started} "
+        "in this process and keeps them; start another process."
+    )
+    with pytest.raises(DeviceError, match=f"^{re.escape(text)}$"):
+        strategy.choose("mirrored", "cpu", started + 1)
+    assert strategy.replicas() == 1

@@ -1,0 +1,29 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitx.engine import copies
+
+
+@pytest.fixture
+def metric():
+    """A metric of a strategy, and one of a single device."""
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        distributed = keras.metrics.Mean()
+    return {"distributed": distributed, "alone": keras.metrics.Mean()}
+
+
+@pytest.mark.parametrize("kind", ["distributed", "alone"])
+def test_a_variable_holds_what_it_was_assigned(kind, metric):
+    total = metric[kind].total
+    copies.assign(total, np.float32(2.5))
+    assert copies.to_array(total) == np.float32(2.5)
+    assert [float(copy) for copy in copies.of(total)] == [2.5]
+    assert float(copies.totals([total], everywhere=True)[0]) == 2.5
+
+
+def test_the_copies_of_tensorflows_own_variables_are_found_too():
+    variable = tf.Variable(3.0)
+    assert copies.of(variable) == (variable,)
+    assert float(copies.total(variable)) == 3.0
