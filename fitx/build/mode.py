@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fitx.build.trial import Trial
@@ -35,15 +36,22 @@ class Work:
         """The step as a graph of one batch."""
         return self.trial.step.execution.batches[self.kind].newest
 
-    @property
+    @cached_property
     def count(self) -> Count:
         """What one step computes."""
         return count(self.graph, self.trial.data.batch_size)
 
-    @property
+    @cached_property
     def obstacle(self) -> str | None:
-        """What of the step XLA cannot compile, None for nothing."""
-        return uncompilable(self.trial, self.graph, self.device_kind)
+        """What of the step XLA cannot compile, None for nothing.
+
+        Some steps it can compile for full batches only; their graph is traced then.
+        """
+        found = uncompilable(self.trial, self.graph, self.device_kind)
+        if found is None:
+            return None
+        sized = self.trial.step.execution.batches[self.kind].sized(self.trial.data.batch_size)
+        return found if uncompilable(self.trial, sized, self.device_kind) else None
 
 
 def settle(work: Work) -> None:

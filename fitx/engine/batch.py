@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -38,7 +39,6 @@ class Batch:
             return log.record(_dictionary(method, data), data)
 
         self.run = one_batch
-        self._function = tf.function(one_batch)
         self._graphs: dict[Any, Any] = {}
         self.newest: Any = None
 
@@ -48,12 +48,32 @@ class Batch:
         Args:
             spec: What a dataset of such batches gives as its `element_spec`.
         """
-        key = (str(spec), tuple(tf.nest.flatten(spec)))
+        key = _key(spec)
         if key not in self._graphs:
             if len(self._graphs) == retrace.MOST_TRACES:
                 retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
-            self.newest = self._graphs[key] = self._function.get_concrete_function(spec)
+            # A function of its own: one that has a graph for any size gives that for each size.
+            self.newest = tf.function(self.run).get_concrete_function(spec)
+            self._graphs[key] = self.newest
         return self._graphs[key]
+
+    def known(self, spec: Any) -> Any:
+        """Return the graph for batches of a kind if it was traced, else None."""
+        return self._graphs.get(_key(spec))
+
+    def sized(self, rows: int) -> Any:
+        """Return the newest graph in the form that takes batches of so many rows and no others."""
+        spec = self.newest.structured_input_signature[0][0]
+        return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
+
+
+def with_rows(spec: tf.TensorSpec, rows: int) -> tf.TensorSpec:
+    """Return the spec of an array with so many rows."""
+    return tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype)
+
+
+def _key(spec: Any) -> Any:
+    return (str(spec), tuple(tf.nest.flatten(spec)))
 
 
 def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:

@@ -88,10 +88,13 @@ class BlockFunction:
     def _compiled(self, block: Block) -> Program:
         if self._ready is None or self._ready[0] is not block:
             # Finding the graph that fits costs as much as a small step, so it is found once.
-            graph = self._batch.graph(_spec(block))
-            if graph not in self._programs:
-                self._programs[graph] = Program(graph, self._mode)
-            self._ready = block, self._programs[graph]
+            size = block.columns[0].shape[1]
+            short = self._batch.graph(_spec(block, None if block.short is not None else size))
+            # XLA cannot compile some steps for batches of any size, but for those of one.
+            full = self._batch.known(_spec(block, size)) if self._mode.xla else None
+            if short not in self._programs:
+                self._programs[short] = Program(full or short, self._mode, short)
+            self._ready = block, self._programs[short]
         return self._ready[1]
 
     def _logs(self) -> Logs:
@@ -122,9 +125,8 @@ class _Stream:
         return count
 
 
-def _spec(block: Block) -> Any:
-    """Return the spec of one batch, as the dataset of single batches gives it."""
-    size = None if block.short is not None else block.columns[0].shape[1]
+def _spec(block: Block, size: int | None) -> Any:
+    """Return the spec of one batch of a size; None where there are short ones too."""
     specs = tuple(tf.TensorSpec((size, *c.shape[2:]), c.dtype) for c in block.columns)
     return specs if len(specs) > 1 else specs[0]
 
@@ -132,15 +134,18 @@ def _spec(block: Block) -> Any:
 class Program:
     """One batch's graph inside the graphs that take a block.
 
+    Args:
+        graph: The graph of one batch of full size.
+        mode: How it is to be executed.
+        short_graph: The graph of a short batch; None for the same.
+
     Attributes:
-        graph: The graph of one batch.
         full: Runs `count` batches from `at` on and returns the number after them.
         short: Runs the short batch at `at`, which has `rows` rows. It is never compiled by XLA,
             which would take as long for it as for all the others.
     """
 
-    def __init__(self, graph: Any, mode: Mode) -> None:
-        self.graph = graph
+    def __init__(self, graph: Any, mode: Mode, short_graph: Any = None) -> None:
         run_batch = as_elsewhere(graph) if mode.xla else graph
 
         def one(columns: Any, at: Any, count: Any) -> Any:
@@ -158,7 +163,7 @@ class Program:
             return tf.while_loop(lambda i: i < end, body, (at,), parallel_iterations=1)[0]
 
         def short(columns: Any, at: Any, rows: Any) -> None:
-            graph(_batch(columns, at, rows))
+            (short_graph or graph)(_batch(columns, at, rows))
 
         run = many if mode.fused else one
         self.full = tf.function(run, autograph=False, jit_compile=mode.xla or None)

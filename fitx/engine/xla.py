@@ -16,7 +16,6 @@ _NAMED = re.compile(r"node `(?P<name>[^`]+)` with op (?P<type>\w+)")
 
 _UNKNOWN = "which it does not know"
 _SIZES = "which takes sizes that it must know beforehand"
-_ONE_SIZE = f"{_SIZES}; batches of one size, by data.drop_remainder, may do"
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,7 @@ def obstacle(graph: Any, batch_size: int, device_kind: str) -> Obstacle | None:
     unknown = next((op for op in operations(graph.graph) if not _has_kernel(op, device)), None)
     if unknown is not None:
         return Obstacle(unknown, _UNKNOWN)
-    reason = refusal.splitlines()[0]
-    if "compile-time constant" in refusal:
-        reason = _ONE_SIZE if _takes_any_size(graph) else _SIZES
+    reason = _SIZES if "compile-time constant" in refusal else refusal.splitlines()[0]
     return Obstacle(_named(refusal, graph), reason)
 
 
@@ -70,11 +67,6 @@ def _refusal(graph: Any, batch_size: int) -> str | None:
     except (ValueError, tf.errors.OpError) as error:
         return str(error)
     return None
-
-
-def _takes_any_size(graph: Any) -> bool:
-    specs = tf.nest.flatten(graph.structured_input_signature[0][0])
-    return any(None in spec.shape for spec in specs)
 
 
 def _with_size(spec: tf.TensorSpec, batch_size: int) -> tf.TensorSpec:

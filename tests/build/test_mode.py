@@ -100,10 +100,24 @@ def test_a_training_too_short_to_measure_follows_the_rule(written):
 
 
 def test_measuring_trains_to_the_same_values_as_not_measuring(trained):
-    words = ["fit.epochs=2", "model={name: sequential, layers: [{name: dropout, rate: 0.5}, dense]}"]
+    words = [
+        "fit.epochs=2",
+        "model={name: sequential, layers: [{name: dropout, rate: 0.5}, dense]}",
+    ]
     words[1] = words[1].replace("dense]", "{name: dense, units: 1}]")
 
     measured = trained(*words, "execution.mode=measure")
     plain = trained(*words, "execution.mode=plain")
 
     assert measured.column("loss") == plain.column("loss")
+
+
+def test_a_recurrent_step_is_compiled_for_full_batches_where_the_last_is_short(trained):
+    layers = (
+        "{name: reshape, target_shape: [3, 1]}, {name: lstm, units: 2}, {name: dense, units: 1}"
+    )
+    words = [f"model={{name: sequential, layers: [{layers}]}}", "fit.epochs=2"]
+
+    plain, xla = (trained(*words, f"execution.mode={mode}") for mode in ("plain", "fused_xla"))
+
+    assert xla.column("loss") == pytest.approx(plain.column("loss"), rel=1e-5)
