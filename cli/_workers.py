@@ -51,7 +51,8 @@ def _start(words: Sequence[str], addresses: list[str], index: int) -> subprocess
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     is_chief = index == 0
     return subprocess.Popen(
-        [sys.executable, "-m", f"{__package__}.main", *words],
+        # -P: no module is imported from the working folder.
+        [sys.executable, "-P", "-m", f"{__package__}.main", *words],
         env={**os.environ, **_devices(index, len(addresses)), "TF_CONFIG": json.dumps(task)},
         stdout=None if is_chief else subprocess.DEVNULL,
         stderr=None if is_chief else subprocess.PIPE,

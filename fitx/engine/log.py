@@ -72,11 +72,13 @@ class Log:
             everywhere: Include what other processes logged, which must ask for it too.
         """
         sources = {id(source): source for source in self._sources.values()}
-        results = {
-            key: _results(s, copies.totals(s.variables, everywhere=everywhere))
-            for key, s in sources.items()
-        }
+        results = {key: self._results(s, everywhere) for key, s in sources.items()}
         return {name: float(results[id(s)][name]) for name, s in self._sources.items()}
+
+    def _results(self, source: Any, everywhere: bool) -> dict[str, Any]:
+        if self.step.execution.strategy is None:
+            return _results(source)
+        return _results(source, copies.totals(source.variables, everywhere=everywhere))
 
     def reset(self) -> None:
         """Begin a new epoch."""
