@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.engine import retrace
+from fitx.engine.convolution import to_one_channel_as_products
 from fitx.engine.log import Log
 from fitx.errors import UserCodeError
 
@@ -53,7 +54,8 @@ class Batch:
             if len(self._graphs) == retrace.MOST_TRACES:
                 retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
             # A function of its own: one that has a graph for any size gives that for each size.
-            self.newest = tf.function(self.run).get_concrete_function(spec)
+            with to_one_channel_as_products():
+                self.newest = tf.function(self.run).get_concrete_function(spec)
             self._graphs[key] = self.newest
         return self._graphs[key]
 
