@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from fitx.errors import FitxError
-from fitx.experiment.experiment import Experiment
+
+if TYPE_CHECKING:
+    from fitx.experiment.experiment import Experiment
 
 
 @dataclass(frozen=True)

@@ -277,3 +277,13 @@ def code_lines(function):
         return lines
     docstring = function.body[0]
     return lines - ((docstring.end_lineno or 0) - docstring.lineno + 1)
+
+
+def test_the_help_is_quick_because_it_imports_nothing_that_reads_experiments():
+    script = (
+        "import sys\nfrom fitx.cli.main import main\nsys.argv = ['fitx', '--help']\n"
+        "try: main()\nfinally: print(sorted(m for m in sys.modules if 'experiment.check' in m"
+        " or 'experiment.experiment' in m))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout.endswith("\n[]\n")
