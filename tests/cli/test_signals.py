@@ -96,8 +96,14 @@ def ended(fitx_command, environment, tmp_path_factory):
         yield {case: future.result() for case, future in futures.items()}
 
 
+def _hearing():
+    """Let a process hear of Ctrl-C where the tests were started as a shell's `&` starts them."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _piped(command, folder, environment, wait, *signals):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    pipes["preexec_fn"] = _hearing
     with subprocess.Popen(command, cwd=folder, env=environment, **pipes) as process:
         seen = wait(process)
         for index, number in enumerate(signals):
@@ -134,6 +140,7 @@ def _terminal(command, folder, environment):
     before = termios.tcgetattr(slave)
 
     def lead():
+        _hearing()
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
