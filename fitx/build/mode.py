@@ -47,11 +47,13 @@ class Work:
 
         Some steps it can compile for full batches only; their graph is traced then.
         """
-        found = uncompilable(self.trial, self.graph, self.device_kind)
+        graph = self.graph
+        found = uncompilable(self.trial, graph, self.device_kind)
         if found is None:
             return None
         sized = self.trial.step.execution.batches[self.kind].sized(self.trial.data.batch_size)
-        return found if uncompilable(self.trial, sized, self.device_kind) else None
+        is_compilable = sized is not graph and not uncompilable(self.trial, sized, self.device_kind)
+        return None if is_compilable else found
 
 
 def settle(work: Work) -> None:
@@ -74,7 +76,8 @@ def _choice(work: Work) -> tuple[Mode, str]:
     if work.trial.step.execution.returns_values:
         return PLAIN, "a callback looks at every batch"
     mode, why = _compilable(work, *auto.choose(work.count, work.steps, work.device_kind))
-    return _measured(work, mode, why) if asked == "measure" else (mode, why)
+    is_measured = asked == "measure" and work.kind == "train"
+    return _measured(work, mode, why) if is_measured else (mode, why)
 
 
 def _demanded(work: Work, mode: Mode) -> tuple[Mode, str]:
@@ -95,8 +98,8 @@ def _compilable(work: Work, mode: Mode, why: str) -> tuple[Mode, str]:
 def _measured(work: Work, ruled: Mode, why: str) -> tuple[Mode, str]:
     """Try the modes on real batches and return the fastest, or the rule's where time is short."""
     block = next(iter(training_blocks(work.trial.data)))
-    if work.kind != "train" or not int(block.full):
-        return ruled, why
+    if not int(block.full):
+        return ruled, f"{why}; no batch is full, as those that are measured must be"
     sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
     modes = [m for m in sensible if not m.xla or work.obstacle is None]
     operations = work.count.operations

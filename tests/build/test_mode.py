@@ -121,3 +121,10 @@ def test_a_recurrent_step_is_compiled_for_full_batches_where_the_last_is_short(t
     plain, xla = (trained(*words, f"execution.mode={mode}") for mode in ("plain", "fused_xla"))
 
     assert xla.column("loss") == pytest.approx(plain.column("loss"), rel=1e-5)
+
+
+def test_without_a_full_batch_there_is_nothing_to_measure(written):
+    mode, why = settled(written("execution.mode=measure", "data.rows=5"), steps=10**8)
+
+    assert mode == "fused_xla"
+    assert why.endswith("small; no batch is full, as those that are measured must be")
