@@ -49,19 +49,19 @@ class Batch:
         Args:
             spec: What a dataset of such batches gives as its `element_spec`.
         """
-        key = _key(spec)
-        if key not in self._graphs:
+        kind = kind_of(spec)
+        if kind not in self._graphs:
             if len(self._graphs) == retrace.MOST_TRACES:
                 retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
             # A function of its own: one that has a graph for any size gives that for each size.
             with to_one_channel_as_products():
                 self.newest = tf.function(self.run).get_concrete_function(spec)
-            self._graphs[key] = self.newest
-        return self._graphs[key]
+            self._graphs[kind] = self.newest
+        return self._graphs[kind]
 
     def known(self, spec: Any) -> Any:
         """Return the graph for batches of a kind if it was traced, else None."""
-        return self._graphs.get(_key(spec))
+        return self._graphs.get(kind_of(spec))
 
     def sized(self, rows: int) -> Any:
         """Return the newest graph in the form that takes batches of so many rows and no others."""
@@ -74,7 +74,8 @@ def with_rows(spec: tf.TensorSpec, rows: int) -> tf.TensorSpec:
     return tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype)
 
 
-def _key(spec: Any) -> Any:
+def kind_of(spec: Any) -> Any:
+    """Return what tells a kind of batches from others, as the key of a dictionary."""
     return (str(spec), tuple(tf.nest.flatten(spec)))
 
 

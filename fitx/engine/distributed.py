@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.engine import replicas
-from fitx.engine.batch import Batch
+from fitx.engine.batch import Batch, kind_of
 from fitx.engine.log import Logs
 
 
@@ -40,10 +40,10 @@ class DistributedFunction:
     def graph(self, batch: Any) -> Any:
         """Return the graph for batches like this one, traced now if it was not yet."""
         spec = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), batch)
-        key = (str(spec), tuple(tf.nest.flatten(spec)))
-        if key not in self._graphs:
-            self._graphs[key] = self._traced(spec)
-        return self._graphs[key]
+        kind = kind_of(spec)
+        if kind not in self._graphs:
+            self._graphs[kind] = self._traced(spec)
+        return self._graphs[kind]
 
     def _traced(self, spec: Any) -> Any:
         rows, count = tf.nest.flatten(spec)[0].shape[0], self._strategy.num_replicas_in_sync
