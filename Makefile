@@ -1,10 +1,11 @@
 # make demo   trains on the shipped digits        make check  everything CI runs
 # make test   runs every test                     make bench  prints benchmark ratios
 # make format rewrites the code's layout          make clean  removes what make made
+# make soak   runs every test, with many more kills and faults (hours)
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench soak clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -22,6 +23,9 @@ check: .venv/ready-dev
 format: .venv/ready-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+soak: .venv/ready-dev
+	FITX_SOAK=1 $(BIN)/python -m pytest
 
 bench: .venv/ready-dev
 	$(BIN)/python bench/run.py
