@@ -9,10 +9,17 @@ from fitx.data.blocks import evaluation_blocks, training_blocks
 from fitx.data.feed import evaluation_batches, training_batches
 
 
-def training_feed(trial: Trial) -> tf.data.Dataset:
-    """Return what `fit` is given to train on, epoch after epoch without end."""
+def training_feed(trial: Trial, done: int = 0) -> tf.data.Dataset:
+    """Return what `fit` is given to train on, epoch after epoch without end.
+
+    Args:
+        trial: What is trained.
+        done: Batches that were trained on before, and are left out.
+    """
     in_blocks = trial.step.execution.modes["train"].takes_blocks
-    return training_blocks(trial.data) if in_blocks else training_batches(trial.data)
+    feed = training_blocks if in_blocks else training_batches
+    epoch, step = divmod(done, trial.data.steps("train"))
+    return feed(trial.data, first_epoch=epoch, first_step=step)
 
 
 def evaluation_feed(trial: Trial, split: str, steps: int | None = None) -> tf.data.Dataset:

@@ -40,11 +40,15 @@ class BlockFunction:
         mode: One that takes blocks.
         device: Where the graphs run, as `tf.device` names it.
         returns_values: Whether a callback reads values; it gets the means so far.
+
+    Attributes:
+        steps: How many one call runs.
+        passed: How many of the next call's steps ran before, and are passed over.
     """
 
     def __init__(self, batch: Batch, mode: Mode, device: str, *, returns_values: bool) -> None:
         self.log = batch.log
-        self.steps = 0
+        self.steps = self.passed = 0
         self.watcher: Watcher | None = None
         self._device, self._returns_values = device, returns_values
         self._batch, self._mode = batch, mode
@@ -55,7 +59,7 @@ class BlockFunction:
 
     def __call__(self, iterator: Any) -> Logs:
         """Run `steps` steps, telling the watcher of each chunk."""
-        watcher, done = self.watcher, 0
+        watcher, done, self.passed = self.watcher, self.passed, 0
         if watcher is None:
             raise RuntimeError("a block function needs a watcher, which `Step.fit` gives it.")
         while done < self.steps:

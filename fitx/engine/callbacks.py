@@ -23,12 +23,16 @@ class Callbacks(keras.callbacks.CallbackList):
         callbacks: As `fit` takes them.
         step: What is trained or measured.
         about: What the callbacks are told as their `params`; `add_history` is Keras' own.
+
+    Attributes:
+        passed: Training steps of the first epoch that ran before, and are not heard of.
     """
 
     def __init__(
         self, callbacks: Iterable[keras.callbacks.Callback], step: keras.Model, **about: Any
     ) -> None:
         super().__init__(list(callbacks), model=step, verbose=0, **about)
+        self.passed = 0
         self._told: dict[str, tuple[BlockFunction, int, Watcher]] = {}
 
     def follow(
@@ -67,13 +71,18 @@ class Callbacks(keras.callbacks.CallbackList):
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass on that a step begins, unless its function tells."""
-        if "train" not in self._told:
+        if "train" not in self._told and batch >= self.passed:
             super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass on that a step ended, unless its function tells."""
-        if "train" not in self._told:
+        if "train" not in self._told and batch >= self.passed:
             super().on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Pass on that an epoch ended; every step of the next one is heard of."""
+        self.passed = 0
+        super().on_epoch_end(epoch, logs)
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Pass on that a step begins, unless its function tells."""

@@ -20,18 +20,25 @@ class DistributedFunction:
         batch: The step.
         strategy: Under whose scope the step was made.
         returns_values: Whether a callback reads the values of each batch.
+
+    Attributes:
+        passed: How many of the next batches ran before, and are passed over.
     """
 
     def __init__(
         self, batch: Batch, strategy: tf.distribute.Strategy, *, returns_values: bool
     ) -> None:
         self.log = batch.log
+        self.passed = 0
         self._batch, self._strategy = batch, strategy
         self._returns_values = returns_values
         self._graphs: dict[Any, Any] = {}
 
     def __call__(self, iterator: Any) -> Logs:
         """Run one batch; return its values where a callback reads them, else nothing."""
+        if self.passed:
+            self.passed -= 1
+            return Logs(self.log, {})
         batch = next(iterator)
         graph = self.graph(batch)
         self.log.running = True

@@ -44,15 +44,24 @@ class Executed(keras.Model):
         epochs: int = 1,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
+        steps_passed: int = 0,
         **keywords: Any,
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks."""
+        """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks.
+
+        Args:
+            steps_passed: How many steps of the first epoch ran before, in another process: they
+                are passed over, and the data begins with the step after them.
+
+        All else is Keras' own.
+        """
         told = Callbacks(
             callbacks or (), self, add_history=True, epochs=epochs, steps=steps_per_epoch
         )
         train, test = self.make_train_function(), self.make_test_function()
         steps_per_epoch = told.follow("train", train, steps_per_epoch, self.execution.limit)
         validation_steps = told.follow("test", test, validation_steps)
+        told.passed = train.passed = steps_passed
         with warnings.catch_warnings():
             # That a monitored value is logged is known by now; it is missing where an epoch is
             # not validated, and Keras would say so after each such epoch.

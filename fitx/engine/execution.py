@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -49,6 +50,10 @@ class Execution:
         methods = {"train": step.train_step, "test": step.test_step}
         self.batches = {kind: Batch(methods[kind], log) for kind, log in self.logs.items()}
         self._shared: dict[str, DistributedFunction] = {}
+
+    def graphs(self, *kinds: str) -> list[Any]:
+        """Return the graphs of one batch that were traced, for all kinds if none is named."""
+        return [g for kind in kinds or tuple(self.batches) for g in self.batches[kind].graphs]
 
     def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on the shapes of a dataset's batches; return the names it logs."""

@@ -16,10 +16,14 @@ class PlainFunction:
     Args:
         batch: The step as a graph.
         returns_values: Whether a callback reads the values of each batch.
+
+    Attributes:
+        passed: How many of the next batches ran before, and are passed over.
     """
 
     def __init__(self, batch: Batch, *, returns_values: bool) -> None:
         self.log = batch.log
+        self.passed = 0
         self._returns_values = returns_values
         self._nothing = Logs(batch.log, {})
         self._iterator: Any = None
@@ -34,6 +38,9 @@ class PlainFunction:
 
     def __call__(self, iterator: Any) -> Logs:
         """Run one batch; return its values where a callback reads them, else nothing."""
+        if self.passed:
+            self.passed -= 1
+            return self._nothing
         if iterator is not self._iterator:
             # Finding the graph that fits costs a quarter of a small step, so it is found once.
             self._graph = self._next_batch.get_concrete_function(iterator)

@@ -48,6 +48,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "replicas": device.replicas,
         "seed": experiment.seed,
         "mode": trial.step.execution.modes["train"].name,
+        "evaluation_mode": trial.step.execution.modes["test"].name,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
         "last": None,

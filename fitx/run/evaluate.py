@@ -23,7 +23,7 @@ from fitx.run import describe
 from fitx.run.display import Display, Plan
 from fitx.run.observer import refuse_divergence
 from fitx.run.result import Result, relative_to_cwd
-from fitx.run.saver import BEST, FINAL, part
+from fitx.run.run_state import BEST, FINAL, part
 from fitx.run.state import NETWORKS, State, assign, variables
 from fitx.rundir import record
 from fitx.runtime import Runtime

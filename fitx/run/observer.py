@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import keras
 
 from fitx.errors import Diverged, Interrupted
 from fitx.run.display import Display
+from fitx.run.position import Position, from_meta
+from fitx.run.run_state import RunState, Snapshot
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
-from fitx.run.state import State, metric_state
+from fitx.rundir import journal as journals
 from fitx.rundir.journal import Journal
 from fitx.step import Step
+
+CHECKED_EVERY = 1.0
+"""Seconds between two looks at whether an epoch under way has diverged."""
 
 
 class Observer(keras.callbacks.Callback):
@@ -23,12 +30,17 @@ class Observer(keras.callbacks.Callback):
     Args:
         display: Who watches.
         journal: The run's metrics.jsonl.
-        saver: Writes the run's checkpoints, and knows the best epoch.
+        saver: Writes the run's checkpoints.
+        state: What they hold.
         stop: Whether a signal asked the run to stop.
         validation_steps: Batches of one validation, for the display.
 
+    Attributes:
+        at: Where the run stands.
+        values: What the last epoch logged.
+
     Raises:
-        Diverged: An epoch logged NaN or an infinite value.
+        Diverged: NaN or an infinite value was logged.
         Interrupted: A signal came; the state is on disk.
     """
 
@@ -37,55 +49,84 @@ class Observer(keras.callbacks.Callback):
         display: Display,
         journal: Journal,
         saver: Saver,
+        state: RunState,
         stop: StopRequest,
         validation_steps: int = 0,
     ) -> None:
         super().__init__()
-        self.display, self.journal, self.saver, self.stop = display, journal, saver, stop
+        self.display, self.journal, self.saver, self.state = display, journal, saver, state
+        self.stop = stop
         self.validation_steps = validation_steps
-        self.done = 0
-        self.epoch = 0
+        self.at = Position()
         self.values: dict[str, float] = {}
-        self.seconds = 0.0
-        self._began = 0.0
-        self._before = 0
-        self._phase = "between"
+        self._earlier: Snapshot | None = None
+        self._trained: Snapshot | None = None
+        self._began = self._checked = 0.0
         self._validated = 0
-        self._trained: State = {}
 
-    def about(self) -> dict[str, Any]:
-        """Return where the run stands, as a checkpoint keeps it; the journal is on disk by then.
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Let the training begin where a snapshot was taken.
 
-        `phase` tells what was going on: a training `epoch` or the `validation` after it, or
-        neither (`between` two epochs, before the first, after the last).
+        Called before `fit`. What a callback does when training begins is undone by it, what it
+        does when an epoch begins only where that epoch is under way.
         """
-        self.journal.sync()
-        where = {"epoch": self.epoch, "step": self.done, "phase": self._phase}
-        return {**where, "journal_bytes": self.journal.size}
+        self.at = from_meta(snapshot.meta)
+        self.values = _last_values(journals.read(self.journal.run))
+        self._earlier = snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the run as it stands."""
+        where = {**self.at.plain(), "journal_bytes": self.journal.size}
+        taken = self.state.take()
+        taken = self._trained.over(taken) if self._trained is not None else taken
+        return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})
 
     def steps_until_due(self) -> int:
-        """Return how many steps may run before a checkpoint by steps is due."""
-        return self.saver.steps_until_due(self.done)
+        """Return how many steps may run before a checkpoint by steps, or a stop, is due."""
+        done = self.at.step
+        return min(self.saver.steps_until_due(done), self.stop.steps_left(done))
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Put everything back, after other callbacks have begun anew."""
+        if self._earlier is not None:
+            self.state.put_back(self._earlier)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Begin an epoch; Keras counts from 0, people from 1."""
-        self._began = time.perf_counter()
-        self._before, self._phase = self.done, "epoch"
+        """Begin an epoch, or go on with one; Keras counts from 0, people from 1."""
+        self._began = self._checked = time.perf_counter()
+        self.at.phase = "epoch"
         self.display.epoch_begin(epoch + 1)
+        if self._earlier is not None:
+            self._continue(self._earlier)
+            self._earlier = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""
-        self.done = self._before + batch + 1
+        self.at.step += batch + 1 - self.at.passed
+        self.at.passed = batch + 1
+        self.at.stopping = self.model.stop_training
+        self.stop.passed(self.at.step)
         self.display.step(batch + 1, self.model.logged)
-        self.saver.after_step(self.done, self.about)
+        is_due = self.saver.is_due_after_step(self.at.step)
+        if is_due or time.perf_counter() - self._checked > CHECKED_EVERY:
+            self._check()
+        if is_due:
+            self.saver.save(self.snapshot)
         if self.stop.number:
             self.interrupt()
 
+    def before_validation(self) -> None:
+        """Keep what a validation changes, before any callback hears of it.
+
+        It counts in the same metrics as the epoch. A run that is stopped in the middle of it goes
+        on at its beginning.
+        """
+        self._trained = self.state.take_before_validation()
+
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Begin a validation; it counts in the same metrics as the epoch, which are kept."""
-        self._phase = "validation"
+        """Begin a validation."""
+        self.at.phase = "validation"
         self._validated = 0
-        self._trained = metric_state(self.model)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the validation steps up to this one; stop if that is due."""
@@ -96,28 +137,60 @@ class Observer(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write down and show an epoch, keep it if it is the best, stop if it diverged."""
-        seconds = time.perf_counter() - self._began
-        self.seconds += seconds
-        self.epoch = epoch + 1
-        self._phase, self._trained = "between", {}
+        seconds = self._seconds()
+        self._trained = None
         self.values = _ordered(logs or {}, self.model)
-        self.journal.append(self.epoch, self.done, seconds, self.values)
-        self.display.epoch_end(self.epoch, self.values, seconds)
-        refuse_divergence(self.values, f"in epoch {self.epoch}")
-        self.saver.best.see(self.epoch, self.values, self.model)
-        if self.model.stop_training or self.epoch == self.params["epochs"]:
-            self.saver.save(self.done, self.about)
-        else:
-            self.saver.after_epoch(self.done, self.about)
+        self.at = Position(epoch + 1, self.at.step, seconds=self.at.seconds + seconds)
+        self.at.stopping = self.model.stop_training
+        self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
+        self.display.epoch_end(self.at.epoch, self.values, seconds)
+        refuse_divergence(self.values, f"in epoch {self.at.epoch}")
+        self.state.best.see(self.at.epoch, self.values, self.model)
+        is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
+        if is_last or self.saver.is_due_after_epoch():
+            self.saver.save(self.snapshot)
         if self.stop.number:
             self.interrupt()
 
     def interrupt(self) -> None:
         """Put the state on disk and raise Interrupted."""
-        self.saver.save(self.done, self.about, self._trained)
+        self.saver.save(self.snapshot)
         folder = self.saver.last.name if self.saver.last else ""
-        text = f"stopped by {self.stop.name} after step {self.done}; checkpoint {folder} is whole."
-        raise Interrupted(text, self.stop.number)
+        text = f"stopped by {self.stop.name} after step {self.at.step}; "
+        raise Interrupted(f"{text}checkpoint {folder} is whole.", self.stop.number)
+
+    def _continue(self, snapshot: Snapshot) -> None:
+        """Go on within an epoch, or with the first after those that are over."""
+        history = self.model.history
+        history.epoch, history.history = _history(journals.read(self.journal.run))
+        if self.at.passed:
+            self.at.phase = snapshot.meta["phase"]
+            self.state.put_back(snapshot)
+            self.model.logs["train"].running = True
+            self.model.stop_training = self.at.stopping
+
+    def _check(self) -> None:
+        """Stop if the epoch under way has diverged; of several processes each would stop alone."""
+        self._checked = time.perf_counter()
+        if self.model.execution.strategy is None:
+            refuse_divergence(self.model.logged(), f"in epoch {self.at.epoch + 1}")
+
+    def _seconds(self) -> float:
+        """Return what the epoch under way has taken so far."""
+        is_under_way = self.at.phase != "between"
+        return self.at.begun + time.perf_counter() - self._began if is_under_way else 0.0
+
+
+class Opening(keras.callbacks.Callback):
+    """The first callback of a run: what the observer must see before the others do."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self.observer = observer
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Pass on that a validation is about to begin."""
+        self.observer.before_validation()
 
 
 def refuse_divergence(values: dict[str, float], when: str) -> None:
@@ -134,3 +207,18 @@ def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
     order = [*train, *(f"val_{name}" for name in test)]
     first = {name: float(values[name]) for name in order if name in values}
     return {**first, **{k: float(v) for k, v in values.items() if k not in first}}
+
+
+def _last_values(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return what the last line of a journal says was logged."""
+    line = lines[-1] if lines else {}
+    return {name: value for name, value in line.items() if name not in journals.OWN_KEYS}
+
+
+def _history(lines: Sequence[dict[str, Any]]) -> tuple[list[int], dict[str, list[float]]]:
+    """Return the epochs of a journal as Keras' `History` has them."""
+    history: dict[str, list[float]] = {}
+    for line in lines:
+        for name, value in _last_values([line]).items():
+            history.setdefault(name, []).append(value)
+    return [line["epoch"] - 1 for line in lines], history

@@ -24,11 +24,13 @@ class Order:
         out: The folder of all runs.
         smoke: Whether only to try it.
         origin: Where the experiment comes from; None looks when the run starts.
+        stop_after: The training step after which to stop as if by SIGTERM; None for the end.
     """
 
     out: Path
     smoke: bool = False
     origin: Origin | None = None
+    stop_after: int | None = None
 
 
 def place(experiment: Experiment, out: Path, *, smoke: bool = False) -> Order:

@@ -12,9 +12,8 @@ import numpy as np
 
 from fitx import checkpoint
 from fitx.experiment.schema import Checkpoint
-from fitx.run.best import Best
-from fitx.run.state import State, capture, network_state, variables
-from fitx.step import Step
+from fitx.run.run_state import FINAL, Snapshot, part, prefixed
+from fitx.run.state import State
 
 SHARE = 0.03
 """Of the training time, what `every: auto` spends on checkpoints."""
@@ -22,12 +21,8 @@ SHARE = 0.03
 LONGEST_SECONDS = 300.0
 """Between two checkpoints of `every: auto`."""
 
-BEST, FINAL = "best/", "final/"
-"""How the names begin of the best epoch's networks, and of those a run ended with where these are
-others than training left: averaged, or put back to an earlier epoch by a callback."""
-
-About = Callable[[], dict[str, Any]]
-"""Tells where a run stands; called when that is about to be saved."""
+Take = Callable[[], Snapshot]
+"""Takes a snapshot of the run; called when that is about to be saved."""
 
 
 class Saver:
@@ -35,63 +30,63 @@ class Saver:
 
     Args:
         folder: The run's `checkpoints` folder.
-        step: What is saved: every variable of it.
         settings: The experiment's `checkpoint` section.
-        best: The best epoch so far; its weights are part of every checkpoint.
+        sync: Called before each; puts on disk what a checkpoint relies on.
         clock: Seconds that only grow.
+
+    Attributes:
+        last: The newest checkpoint; None before the first.
+        last_best: What is known of the best epoch that it holds.
     """
 
     def __init__(
         self,
         folder: Path,
-        step: Step,
         settings: Checkpoint,
-        best: Best,
+        sync: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.step, self.settings, self.best = folder, step, settings, best
-        self.clock = clock
+        self.folder, self.settings, self.sync, self.clock = folder, settings, sync, clock
         self.last: Path | None = None
         self.last_best: dict[str, Any] | None = None
-        self._last_step = -1
+        self._saved: tuple[int, str] | None = None
         self._every, self._unit = _cadence(settings.every)
         self._saved_at = clock()
         self._cost = 0.0
+
+    def go_on(self, folder: Path, snapshot: Snapshot) -> None:
+        """Begin with a checkpoint that is on disk already."""
+        self.last, self.last_best = folder, snapshot.meta.get("best")
+        self._saved = _instant(snapshot.meta)
 
     def steps_until_due(self, done: int) -> int:
         """Return how many steps after `done` a cadence of steps is due; a huge number if never."""
         return self._every - done % self._every if self._unit == "steps" else sys.maxsize
 
-    def after_step(self, done: int, about: About) -> None:
-        """Save if a cadence of steps or minutes is due after `done` training steps."""
-        by_steps = self._unit == "steps" and done % self._every == 0
-        by_time = self._unit == "minutes" and self._idle() >= 60 * self._every
-        if by_steps or by_time or (self._unit == "auto" and self._idle() >= LONGEST_SECONDS):
-            self.save(done, about)
+    def is_due_after_step(self, done: int) -> bool:
+        """Whether a cadence of steps or minutes is due after `done` training steps."""
+        if self._unit == "steps":
+            return done % self._every == 0
+        if self._unit == "minutes":
+            return self._idle() >= 60 * self._every
+        return self._unit == "auto" and self._idle() >= LONGEST_SECONDS
 
-    def after_epoch(self, done: int, about: About) -> None:
-        """Save at an epoch's end: always for `epoch`, for `auto` where that is cheap enough."""
+    def is_due_after_epoch(self) -> bool:
+        """Whether to save at an epoch's end: always for `epoch`, for `auto` if cheap enough."""
         cheap = self._unit == "auto" and self._cost <= SHARE * self._idle()
-        if self._unit == "epoch" or cheap:
-            self.save(done, about)
+        return self._unit == "epoch" or cheap
 
-    def save(self, done: int, about: About, earlier: State | None = None) -> None:
-        """Write the state after `done` steps, unless that state is on disk already.
-
-        Args:
-            done: Training steps since the start of the run.
-            about: Where the run stands.
-            earlier: Values that have changed since those steps, as they were then.
-        """
-        if done == self._last_step:
-            return
+    def save(self, take: Take) -> None:
+        """Write a checkpoint, unless one of that very instant is on disk already."""
         began = self.clock()
-        self._write(done, {**capture(variables(self.step)), **(earlier or {})}, about())
-        self._last_step = done
+        snapshot = take()
+        if _instant(snapshot.meta) == self._saved:
+            return
+        self._write(snapshot)
         self._saved_at = self.clock()
         self._cost = self._saved_at - began
 
-    def finish(self, done: int) -> None:
+    def finish(self, networks: State) -> None:
         """Save once more if the networks are no longer what the last checkpoint holds.
 
         Keras overwrites averaged weights when `fit` ends, early stopping may put back those of
@@ -100,30 +95,25 @@ class Saver:
         if self.last is None:
             return
         state, meta = checkpoint.load(self.last)
-        final = network_state(self.step)
-        if any(not _same(array, state.get(name)) for name, array in final.items()):
-            kept = {name: array for name, array in state.items() if not name.startswith(BEST)}
-            self._write(done, {**kept, **_prefixed(FINAL, final)}, meta)
+        known = part(state, FINAL) or state
+        if any(not _same(array, known.get(name)) for name, array in networks.items()):
+            self._write(Snapshot({**state, **prefixed(FINAL, networks)}, meta))
 
-    def _write(self, done: int, state: State, meta: dict[str, Any]) -> None:
-        best = self.best.epoch
-        if best is not None:
-            state |= _prefixed(BEST, best.weights)
-            meta = {**meta, "best": best.plain()}
-        self.last = checkpoint.save(self.folder, done, state, meta, self.settings.keep)
-        self.last_best = meta.get("best")
+    def _write(self, snapshot: Snapshot) -> None:
+        done, _ = self._saved = _instant(snapshot.meta)
+        self.sync()
+        self.last = checkpoint.save(
+            self.folder, done, snapshot.state, snapshot.meta, self.settings.keep
+        )
+        self.last_best = snapshot.meta.get("best")
 
     def _idle(self) -> float:
         return self.clock() - self._saved_at
 
 
-def part(state: State, prefix: str) -> State:
-    """Return what a checkpoint's state holds under BEST or FINAL; empty if it has no such part."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
-def _prefixed(prefix: str, state: State) -> State:
-    return {f"{prefix}{name}": array for name, array in state.items()}
+def _instant(meta: dict[str, Any]) -> tuple[int, str]:
+    """Return what tells one state of a run from all its others."""
+    return meta["step"], meta["phase"]
 
 
 def _same(array: np.ndarray, other: np.ndarray | None) -> bool:

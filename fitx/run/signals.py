@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,9 +22,16 @@ ECHO_SECONDS = 0.5
 
 
 class StopRequest:
-    """Whether a signal asked the run to stop; `number` is that signal's, 0 for none."""
+    """Whether a signal asked the run to stop; `number` is that signal's, 0 for none.
+
+    Args:
+        after: The training step after which a run stops as if by SIGTERM; None for no such step.
+    """
 
     number = 0
+
+    def __init__(self, after: int | None = None) -> None:
+        self.after = after
 
     @property
     def name(self) -> str:
@@ -34,14 +42,26 @@ class StopRequest:
         """Take the first signal that comes; further ones change nothing."""
         self.number = self.number or number
 
+    def steps_left(self, done: int) -> int:
+        """Return how many steps may run after `done`; a huge number if that is not limited."""
+        return self.after - done if self.after is not None and done < self.after else sys.maxsize
+
+    def passed(self, done: int) -> None:
+        """Hear that so many steps ran."""
+        if done == self.after:
+            self.note(signal.SIGTERM)
+
 
 @contextmanager
-def listening() -> Iterator[StopRequest]:
+def listening(after: int | None = None) -> Iterator[StopRequest]:
     """Note signals instead of dying of them, until the block ends.
+
+    Args:
+        after: As `StopRequest` takes it.
 
     Signals that are ignored, as `nohup` and a shell's `&` arrange it, stay ignored.
     """
-    request = StopRequest()
+    request = StopRequest(after)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from fitx.engine import copies
+from fitx.engine.batch import held, written
 from fitx.errors import StorageError
 from fitx.step import Step
 
@@ -22,7 +23,11 @@ MOST = 5
 
 
 def variables(step: Step) -> dict[str, Any]:
-    """Return every variable of a step: networks, optimizers, metrics, its own; by unique path."""
+    """Return every variable of a step: networks, optimizers, metrics, its own; by unique path.
+
+    What else its graphs hold, once it is traced, comes last: plain variables of TensorFlow, those
+    of Keras' global random generator.
+    """
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
         named.update(_named(f"{NETWORKS}{name}", network.variables))
@@ -34,7 +39,18 @@ def variables(step: Step) -> dict[str, Any]:
     known = {id(variable) for variable in named.values()}
     own = [*step.variables, *step.metrics_variables]
     named.update(_named("step", _unseen(own, known)))
+    known = {id(copy) for variable in named.values() for copy in copies.of(variable)}
+    named.update(_named("graph", _unseen(held(step.execution.graphs()), known)))
     return named
+
+
+def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
+    """Return those of the variables that an evaluation may change; metrics at least, it resets."""
+    changed = {id(variable) for graph in step.execution.graphs("test") for variable in written(graph)}
+    means = [mean for log in step.logs.values() for mean in log.means.values()]
+    reset = [*step.metrics_variables, *(variable for mean in means for variable in mean.variables)]
+    changed |= {id(copy) for variable in reset for copy in copies.of(variable)}
+    return {k: v for k, v in named.items() if changed & {id(copy) for copy in copies.of(v)}}
 
 
 def network_variables(step: Step) -> dict[str, Any]:
@@ -52,24 +68,24 @@ def network_state(step: Step) -> State:
     return capture(network_variables(step))
 
 
-def metric_state(step: Step) -> State:
-    """Copy what an epoch has logged so far, and the step's own variables."""
-    parts = (NETWORKS, OPTIMIZERS)
-    return capture({k: v for k, v in variables(step).items() if not k.startswith(parts)})
-
-
 def assign(named: dict[str, Any], state: State) -> None:
     """Set variables from arrays of the same names; nothing is set unless all fit.
 
     Raises:
         StorageError: A variable is missing on either side, or has another shape or dtype.
     """
-    problems = list(_differences(named, state))
+    problems = differences(named, state)
     if problems:
-        more = [f"and {len(problems) - MOST} more."] if len(problems) > MOST else []
-        raise StorageError("\n".join([*problems[:MOST], *more]))
+        raise StorageError(problems)
     for name, variable in named.items():
         copies.assign(variable, state[name])
+
+
+def differences(named: dict[str, Any], state: State) -> str:
+    """Return how a state does not fit variables, a line each; empty if it fits."""
+    problems = list(_differences(named, state))
+    more = [f"and {len(problems) - MOST} more."] if len(problems) > MOST else []
+    return "\n".join([*problems[:MOST], *more])
 
 
 def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
@@ -97,6 +113,6 @@ def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
 def _named(prefix: str, some: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     counts: dict[str, int] = {}
     for variable in some:
-        path = f"{prefix}/{variable.path}"
+        path = f"{prefix}/{getattr(variable, 'path', variable.name)}"
         counts[path] = counts.get(path, 0) + 1
         yield (path if counts[path] == 1 else f"{path}#{counts[path]}"), variable

@@ -25,11 +25,11 @@ def write(
         seconds: How long the run took, testing and saving included.
     """
     experiment = trial.experiment
-    best = observer.saver.best.epoch
+    best = observer.state.best.epoch
     facts: dict[str, Any] = {
         "status": "finished",
-        "epochs": observer.epoch,
-        "steps": observer.done,
+        "epochs": observer.at.epoch,
+        "steps": observer.at.step,
         "seconds": round(seconds, 3),
         "examples_per_second": _rate(trial, observer),
         "best": best.plain() if best is not None else None,
@@ -45,7 +45,8 @@ def write(
 def _rate(trial: Trial, observer: Observer) -> float | None:
     """Return the training examples a second, validation included; None if nothing was trained."""
     steps = trial.data.steps("train")
-    passes, rest = divmod(observer.done, steps)
+    passes, rest = divmod(observer.at.step, steps)
     size = trial.data.batch_size
     examples = passes * min(steps * size, len(trial.data.splits["train"])) + rest * size
-    return round(examples / observer.seconds, 1) if observer.seconds else None
+    seconds = observer.at.seconds
+    return round(examples / seconds, 1) if seconds else None

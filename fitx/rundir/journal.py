@@ -23,6 +23,7 @@ class Journal:
             by default after the last whole line.
 
     Attributes:
+        run: the run's folder.
         size: the byte offset after the last line.
 
     Raises:
@@ -30,7 +31,7 @@ class Journal:
     """
 
     def __init__(self, run: Path, size: int | None = None) -> None:
-        self.path = run / NAME
+        self.run, self.path = run, run / NAME
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with storage_errors("write", self.path):
             self._file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)

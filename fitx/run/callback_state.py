@@ -1,0 +1,130 @@
+"""What callbacks remember from one epoch to the next, taken down and put back."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+import numpy as np
+
+from fitx.errors import UserCodeError
+
+REMEMBERED: dict[type, tuple[str, ...]] = {
+    keras.callbacks.EarlyStopping: (
+        *("wait", "stopped_epoch", "best", "best_epoch"),
+        "best_weights",
+    ),
+    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
+    keras.callbacks.LearningRateScheduler: (),
+    keras.callbacks.TensorBoard: ("_global_train_batch", "_global_test_batch"),
+    keras.callbacks.CSVLogger: ("keys",),
+}
+"""Keras' callbacks, and the attributes in which they remember; what else they have is settings."""
+
+Arrays = dict[str, np.ndarray]
+
+
+def named(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
+    """Return callbacks by the name of their class, a second one of it as `EarlyStopping#2`."""
+    found: dict[str, keras.callbacks.Callback] = {}
+    for callback in callbacks:
+        name, count = type(callback).__name__, 1
+        while (name if count == 1 else f"{name}#{count}") in found:
+            count += 1
+        found[name if count == 1 else f"{name}#{count}"] = callback
+    return found
+
+
+def is_forgetful(callback: keras.callbacks.Callback) -> bool:
+    """Whether nothing is known of what a callback remembers."""
+    return type(callback) not in REMEMBERED and not _has_own(callback)
+
+
+def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
+    """Return what a callback remembers as JSON has it; what are arrays goes into `arrays`.
+
+    Raises:
+        UserCodeError: its `get_state` returns what cannot be kept.
+    """
+    if _has_own(callback):
+        # A callback may go on changing what it returned.
+        return _packed(copy.deepcopy(callback.get_state()), name, arrays)  # type: ignore[attr-defined]
+    state = {key: getattr(callback, key) for key in _attributes(callback)}
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        state["size"] = _size(callback)
+    return _packed(state, name, arrays)
+
+
+def put_back(callback: keras.callbacks.Callback, packed: Any, arrays: Arrays) -> None:
+    """Let a callback remember what `take` took."""
+    state = _unpacked(packed, arrays)
+    if _has_own(callback):
+        callback.set_state(state)  # type: ignore[attr-defined]
+        return
+    for key in _attributes(callback):
+        if key in state:
+            setattr(callback, key, state[key])
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        _continue_file(callback, state["size"])
+
+
+def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Let callbacks go on with the files that they began; to be called before `fit`."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger):
+            callback.append = True
+
+
+def _has_own(callback: keras.callbacks.Callback) -> bool:
+    return hasattr(callback, "get_state") and hasattr(callback, "set_state")
+
+
+def _attributes(callback: keras.callbacks.Callback) -> tuple[str, ...]:
+    return tuple(
+        key for kind, keys in REMEMBERED.items() if isinstance(callback, kind) for key in keys
+    )
+
+
+def _size(callback: keras.callbacks.CSVLogger) -> int:
+    file = callback.csv_file
+    return os.path.getsize(callback.filename) if file is not None else 0
+
+
+def _continue_file(callback: keras.callbacks.CSVLogger, size: int) -> None:
+    """Cut off what was written after the state was taken."""
+    if os.path.getsize(callback.filename) > size:
+        os.truncate(callback.filename, size)
+    callback.append_header = size == 0
+
+
+def _packed(value: Any, path: str, arrays: Arrays) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, dict):
+        return {str(k): _packed(v, f"{path}/{k}", arrays) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_packed(item, f"{path}/{index}", arrays) for index, item in enumerate(value)]
+    if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
+        array = np.asarray(value)
+        if array.dtype.kind in "biufc" or array.dtype.kind == "V":
+            arrays[path] = array
+            return {"$array": path}
+    name, _, key = path.partition("/")
+    raise UserCodeError(
+        f"callback '{name}': get_state returns a {type(value).__name__} under '{key}', which "
+        "cannot be kept; return numbers, text, arrays, and lists and dictionaries of them."
+    )
+
+
+def _unpacked(value: Any, arrays: Arrays) -> Any:
+    if isinstance(value, list):
+        return [_unpacked(item, arrays) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.keys() == {"$array"}:
+        array = arrays[value["$array"]]
+        return array if array.ndim else array[()]
+    return {key: _unpacked(item, arrays) for key, item in value.items()}

@@ -1,0 +1,64 @@
+"""What becomes of a run, however it ends: in run.json, and in the error that ended it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fitx.errors import Diverged, FitxError, Interrupted, StorageError, WorkerLost
+from fitx.run.result import relative_to_cwd
+from fitx.run.saver import Saver
+from fitx.run.signals import StopRequest
+from fitx.rundir.record import Record
+
+STATUSES: dict[type[BaseException], str] = {
+    Diverged: "diverged",
+    Interrupted: "interrupted",
+    KeyboardInterrupt: "interrupted",
+}
+"""What run.json calls a run that ended by an error of this kind; `failed` for any other."""
+
+
+@contextmanager
+def recorded(record: Record, saver: Saver) -> Iterator[None]:
+    """Write into run.json how a run ended, whatever ended it."""
+    try:
+        yield
+        record.update(status="finished", **_kept(saver))
+    except BaseException as error:
+        status = STATUSES.get(type(error), "failed")
+        own = isinstance(error, FitxError)
+        text = str(error) if own else f"{type(error).__name__}: {error}"
+        try:
+            record.update(status=status, error=text, **_kept(saver))
+        except StorageError as second:
+            # What ended the run is what the user must hear of, and its exit code counts.
+            error.add_note(str(second))
+        raise
+
+
+@contextmanager
+def ended_together(stop: StopRequest) -> Iterator[None]:
+    """Take the loss of another worker for what it is after a signal: the end of all."""
+    try:
+        yield
+    except WorkerLost as error:
+        if stop.number:
+            raise Interrupted(f"stopped by {stop.name}.", stop.number) from error
+        raise
+
+
+@contextmanager
+def located(run: Path) -> Iterator[None]:
+    """Let errors say in which run folder they happened."""
+    try:
+        yield
+    except FitxError as error:
+        error.run = str(relative_to_cwd(run))
+        raise
+
+
+def _kept(saver: Saver) -> dict[str, object]:
+    """Return the checkpoint that is left, and the best epoch whose networks it holds."""
+    return {"last": saver.last.name if saver.last else None, "best": saver.last_best}

@@ -1,0 +1,113 @@
+"""Everything that changes while a run goes on, as one snapshot: taken, kept, put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from fitx.run import callback_state, host_random
+from fitx.run.best import Best, BestEpoch
+from fitx.run.state import State, assign, capture, variables, written_by_test
+from fitx.step import Step
+
+BEST, FINAL, CALLBACKS, RANDOM = "best/", "final/", "callbacks/", "random/"
+"""How the names begin of arrays that are no variables of the training: the best epoch's networks;
+those a run ended with where these are others than training left, averaged or put back to an
+earlier epoch by a callback; what callbacks remember; Python's and NumPy's random generators."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run at one instant: arrays by name, and all else as JSON has it."""
+
+    state: State
+    meta: dict[str, Any]
+
+    def over(self, other: Snapshot) -> Snapshot:
+        """Return the other snapshot with what this one holds in the place of what it has."""
+        return Snapshot({**other.state, **self.state}, {**other.meta, **self.meta})
+
+
+class RunState:
+    """All that a resumed run must find as it was.
+
+    Args:
+        step: Its variables, those that its graphs hold besides, and those of metrics.
+        callbacks: What they remember.
+        best: The best epoch so far.
+    """
+
+    def __init__(
+        self, step: Step, callbacks: Iterable[keras.callbacks.Callback], best: Best
+    ) -> None:
+        self.variables = variables(step)
+        self.callbacks = callback_state.named(callbacks)
+        self.best = best
+        self._changed_by_test = written_by_test(step, self.variables)
+
+    def take(self) -> Snapshot:
+        """Copy everything; waits for the device."""
+        best = self.best.epoch
+        mine = Snapshot(capture(self.variables), {})
+        if best is not None:
+            mine = Snapshot(
+                {**mine.state, **prefixed(BEST, best.weights)}, {"best": best.plain()}
+            )
+        return self._besides().over(mine)
+
+    def take_before_validation(self) -> Snapshot:
+        """Copy what a validation may change: a run can then be resumed at its beginning."""
+        return self._besides().over(Snapshot(capture(self._changed_by_test), {}))
+
+    def put_back(self, snapshot: Snapshot) -> None:
+        """Let everything be as it was.
+
+        Raises:
+            StorageError: The snapshot is not one of these networks, optimizers and metrics.
+        """
+        state, meta = snapshot.state, snapshot.meta
+        assign(self.variables, training_part(state))
+        host_random.put_back(part(state, RANDOM))
+        arrays = part(state, CALLBACKS)
+        for name, callback in self.callbacks.items():
+            if name in meta["callbacks"]:
+                callback_state.put_back(callback, meta["callbacks"][name], arrays)
+        self.best.epoch = best_epoch(snapshot, self.best.monitor)
+
+    def _besides(self) -> Snapshot:
+        """Copy what is no variable."""
+        arrays: State = {}
+        remembered = {
+            name: callback_state.take(name, callback, arrays)
+            for name, callback in self.callbacks.items()
+        }
+        state = {**prefixed(CALLBACKS, arrays), **prefixed(RANDOM, host_random.take())}
+        return Snapshot(state, {"callbacks": remembered})
+
+
+def best_epoch(snapshot: Snapshot, monitor: str | None) -> BestEpoch | None:
+    """Return the best epoch that a snapshot holds, if it was chosen by the same value."""
+    found = snapshot.meta.get("best")
+    if found is None or found["monitor"] != monitor:
+        return None
+    return BestEpoch(**found, weights=part(snapshot.state, BEST))
+
+
+def training_part(state: State) -> State:
+    """Return the variables of the training alone."""
+    others = (BEST, FINAL, CALLBACKS, RANDOM)
+    return {name: array for name, array in state.items() if not name.startswith(others)}
+
+
+def part(state: Mapping[str, np.ndarray], prefix: str) -> State:
+    """Return what a checkpoint's state holds under a prefix; empty if it has no such part."""
+    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+
+def prefixed(prefix: str, state: Mapping[str, np.ndarray]) -> State:
+    """Return arrays under names that begin with a prefix."""
+    return {f"{prefix}{name}": array for name, array in state.items()}

@@ -1,0 +1,121 @@
+"""One run from where it stands to its end: train, keep the networks, test, sum up."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitx.build.blame import user_errors
+from fitx.build.feed import evaluation_feed, training_feed
+from fitx.build.make import make_callbacks
+from fitx.build.trial import Trial
+from fitx.run import callback_state, leftover, summary
+from fitx.run.best import Best
+from fitx.run.display import Display
+from fitx.run.evaluate import evaluate_split
+from fitx.run.networks import save_networks
+from fitx.run.observer import Observer, Opening, refuse_divergence
+from fitx.run.result import Result
+from fitx.run.run_state import RunState, Snapshot
+from fitx.run.saver import Saver
+from fitx.run.signals import StopRequest
+from fitx.run.state import network_state
+from fitx.rundir.journal import Journal
+
+
+@dataclass(frozen=True)
+class Work:
+    """One run while it goes on.
+
+    Args:
+        trial: What is trained.
+        run: Its folder.
+        journal: Its metrics.jsonl.
+        saver: Writes its checkpoints.
+        display: Who watches.
+        stop: Whether it is asked to stop.
+        test_steps: Batches of the test at most; None for all.
+        earlier: The state it goes on from; None for a new run.
+    """
+
+    trial: Trial
+    run: Path
+    journal: Journal
+    saver: Saver
+    display: Display
+    stop: StopRequest
+    test_steps: int | None = None
+    earlier: Snapshot | None = None
+
+
+def carry_out(work: Work) -> Result:
+    """Bring a run to its end and return its final values."""
+    began = time.perf_counter()
+    trial = work.trial
+    with user_errors(trial.experiment):
+        callbacks = make_callbacks(trial.experiment, work.run / "samples")
+        state = RunState(trial.step, callbacks, Best(trial.experiment.checkpoint))
+        steps = trial.evaluation_steps("validation") if "validation" in trial.data.splits else 0
+        observer = Observer(work.display, work.journal, work.saver, state, work.stop, steps)
+        if work.earlier is not None:
+            observer.go_on(work.earlier)
+            callback_state.keep_files(callbacks)
+        _stop_if_asked(observer)
+        if trial.experiment.fit.epochs:
+            _fit(work, observer)
+        work.saver.save(observer.snapshot)
+        work.saver.finish(network_state(trial.step))
+        save_networks(trial.step, work.run / "networks", state.best.epoch)
+        tested = _test(work, observer) if "test" in trial.data.splits else {}
+    values = {**observer.values, **tested}
+    refuse_divergence(tested, "on the test split")
+    return summary.write(work.run, trial, observer, values, time.perf_counter() - began)
+
+
+def _fit(work: Work, observer: Observer) -> None:
+    trial, fit, at = work.trial, work.trial.experiment.fit, observer.at
+    has_validation = "validation" in trial.data.splits
+    trial.step.execution.limit = observer.steps_until_due
+    for name, callback in observer.state.callbacks.items():
+        if callback_state.is_forgetful(callback):
+            work.display.note(_FORGETFUL.format(name))
+    trial.step.fit(
+        training_feed(trial, at.step),
+        initial_epoch=at.epoch,
+        epochs=at.epoch if at.stopping and not at.passed else fit.epochs,
+        steps_per_epoch=trial.steps_per_epoch,
+        # A callback that has asked to stop within an epoch has ended that.
+        steps_passed=trial.steps_per_epoch if at.stopping and at.passed else at.passed,
+        validation_data=evaluation_feed(trial, "validation") if has_validation else None,
+        validation_steps=trial.evaluation_steps("validation") if has_validation else None,
+        validation_freq=fit.validation_freq,
+        callbacks=[Opening(observer), *observer.state.callbacks.values(), observer],
+        verbose=0,
+        # The batches come in their own order; Keras warns if it is left to think otherwise.
+        shuffle=False,
+    )
+    if observer.at.epoch < fit.epochs:
+        text = f"stopped early: a callback ended the run after epoch {observer.at.epoch}"
+        work.display.note(text)
+    for text in leftover.notes(trial.step):
+        work.display.note(text)
+
+
+_FORGETFUL = (
+    "callback {}: it has no get_state and set_state, so what it remembers is lost when the run is "
+    "resumed"
+)
+
+
+def _test(work: Work, observer: Observer) -> dict[str, float]:
+    """Measure the final networks on the test split."""
+    values = evaluate_split(
+        work.trial, "test", work.display, work.test_steps, lambda: _stop_if_asked(observer)
+    )
+    return {f"test_{name}": value for name, value in values.items()}
+
+
+def _stop_if_asked(observer: Observer) -> None:
+    if observer.stop.number:
+        observer.interrupt()
