@@ -10,6 +10,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from fitx.rundir.files import storage_errors
 SUBFOLDERS = ("source", "checkpoints", "networks", "samples")
 RECORD = "run.json"
 LATEST = "latest"
+
+_RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 def create(out: Path, name: str) -> Path:
@@ -70,6 +73,7 @@ def find(run: str, out: Path) -> Path:
 
     Args:
         run: a run's folder, or `NAME` (its latest run), `NAME/latest` or `NAME/TIME` under `out`.
+            A folder without record, as a run leaves that was killed at once, is no run.
         out: the folder of all runs.
 
     Returns:
@@ -85,6 +89,22 @@ def find(run: str, out: Path) -> Path:
             return found
     places = " or ".join(str(folder / RECORD) for folder in looked_for)
     raise UsageError(f"no run '{run}': there is no {places}. {_hint(run, out)}")
+
+
+def runs(parent: Path) -> list[Path]:
+    """Return the runs of one name, newest first: real folders that hold a record.
+
+    Args:
+        parent: `<out>/<name>`; where it does not exist there are none.
+
+    Raises:
+        StorageError: the folder cannot be read.
+    """
+    with storage_errors("read", parent), suppress(FileNotFoundError, NotADirectoryError):
+        with os.scandir(parent) as entries:
+            found = [e.name for e in entries if _RUN.fullmatch(e.name) and _is_folder(e)]
+        return [parent / n for n in sorted(found, reverse=True) if _has_record(parent / n)]
+    return []
 
 
 def check_writable(out: Path) -> None:
@@ -124,15 +144,27 @@ def _point_latest(parent: Path, target: str) -> None:
 def _run_at(folder: Path) -> Path | None:
     if folder.name == LATEST:
         folder = folder.parent
-    elif os.path.isfile(folder / RECORD):
+    elif _has_record(folder):
         return folder
     try:
         target = os.readlink(folder / LATEST)
     except OSError:
-        return None
+        target = ""
     # Only a neighbour is followed: the link of a copied folder could point anywhere.
     inside = target == os.path.basename(target) and target not in ("", ".", "..")
-    return folder / target if inside and os.path.isfile(folder / target / RECORD) else None
+    if inside and _has_record(folder / target):
+        return folder / target
+    with suppress(StorageError, ValueError):
+        return next(iter(runs(folder)), None)
+    return None
+
+
+def _has_record(folder: Path) -> bool:
+    return os.path.isfile(folder / RECORD)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir(follow_symlinks=False)
 
 
 def _hint(run: str, out: Path) -> str:

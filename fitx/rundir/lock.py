@@ -10,12 +10,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 
 from fitx.errors import BusyError
 from fitx.rundir.files import storage_errors
 
 NAME = "run.lock"
+ATTEMPTS = 10
+PAUSE_SECONDS = 0.01
 
 
 @contextmanager
@@ -42,16 +45,53 @@ def hold(run: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def is_held(run: Path) -> bool:
+    """Whether a process holds the run folder now; nothing is written.
+
+    Raises:
+        StorageError: the lock file cannot be opened, or is a link.
+    """
+    with storage_errors("read", run / NAME), suppress(FileNotFoundError), _opened(run) as file:
+        return not _lock(file.fileno(), fcntl.LOCK_SH)
+    return False
+
+
+def busy(run: Path) -> BusyError:
+    """Return the error that says who holds the run folder."""
+    with suppress(OSError), _opened(run) as file:
+        return _busy(run, _holder(file.fileno()))
+    return _busy(run, "another process")
+
+
+def _opened(run: Path) -> FileIO:
+    # Opening a pipe without O_NONBLOCK would wait for a writer for ever.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    return FileIO(os.open(run / NAME, flags), "rb")
+
+
 def _take(descriptor: int, run: Path, path: Path) -> None:
     with storage_errors("lock", path):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BusyError(
-                f"{run} is in use by {_holder(descriptor)}. Wait until it ends, or stop it."
-            ) from error
+        for _ in range(ATTEMPTS):
+            if _lock(descriptor, fcntl.LOCK_EX):
+                break
+            # One who only asks whether the lock is held has it for an instant.
+            time.sleep(PAUSE_SECONDS)
+        else:
+            raise _busy(run, _holder(descriptor))
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, _about_this_process(), 0)
+
+
+def _lock(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _busy(run: Path, holder: str) -> BusyError:
+    return BusyError(f"{run} is in use by {holder}. Wait until it ends, or stop it.")
 
 
 def _sweep(run: Path) -> None:
@@ -68,10 +108,10 @@ def _about_this_process() -> bytes:
 
 def _holder(descriptor: int) -> str:
     """Read who holds the lock; the holder writes it just after taking the lock."""
-    for _ in range(20):
+    for _ in range(2 * ATTEMPTS):
         try:
             about = json.loads(os.pread(descriptor, 4096, 0))
             return f"process {about['pid']} on {about['host']} since {about['since']}"
         except (ValueError, KeyError, TypeError):
-            time.sleep(0.01)
+            time.sleep(PAUSE_SECONDS)
     return "another process"

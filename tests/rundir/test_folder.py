@@ -129,12 +129,46 @@ def test_without_any_run_that_is_what_is_said(tmp_path):
         folder.find("digits", tmp_path / "runs")
 
 
-def test_a_latest_without_a_record_is_not_replaced_silently_by_an_older_run(tmp_path):
-    old = finished(folder.create(tmp_path, "digits"))
-    folder.create(tmp_path, "digits")
+def test_a_run_that_was_killed_before_its_record_hides_no_older_one(tmp_path):
+    old, older = (tmp_path / "digits" / f"20261122-19301{n}-2b5a" for n in (7, 6))
+    for run in (old, older):
+        run.mkdir(parents=True)
+        finished(run)
+    killed = folder.create(tmp_path, "digits")
 
-    with pytest.raises(UsageError, match=rf"Did you mean 'digits/{old.name}'\?$"):
-        folder.find("digits", tmp_path)
+    assert os.readlink(tmp_path / "digits" / "latest") == killed.name
+    assert folder.find("digits", tmp_path) == old
+    assert folder.find("digits/latest", tmp_path) == old
+
+
+def test_without_a_link_the_newest_run_is_found(tmp_path):
+    new = finished(folder.create(tmp_path, "digits"))
+    (tmp_path / "digits" / "latest").unlink()
+
+    assert folder.find("digits", tmp_path) == new
+
+
+def test_runs_are_real_folders_with_a_record_newest_first(tmp_path):
+    names = [f"2026112{day}-193017-2b5a" for day in (3, 1, 2)]
+    for name in (*names, "20261124-193017-0000", "notes", ".tmp-20261125-193017-2b5a"):
+        (tmp_path / "digits" / name).mkdir(parents=True)
+    for name in (*names, "notes"):
+        finished(tmp_path / "digits" / name)
+    (tmp_path / "elsewhere").mkdir()
+    finished(tmp_path / "elsewhere")
+    (tmp_path / "digits/20261126-193017-2b5a").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "digits/20261127-193017-2b5a").write_text("")
+
+    assert [run.name for run in folder.runs(tmp_path / "digits")] == sorted(names, reverse=True)
+    assert folder.runs(tmp_path / "gan") == []
+    assert folder.runs(tmp_path / "digits/20261127-193017-2b5a") == []
+
+
+def test_a_folder_of_runs_that_cannot_be_read_is_a_storage_error(tmp_path):
+    parent = tmp_path / ("a" * 300)
+    with pytest.raises(StorageError) as error:
+        folder.runs(parent)
+    assert str(error.value) == f"cannot read {parent}: File name too long"
 
 
 @pytest.mark.parametrize("target", ["../../secret", "..", ".", "/etc", "gone"])

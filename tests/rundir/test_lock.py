@@ -1,3 +1,4 @@
+import fcntl
 import json
 import os
 import re
@@ -5,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -136,3 +138,46 @@ def test_an_unreadable_lock_file_still_says_busy(tmp_path, holder):
     with pytest.raises(BusyError) as error, lock.hold(tmp_path):
         pass
     assert "is in use by another process. Wait" in str(error.value)
+
+
+def test_whoever_only_asks_is_told_whether_it_is_held_and_writes_nothing(tmp_path, holder):
+    before = (tmp_path / "run.lock").read_bytes(), os.stat(tmp_path).st_mtime_ns
+    assert lock.is_held(tmp_path)
+    assert ((tmp_path / "run.lock").read_bytes(), os.stat(tmp_path).st_mtime_ns) == before
+    holder.kill()
+    holder.wait()
+    assert not lock.is_held(tmp_path)
+    assert (tmp_path / "run.lock").read_bytes() == before[0]
+
+
+def test_nobody_holds_a_run_without_a_lock_file(tmp_path):
+    assert not lock.is_held(tmp_path)
+    assert not lock.is_held(tmp_path / "gone")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_is_not_followed_to_ask_whether_it_is_held(tmp_path):
+    (tmp_path / "run.lock").symlink_to("precious")
+    with pytest.raises(StorageError) as error:
+        lock.is_held(tmp_path)
+    assert str(error.value) == (
+        f"cannot read {tmp_path}/run.lock: Too many levels of symbolic links"
+    )
+
+
+def test_one_who_asks_at_that_instant_keeps_nobody_from_taking_it(tmp_path):
+    (tmp_path / "run.lock").touch()
+    asking = os.open(tmp_path / "run.lock", os.O_RDONLY)
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    timer = threading.Timer(0.02, os.close, [asking])
+    timer.start()
+    with lock.hold(tmp_path):
+        timer.join()
+
+
+def test_who_holds_it_can_be_told_without_trying_to_take_it(tmp_path, holder):
+    started = f"{tmp_path} is in use by process {holder.pid} on {socket.gethostname()} since "
+    assert str(lock.busy(tmp_path)).startswith(started)
+    assert str(lock.busy(tmp_path / "gone")) == (
+        f"{tmp_path}/gone is in use by another process. Wait until it ends, or stop it."
+    )
