@@ -7,11 +7,15 @@ import platform
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("fitx", "tensorflow", "keras", "numpy")
+VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
+"""By which a user changes the last bits of what TensorFlow computes."""
+
 REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 PATIENCE_SECONDS = 5.0
 
@@ -21,6 +25,9 @@ def describe() -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
         "versions": {package: version_of(package) for package in PACKAGES},
         "argv": sys.argv,
         "cwd": _cwd(),
@@ -35,6 +42,14 @@ def version_of(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
+
+
+def processor(file: Path = Path("/proc/cpuinfo")) -> str | None:
+    """Return what the CPU is called; None where Linux does not tell."""
+    with suppress(OSError), file.open(errors="replace") as lines:
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(names, None)
+    return None
 
 
 def git(folder: Path) -> dict[str, Any] | None:

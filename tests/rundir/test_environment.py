@@ -35,11 +35,29 @@ def test_the_description_has_versions_command_line_and_machine(monkeypatch, tmp_
     monkeypatch.chdir(tmp_path)
     facts = environment.describe()
 
-    assert set(facts) == {"python", "platform", "versions", "argv", "cwd", "host", "cpus"}
+    machine = {"python", "platform", "machine", "processor", "variables", "host", "cpus"}
+    assert set(facts) == {*machine, "versions", "argv", "cwd"}
     assert set(facts["versions"]) == {"fitx", "tensorflow", "keras", "numpy"}
     assert facts["versions"]["keras"].startswith("3.15.")
     assert facts["argv"] == sys.argv
     assert facts["cwd"] == str(tmp_path)
+
+
+def test_the_processor_is_what_linux_calls_it(tmp_path):
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nmodel name\t: B\n")
+    assert environment.processor(cpuinfo) == "A CPU @ 2 GHz"
+    cpuinfo.write_text("processor\t: 0\nCPU part\t: 0xd0c\n")
+    assert environment.processor(cpuinfo) is None
+    assert environment.processor(tmp_path / "gone") is None
+
+
+def test_variables_that_change_what_tensorflow_computes_are_kept(monkeypatch):
+    for name in environment.VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert environment.describe()["variables"] == {}
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    assert environment.describe()["variables"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def test_a_deleted_working_folder_is_no_error(monkeypatch, tmp_path):
