@@ -37,7 +37,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),
     *(f"fitx.run.{name}" for name in ("order", "result", "expectations", "signals", "display")),
-    "fitx.run.doctor",
+    *(f"fitx.run.{name}" for name in ("doctor", "changes", "epochs")),
     "fitx.cli",
 )
 MOST_LINES = 250
