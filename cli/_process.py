@@ -53,7 +53,14 @@ def leave(code: int) -> NoReturn:
 def print_error(text: str) -> None:
     """Write to standard error, if there is one that takes it."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """Return a text whose control characters are escapes: names of files may hold any."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def _end(number: int, frame: FrameType | None) -> None:

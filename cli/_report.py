@@ -11,7 +11,7 @@ import click
 
 from fitx.errors import ExpectationError
 
-from ._process import print_error
+from ._process import print_error, visible
 
 if TYPE_CHECKING:
     from fitx.run.result import Result
@@ -32,7 +32,7 @@ def present(
         failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
         text = json.dumps({**result.plain(), **failure})
     else:
-        text = "\n".join([*heading, *_lines(result)])
+        text = visible("\n".join([*heading, *_lines(result)]))
     # Whoever reads the output may leave when they like; the exit code is for others.
     with suppress(BrokenPipeError):
         click.echo(text, file=output)

@@ -65,7 +65,7 @@ def _check_file(file: Path, path: str) -> None:
 def _read(file: Path, path: str) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
         members = {_array_name(info): info for info in archive.infolist()}
-        _check_names(list(members), path)
+        _check_names([_array_name(info) for info in archive.infolist()], path)
         for name, info in members.items():
             with archive.open(info) as member:
                 largest = min(info.compress_size, file.stat().st_size) * _growth(info)
@@ -93,6 +93,8 @@ def _check_names(names: list[str], path: str) -> None:
                 f"npz '{path}': array '{name}' is unknown; known are {', '.join(_ARRAYS)}."
                 f"{_did_you_mean(name, list(_ARRAYS))}"
             )
+        if names.count(name) > 1:
+            raise DataError(f"npz '{path}': array '{name}' is there twice. The file is damaged.")
     for name in names:
         split, _ = _ARRAYS[name]
         x = "x" if split == "train" else f"x_{split}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from dataclasses import replace
@@ -10,7 +11,25 @@ from fitx.experiment import reader
 from fitx.experiment.problems import Problem, shorten
 from fitx.experiment.tree import Node, Path, Scalar
 
+LEAST = 8
+"""Characters of a value that may be a secret; shorter ones are words and numbers of messages."""
+
 _REFERENCE = re.compile(r"\$\{(?:env:(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*))?)?")
+
+
+_references: dict[str, str] = {}
+"""What the environment's values were written as, by value, since the process began."""
+
+
+def hide(text: str) -> str:
+    """Return a text with `${env:NAME}` in the place of every value that was filled in.
+
+    Whatever an error quotes, a file's name or what a plugin says, may hold one.
+    """
+    for value in sorted(_references, key=len, reverse=True):
+        for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1]):
+            text = text.replace(form, _references[value])
+    return text
 
 
 def fill(root: Node) -> tuple[Node, list[Problem]]:
@@ -61,6 +80,8 @@ def _value(node: Node, text: str) -> Scalar:
 
 def _variable(name: str, default: str | None) -> str:
     value = os.environ.get(name, default)
+    if len(os.environ.get(name, "")) >= LEAST:
+        _references[os.environ[name]] = f"${{env:{name}}}"
     if value is None:
         text = f"the environment variable {name} is not set; set it, or write a default: "
         raise ValueError(f"{text}${{env:{name}:default}}.")

@@ -48,19 +48,23 @@ class Document:
         return self.place(path) if node is None or node.value is None else node.place
 
 
-def load(name: str, words: Sequence[str] = ()) -> Document:
+def load(name: str, words: Sequence[str] = (), *, alone: bool = False) -> Document:
     """Read an experiment file with all it extends and change it by the words of a command line.
 
     Args:
         name: A path, or the name of a shipped experiment such as `guide/gan`.
         words: Overrides: `a.b=v`, `a.b+=v`, `~a.b`.
+        alone: Whether the file may extend no other, as that of a run, which holds everything.
 
     Raises:
         ConfigError: The file, or one that it extends, cannot be read.
     """
     files: list[Path] = []
     path = locate.locate(name)
-    tree = _compose(locate.read_text(name, path), path.resolve(), files, ())
+    opened = locate.read_text(name, path)
+    if alone:
+        _refuse_extends(reader.read(*opened))
+    tree = _compose(opened, path.resolve(), files, ())
     changes, problems = _parsed(words)
     tree, refused = overrides.apply(tree, changes)
     tree, unfilled = environment.fill(tree)
@@ -121,6 +125,13 @@ def _compose(opened: tuple[str, Source], path: Path, files: list[Path], above: A
     return tree if base is None else merge(base, tree)
 
 
+def _refuse_extends(tree: Node) -> None:
+    extends = tree.at(("extends",))
+    if extends is not None:
+        text = "a run's experiment extends no file; it holds everything itself."
+        raise ConfigError([Problem(extends.place, ("extends",), text)])
+
+
 def _names(extends: Node | None) -> Iterator[tuple[Node, KeyPath]]:
     """Yield what is extended, `${env:...}` filled in, and its key."""
     if extends is None:
@@ -140,6 +151,7 @@ def _names(extends: Node | None) -> Iterator[tuple[Node, KeyPath]]:
 def _extended(node: Node, at: KeyPath, files: list[Path], above: Above) -> Node:
     try:
         path = locate.locate(str(node.value), above[-1].parent).resolve()
+        _refuse_other_kinds(node, at, path)
         opened = locate.read_text(_shown(path), path)
     except ConfigError as error:
         # What is wrong inside the file has a line there; the file itself is told where it is named.
@@ -151,6 +163,13 @@ def _extended(node: Node, at: KeyPath, files: list[Path], above: Above) -> Node:
         chain = " extends ".join(p.name for p in (*above[above.index(path) :], path))
         raise ConfigError([Problem(node.place, at, f"goes in a circle: {chain}.")])
     return _compose(opened, path, files, above)
+
+
+def _refuse_other_kinds(node: Node, at: KeyPath, path: Path) -> None:
+    """Refuse what is no experiment by its name: messages show lines of what was read."""
+    if path.is_file() and path.suffix not in (".yaml", ".yml"):
+        text = f"{node.raw or node.value}: its name must end in .yaml or .yml."
+        raise ConfigError([Problem(node.place, at, text)])
 
 
 def _shown(path: Path) -> str:

@@ -58,46 +58,53 @@ def git(folder: Path) -> dict[str, Any] | None:
     Returns:
         `{"commit": "07e740d...", "dirty": False}`; None without git, repository or commit.
     """
-    return start_git(folder).result()
+    configured = _ask(folder, "config", "-z", "--list", "--show-scope", "--name-only")
+    if configured is None:
+        return None
+    switches = _switches(configured)
+    if any(switch.count("=") > 1 for switch in switches):
+        return None
+    words = [word for switch in switches for word in ("-c", switch)]
+    answer = _ask(folder, *words, *_STATUS)
+    return _parse(answer) if answer is not None else None
 
 
-def start_git(folder: Path) -> GitQuestion:
-    """Ask git in the background; the 10-30 ms it takes pass while TensorFlow is imported."""
-    # A repository's own configuration names programs that git would run; this one is needless.
-    command = ["git", "--no-optional-locks", "-c", "core.fsmonitor=false", "-C", str(folder)]
-    command += ["status", "--porcelain=v2", "--branch", "--untracked-files=no"]
-    # Set when fitx is started by a git hook; they name that hook's repository.
-    environment = {k: v for k, v in os.environ.items() if k not in REDIRECTIONS}
+_STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
+# Within a submodule, its own configuration would count.
+_STATUS += ("--ignore-submodules=dirty",)
+
+
+def _switches(configured: str) -> list[str]:
+    """Return what keeps git from running programs that the repository's own configuration names.
+
+    Whoever made the folder wrote that; what the user or the machine configures is trusted.
+    """
+    words = configured.split("\0")
+    pairs = zip(words[::2], words[1::2], strict=False)
+    own = [key for scope, key in pairs if scope in ("local", "worktree")]
+    drivers = {key.rpartition(".")[0] for key in own if key.startswith("filter.")}
+    off = ("clean=", "process=", "required=false")
+    return ["core.fsmonitor=false", *(f"{driver}.{one}" for driver in drivers for one in off)]
+
+
+def _ask(folder: Path, *words: str) -> str | None:
+    """Return what git answers within 5 s; None if it fails."""
+    # Some variables are set when fitx is started by a git hook; they name that hook's repository.
+    # The empty list of protocols keeps git from fetching what the repository lacks.
+    kept = {k: v for k, v in os.environ.items() if k not in REDIRECTIONS}
     try:
-        process = subprocess.Popen(
-            command,
-            env=environment,
+        done = subprocess.run(
+            ["git", "--no-optional-locks", "-C", str(folder), *words],
+            env={**kept, "GIT_ALLOW_PROTOCOL": ""},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            timeout=PATIENCE_SECONDS,
+            check=False,
         )
-    except OSError:
-        return GitQuestion(None)
-    return GitQuestion(process)
-
-
-class GitQuestion:
-    """A question put to git; `result` has the answer."""
-
-    def __init__(self, process: subprocess.Popen[bytes] | None) -> None:
-        self._process = process
-
-    def result(self) -> dict[str, Any] | None:
-        """Wait for the answer (at most 5 s) and return it as `git` does; call it once."""
-        if self._process is None:
-            return None
-        try:
-            output, _ = self._process.communicate(timeout=PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.communicate()
-            return None
-        return _parse(output.decode(errors="replace")) if self._process.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
 
 
 def _parse(output: str) -> dict[str, Any] | None:

@@ -63,21 +63,31 @@ def write_json(path: Path, value: Any) -> None:
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
+MOST_JSON = 1 << 26
+"""Bytes of a JSON document; one of a run holds thousands."""
+
+
 def read_json(path: Path) -> Any:
     """Read one JSON document.
 
     Raises:
-        StorageError: the file is missing, unreadable, not a regular file, or damaged.
+        StorageError: the file is missing, unreadable, not a regular file, damaged or huge.
     """
-    content = read_regular(path)
+    content = read_regular(path, MOST_JSON + 1)
+    if len(content) > MOST_JSON:
+        raise StorageError(f"{path} is damaged: it holds more than {MOST_JSON >> 20} MiB")
     try:
         return json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path, most: int = -1) -> bytes:
     """Read a regular file whole; a pipe or a device in its place is refused, not waited for.
+
+    Args:
+        path: the file.
+        most: how many bytes to read at most; all if negative.
 
     Raises:
         StorageError: the file is missing, unreadable or not a regular file.
@@ -85,7 +95,7 @@ def read_regular(path: Path) -> bytes:
     with storage_errors("read", path):
         try:
             with disk.open_regular(path) as file:
-                return file.read()
+                return file.read(most)
         except ValueError as error:
             raise StorageError(f"cannot read {path}: it is not a regular file") from error
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +59,46 @@ def read_target(target: str, words: Sequence[str], out: Path) -> Target:
 
 
 def read_run(run: Path, words: Sequence[str] = ()) -> Experiment:
-    """Read a run's experiment; its plugins are imported only if they are what was trained."""
+    """Read a run's experiment; its plugins are imported only if they are what was trained.
+
+    Raises:
+        ConfigError: The experiment has problems.
+        StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
+    """
+    refuse_links(run)
     if not (run / EXPERIMENT).is_file():
         raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
-    document = load(str(run / EXPERIMENT), words)
+    document = load(str(run / EXPERIMENT), words, alone=True)
     _verify_plugins(run, document)
     return check(document)
+
+
+def refuse_links(run: Path) -> None:
+    """Refuse a folder in which something leads elsewhere, or would be waited for.
+
+    What is written into a run must not end up in another place, and a copied folder could bring
+    a link to any.
+
+    Raises:
+        StorageError: Names a link that leads out of the run, or a pipe or device in it.
+    """
+    root = run.resolve()
+    for within, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(within, name)
+            shown = run / path.relative_to(root)
+            if path.is_symlink() and not _target(path).is_relative_to(root):
+                raise StorageError(f"{shown} is a link out of the run, which holds its own files.")
+            if not (path.is_symlink() or path.is_dir() or path.is_file()) and os.path.lexists(path):
+                raise StorageError(f"{shown} is neither a file nor a folder; remove it.")
+
+
+def _target(link: Path) -> Path:
+    try:
+        return link.resolve()
+    except (OSError, RuntimeError):
+        # A link in a circle leads nowhere.
+        return Path("/")
 
 
 def _is_experiment(name: str) -> bool:
@@ -75,13 +110,22 @@ def _is_experiment(name: str) -> bool:
 
 def _verify_plugins(run: Path, document: Document) -> None:
     """Refuse code that differs from what was trained, or lies elsewhere: a run folder is data."""
-    trained = record.load(run).get("plugins", {})
+    trained = record.load(run).get("plugins")
+    hashes = trained if isinstance(trained, dict) else {}
     node = document.tree.at(("plugins",))
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
-        path = run / str(entry.value)
-        inside = path.resolve().is_relative_to(run.resolve())
-        if entry.value not in trained or not inside or not path.is_file():
-            raise StorageError(f"{path}: the run was not trained with this plugin; not imported.")
-        if plugins.sha256(path) != trained[str(entry.value)]:
+        # Where it would be imported from; a word of the command line starts elsewhere.
+        path = entry.place.source.folder / str(entry.value)
+        name = _name_in(run, path)
+        shown = run / name if name is not None else path
+        if name not in hashes or not path.is_file():
+            raise StorageError(f"{shown}: the run was not trained with this plugin; not imported.")
+        if plugins.sha256(path) != hashes[name]:
             text = "has changed since the run was trained; not imported. Restore the file."
-            raise StorageError(f"{path} {text}")
+            raise StorageError(f"{shown} {text}")
+
+
+def _name_in(run: Path, path: Path) -> str | None:
+    """Return what run.json calls a file of the run; None for a file that lies elsewhere."""
+    inside = path.resolve().is_relative_to(run.resolve())
+    return path.resolve().relative_to(run.resolve()).as_posix() if inside else None

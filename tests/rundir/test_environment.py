@@ -85,11 +85,6 @@ def test_a_staged_file_is_dirty(repository):
     assert environment.git(repository)["dirty"] is True
 
 
-def test_the_answer_can_be_fetched_later(repository):
-    question = environment.start_git(repository)
-    assert question.result()["commit"] == git(repository, "rev-parse", "HEAD")
-
-
 def test_without_repository_commit_folder_or_git_there_is_none(tmp_path, monkeypatch):
     assert environment.git(tmp_path) is None
     git(tmp_path, "init")
@@ -104,13 +99,40 @@ def test_the_variables_of_a_git_hook_do_not_redirect_the_question(repository, mo
     assert environment.git(repository) is not None
 
 
-def test_a_program_named_by_the_repository_is_not_run(repository):
-    monitor = repository / "monitor"
-    monitor.write_text(f"#!/bin/sh\ntouch {repository}/executed\n")
-    monitor.chmod(0o700)
-    git(repository, "config", "core.fsmonitor", str(monitor))
-    assert environment.git(repository)["dirty"] is False
+@pytest.mark.parametrize(
+    "key", ["core.fsmonitor", "filter.x.clean", "filter.x.process", "filter.a=b.clean"]
+)
+def test_a_program_named_by_the_repository_is_not_run(repository, key):
+    program = repository / "program"
+    program.write_text(f"#!/bin/sh\ntouch {repository}/executed\n")
+    program.chmod(0o700)
+    driver = key.split(".")[1]
+    (repository / ".git/info/attributes").write_text(f"* filter={driver}\n")
+    git(repository, "config", key, str(program))
+    git(repository, "config", f"filter.{driver}.required", "true")
+    # Git looks into a file, by way of its filter, when the file's time is new.
+    os.utime(repository / "a", (1, 1))
+    found = environment.git(repository)
     assert not (repository / "executed").exists()
+    assert found is None if "=" in key else found["dirty"] is False
+    subprocess.run(["git", "-C", repository, "status"], capture_output=True)
+    assert (repository / "executed").exists()
+
+
+def test_nothing_is_fetched_that_the_repository_lacks(repository):
+    program = repository / "program"
+    program.write_text(f"#!/bin/sh\ntouch {repository}/executed\n")
+    program.chmod(0o700)
+    git(repository, "config", "remote.origin.url", f"ext::{program}")
+    git(repository, "config", "remote.origin.promisor", "true")
+    git(repository, "config", "extensions.partialclone", "origin")
+    git(repository, "config", "protocol.ext.allow", "always")
+    tree = git(repository, "rev-parse", "HEAD^{tree}")
+    (repository / ".git/objects" / tree[:2] / tree[2:]).unlink()
+    assert environment.git(repository) is None
+    assert not (repository / "executed").exists()
+    subprocess.run(["git", "-C", repository, "status"], capture_output=True)
+    assert (repository / "executed").exists()
 
 
 def test_a_git_that_hangs_is_given_up(tmp_path, monkeypatch):
