@@ -38,6 +38,13 @@ def check(document: Document) -> Experiment:
 
     Plugins are imported last, and only if there is nothing else to mend.
     """
+    experiment = check_unimported(document)
+    plugins.load(experiment)
+    return experiment
+
+
+def check_unimported(document: Document) -> Experiment:
+    """Check a document as `check` does and import none of its plugins. Raises ConfigError."""
     catalogue = Catalogue()
     problems = [*document.problems, *plugins.read(document, catalogue)]
     settings, found = validate(document, catalogue, problems)
@@ -46,9 +53,7 @@ def check(document: Document) -> Experiment:
     problems += agree.problems(settings, document, catalogue, wrong)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
-    experiment = _experiment(settings, document, catalogue)
-    plugins.load(experiment)
-    return experiment
+    return _experiment(settings, document, catalogue)
 
 
 def _hint(settings: Settings, problems: list[Problem]) -> str:

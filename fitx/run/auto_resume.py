@@ -1,0 +1,99 @@
+"""Which run `--resume auto` goes on with: the newest unfinished one of the same experiment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fitx.errors import FitxError
+from fitx.experiment import plugins
+from fitx.experiment.check import check_unimported
+from fitx.experiment.experiment import Experiment
+from fitx.experiment.load import load
+from fitx.run.changes import Change, compare
+from fitx.run.result import relative_to_cwd
+from fitx.rundir import lock, record
+from fitx.rundir.saved import EXPERIMENT
+from fitx.rundir.status import Unfinished, unfinished
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What `choose` found.
+
+    Attributes:
+        run: The run to go on with; None if a new one is to begin.
+        changes: In what its experiment differs.
+        notes: Why unfinished runs were passed over, a line each.
+    """
+
+    run: Path | None
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def choose(experiment: Experiment, out: Path, *, allow_inexact: bool = False) -> Choice:
+    """Find the newest unfinished run that is this experiment, but for harmless changes.
+
+    Nothing of a run is imported; its plugins must be those of the experiment.
+
+    Args:
+        experiment: What is to be trained.
+        out: The folder of all runs.
+        allow_inexact: Whether a run will do that does not end as it would have ended.
+
+    Raises:
+        BusyError: That run is being trained now.
+        StorageError: The folder of these runs cannot be read.
+    """
+    notes: list[str] = []
+    for found in unfinished(out, experiment.name):
+        try:
+            changes = _changes(found.run, experiment)
+        except _Other as error:
+            notes.append(_passed_over(found, str(error)))
+            continue
+        hindering = [c for c in changes if not _is_fine(c, allow_inexact=allow_inexact)]
+        if not hindering:
+            if found.status == "running":
+                raise lock.busy(found.run)
+            return Choice(found.run, tuple(changes), tuple(notes))
+        more = f" and {len(hindering) - 1} more" if len(hindering) > 1 else ""
+        notes.append(_passed_over(found, f"{hindering[0]}{more}"))
+    return Choice(None, notes=tuple(notes))
+
+
+class _Other(ValueError):
+    """Why a run is no run of this experiment."""
+
+
+def _changes(run: Path, experiment: Experiment) -> list[Change]:
+    try:
+        _compare_plugins(run, experiment)
+        if not (run / EXPERIMENT).is_file():
+            raise _Other(f"{EXPERIMENT} is missing")
+        return compare(check_unimported(load(str(run / EXPERIMENT))), experiment)
+    except FitxError as error:
+        raise _Other(str(error).partition("\n")[0]) from error
+
+
+def _compare_plugins(run: Path, experiment: Experiment) -> None:
+    trained = record.load(run).get("plugins")
+    if not isinstance(trained, dict):
+        raise _Other("run.json is damaged: it names no plugins")
+    before = {Path(name).name: sha256 for name, sha256 in trained.items()}
+    now = {path.name: plugins.sha256(path) for path in experiment.plugins}
+    for name in {**before, **now}:
+        if before.get(name) != now.get(name):
+            raise _Other(f"the plugin {name} is not what it was")
+
+
+def _is_fine(change: Change, *, allow_inexact: bool) -> bool:
+    if change.verdict == "harmless":
+        # Whether the numbers are the same elsewhere shows only when they are loaded.
+        return allow_inexact or not change.key.startswith("data.")
+    return allow_inexact and change.verdict == "inexact"
+
+
+def _passed_over(found: Unfinished, reason: str) -> str:
+    return f"passed over {relative_to_cwd(found.run)} ({found.status}): {reason}"

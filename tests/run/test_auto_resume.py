@@ -1,0 +1,186 @@
+import sys
+
+import pytest
+
+from fitx.errors import BusyError
+from fitx.experiment import plugins
+from fitx.experiment.check import read
+from fitx.experiment.dump import dump
+from fitx.run.auto_resume import choose
+from fitx.rundir import lock, record
+
+EXPERIMENT = """
+name: mine
+step: supervised
+model: linear
+optimizer: {name: adam, learning_rate: 0.01}
+loss: mse
+data: {name: random, rows: 64, features: 4}
+fit: {epochs: 3}
+"""
+PLUGIN = """
+from fitx import models
+
+@models.register
+def plugin(input_shape, outputs):
+    '''Never called here.'''
+"""
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """Read the experiment, changed by words, with a plugin or without."""
+
+    def experiment(*words, plugin=None):
+        text = EXPERIMENT
+        if plugin is not None:
+            (tmp_path / "plugin.py").write_text(plugin)
+            text = f"plugins: [plugin.py]\n{EXPERIMENT}"
+        (tmp_path / "mine.yaml").write_text(text)
+        return read("mine.yaml", words)
+
+    return experiment
+
+
+@pytest.fixture
+def run(tmp_path):
+    """Leave the run of an experiment, begun on a day of November, as a process that is gone did."""
+
+    def run(day, experiment, status="interrupted"):
+        folder = tmp_path / "runs" / experiment.name / f"202611{day:02}-120000-abcd"
+        (folder / "source").mkdir(parents=True)
+        hashes = {}
+        for path in experiment.plugins:
+            (folder / "source" / path.name).write_bytes(path.read_bytes())
+            hashes[f"source/{path.name}"] = plugins.sha256(path)
+        (folder / "experiment.yaml").write_text(dump(experiment, plugins=list(hashes)))
+        started = record.start(folder, {"plugins": hashes})
+        if status != "running":
+            started.update(status=status)
+        return folder
+
+    return run
+
+
+@pytest.fixture
+def chosen(tmp_path):
+    return lambda experiment, **options: choose(experiment, tmp_path / "runs", **options)
+
+
+def test_without_any_run_a_new_one_begins(experiment, chosen):
+    choice = chosen(experiment())
+    assert (choice.run, choice.changes, choice.notes) == (None, (), ())
+
+
+@pytest.mark.parametrize("status", ["interrupted", "failed", "running"])
+def test_an_unfinished_run_of_the_same_experiment_goes_on(experiment, run, chosen, status):
+    folder = run(1, experiment(), status)
+    assert chosen(experiment()).run == folder
+
+
+@pytest.mark.parametrize("status", ["finished", "diverged"])
+def test_a_run_that_is_over_does_not(experiment, run, chosen, status):
+    run(1, experiment(), status)
+    choice = chosen(experiment())
+    assert (choice.run, choice.notes) == (None, ())
+
+
+def test_of_several_the_newest_goes_on(experiment, run, chosen):
+    run(1, experiment())
+    newest = run(2, experiment())
+    run(3, experiment(), "finished")
+    assert chosen(experiment()).run == newest
+
+
+def test_a_run_of_another_name_is_none_of_this_experiment(experiment, run, chosen):
+    run(1, experiment("name=other"))
+    assert chosen(experiment()).run is None
+
+
+def test_harmless_changes_are_taken_along(experiment, run, chosen):
+    folder = run(1, experiment())
+    choice = chosen(experiment("fit.epochs=5"))
+    assert choice.run == folder
+    assert [str(change) for change in choice.changes] == ["fit.epochs: 3 -> 5"]
+
+
+def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run, chosen):
+    older = run(1, experiment())
+    run(2, experiment("seed=7"))
+    run(3, experiment("data.batch_size=8", "seed=7", "fit.epochs=5"), "running")
+    choice = chosen(experiment())
+    assert choice.run == older
+    assert choice.notes == (
+        "passed over runs/mine/20261103-120000-abcd (killed): seed: 7 -> 0 and 1 more",
+        "passed over runs/mine/20261102-120000-abcd (interrupted): seed: 7 -> 0",
+    )
+
+
+def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, chosen):
+    unfit = run(2, experiment("model={name: mlp, units: [2]}"))
+    folder = run(1, experiment("seed=7"))
+    choice = chosen(experiment(), allow_inexact=True)
+    assert choice.run == folder
+    assert choice.notes == (
+        f"passed over runs/mine/{unfit.name} (interrupted): networks.model.name: mlp -> linear",
+    )
+
+
+def test_data_that_lies_elsewhere_may_be_other_data(experiment, run, chosen):
+    run(1, experiment("data={name: npz, path: a.npz}"))
+    choice = chosen(experiment("data={name: npz, path: b.npz}"))
+    assert choice.run is None
+    assert "(interrupted): data.path: " in choice.notes[0]
+
+
+def test_a_run_that_is_being_trained_is_in_use(experiment, run, chosen):
+    folder = run(1, experiment(), "running")
+    with lock.hold(folder), pytest.raises(BusyError) as error:
+        chosen(experiment())
+    assert f"{folder} is in use by process " in str(error.value)
+
+
+def test_a_run_of_other_settings_that_is_being_trained_is_in_nobodys_way(experiment, run, chosen):
+    folder = run(1, experiment("seed=7"), "running")
+    with lock.hold(folder):
+        choice = chosen(experiment())
+    assert choice.run is None
+    assert choice.notes == (f"passed over runs/mine/{folder.name} (running): seed: 7 -> 0",)
+
+
+def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(experiment, run, chosen):
+    folder = run(1, experiment(plugin=PLUGIN))
+    asked = experiment(plugin=PLUGIN)
+    imported = sys.modules["fitx_plugins.plugin"]
+    assert chosen(asked).run == folder
+    assert sys.modules["fitx_plugins.plugin"] is imported
+
+
+def test_a_run_with_another_plugin_is_passed_over(experiment, run, chosen):
+    run(1, experiment(plugin=PLUGIN))
+    told = "passed over runs/mine/20261101-120000-abcd (interrupted): "
+    told += "the plugin plugin.py is not what it was"
+    assert chosen(experiment(plugin=f"{PLUGIN}# changed\n")).notes == (told,)
+    assert chosen(experiment()).notes == (told,)
+
+
+def test_damaged_runs_are_passed_over(experiment, run, chosen):
+    run(1, experiment())
+    missing, broken, nameless, damaged = (run(day, experiment()) for day in (2, 3, 4, 5))
+    (missing / "experiment.yaml").unlink()
+    (broken / "experiment.yaml").write_text("step: [")
+    (nameless / "run.json").write_text('{"status": "failed", "plugins": 3}')
+    (damaged / "run.json").write_text("{")
+    choice = chosen(experiment())
+    assert choice.run.name == "20261101-120000-abcd"
+    reasons = [note.partition("): ")[2] for note in choice.notes]
+    assert reasons == [
+        "run.json is damaged: it names no plugins",
+        f"{broken}/experiment.yaml:1:7: this '[' is not closed.",
+        "experiment.yaml is missing",
+    ]
