@@ -37,10 +37,14 @@ def experiments() -> Iterable[str]:
     return shipped()
 
 
+def runs() -> Iterable[str]:
+    """Return the names of the runs in the usual folder."""
+    return [folder.name for folder in Path("runs").glob("*") if folder.is_dir()]
+
+
 def runs_and_experiments() -> Iterable[str]:
     """Return the names of the runs in the usual folder, and of the shipped experiments."""
-    runs = (folder.name for folder in Path("runs").glob("*") if folder.is_dir())
-    return [*runs, *experiments()]
+    return [*runs(), *experiments()]
 
 
 def kinds() -> Iterable[str]:
@@ -60,6 +64,7 @@ def parts() -> Iterable[str]:
 
 
 EXPERIMENT = Word("file", experiments, files=True)
+RUN = Word("run", runs, files=True)
 TARGET = Word("target", runs_and_experiments, files=True)
 KIND = Word("kind", kinds, files=False)
 PART = Word("name", parts, files=True)

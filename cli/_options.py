@@ -33,6 +33,18 @@ def out(command: Command) -> Command:
     )(command)
 
 
+def allow_inexact(command: Command) -> Command:
+    """Offer `--allow-inexact`."""
+    text = "Go on though the result will not be the same to the bit."
+    return click.option("--allow-inexact", is_flag=True, help=text)(command)
+
+
+def stop_after(command: Command) -> Command:
+    """Take `--stop-after`, by which `fitx selftest` interrupts runs at a given step."""
+    kind = click.IntRange(min=0)
+    return click.option("--stop-after", type=kind, hidden=True, metavar="STEPS")(command)
+
+
 def progress(command: Command) -> Command:
     """Offer `-q` and `--verbose`."""
     quiet = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")

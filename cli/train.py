@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from ._worker import part
 @click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")
 @_options.json_output
 @_options.progress
+@_options.stop_after
 def command(
     file: str,
     overrides: tuple[str, ...],
@@ -27,6 +29,7 @@ def command(
     as_json: bool,
     quiet: bool,
     verbose: bool,
+    stop_after: int | None,
 ) -> None:
     """Train FILE, an experiment file or the name of a shipped one.
 
@@ -42,6 +45,7 @@ def command(
         experiment = read(file, overrides)
         with part(experiment, out) as mine:
             order = place(experiment, mine.out, smoke=smoke)
+            order = replace(order, stop_after=stop_after)
 
             from fitx.run.train import train
 

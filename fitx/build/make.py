@@ -25,6 +25,7 @@ from fitx.data.validate import validate
 from fitx.errors import DeviceError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
+from fitx.experiment.callback_files import written_below
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
@@ -117,13 +118,13 @@ def compile_step(trial: Trial) -> None:
     )
 
 
-def make_callbacks(experiment: Experiment, folder: Path) -> list[keras.callbacks.Callback]:
-    """Make the callbacks; those that write images write them into `folder`."""
-    fed = {"folder": folder, "seed": experiment.seed}
+def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:
+    """Make the callbacks; what they write goes into a run's folder, pictures into its `samples`."""
+    fed = {"folder": run / "samples", "seed": experiment.seed}
     return [
         demands.callback(part, _call(experiment, part, ("callbacks", index), fed))
         if _is_own(experiment, part)
-        else _keras_callback(experiment, part, ("callbacks", index))
+        else _keras_callback(experiment, written_below(part, run), ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)
     ]
 

@@ -52,7 +52,9 @@ def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
     if _has_own(callback):
         # A callback may go on changing what it returned.
         return _packed(copy.deepcopy(callback.get_state()), name, arrays)  # type: ignore[attr-defined]
-    state = {key: getattr(callback, key) for key in _attributes(callback)}
+    # Some attributes come into being when training begins.
+    keys = [key for key in _attributes(callback) if hasattr(callback, key)]
+    state = {key: getattr(callback, key) for key in keys}
     if isinstance(callback, keras.callbacks.CSVLogger):
         state["size"] = _size(callback)
     return _packed(state, name, arrays)

@@ -41,11 +41,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         **environment.describe(),
         "git": origin.git(),
         "device": device.description,
-        "device_kind": device.kind,
-        "threads": device.threads,
-        "precision": device.precision,
-        "strategy": device.strategy,
-        "replicas": device.replicas,
+        **computing(device),
         "seed": experiment.seed,
         "mode": trial.step.execution.modes["train"].name,
         "evaluation_mode": trial.step.execution.modes["test"].name,
@@ -55,6 +51,17 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "best": None,
     }
     return record.start(run, facts)
+
+
+def computing(device: Runtime) -> dict[str, Any]:
+    """Return what of the device decides the bits of the results, as run.json keeps it."""
+    return {
+        "device_kind": device.kind,
+        "threads": device.threads,
+        "precision": device.precision,
+        "strategy": device.strategy,
+        "replicas": device.replicas,
+    }
 
 
 def plan(trial: Trial, run: Path, device: Runtime) -> Plan:

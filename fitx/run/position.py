@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge
+from pydantic import TypeAdapter, ValidationError
+
+from fitx.errors import StorageError
+
+Count = Annotated[int, Ge(0)]
 
 
 @dataclass
@@ -22,10 +30,10 @@ class Position:
         begun: What the epoch under way has taken so far, in seconds.
     """
 
-    epoch: int = 0
-    step: int = 0
-    passed: int = 0
-    phase: str = "between"
+    epoch: Count = 0
+    step: Count = 0
+    passed: Count = 0
+    phase: Literal["between", "epoch", "validation"] = "between"
     stopping: bool = False
     seconds: float = 0.0
     begun: float = 0.0
@@ -36,5 +44,16 @@ class Position:
 
 
 def from_meta(meta: Mapping[str, Any]) -> Position:
-    """Return the position that a checkpoint was taken at."""
-    return Position(**{field.name: meta[field.name] for field in fields(Position)})
+    """Return the position that a checkpoint was taken at.
+
+    Raises:
+        StorageError: What the checkpoint says is no position.
+    """
+    said = {field.name: meta.get(field.name) for field in fields(Position)}
+    try:
+        return TypeAdapter(Position).validate_json(json.dumps(said), strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = first["loc"][0]
+        text = f"the checkpoint does not say where the run stood: its '{key}' is {said[str(key)]!r}."
+        raise StorageError(text) from error

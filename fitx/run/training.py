@@ -54,7 +54,7 @@ def carry_out(work: Work) -> Result:
     began = time.perf_counter()
     trial = work.trial
     with user_errors(trial.experiment):
-        callbacks = make_callbacks(trial.experiment, work.run / "samples")
+        callbacks = make_callbacks(trial.experiment, work.run)
         state = RunState(trial.step, callbacks, Best(trial.experiment.checkpoint))
         steps = trial.evaluation_steps("validation") if "validation" in trial.data.splits else 0
         observer = Observer(work.display, work.journal, work.saver, state, work.stop, steps)

@@ -2,11 +2,9 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.build.make import make
 from fitx.experiment.schema import Checkpoint
-from fitx.run.best import Best
-from fitx.run.saver import BEST, FINAL, Saver, part
-from fitx.run.state import network_state, variables
+from fitx.run.run_state import BEST, FINAL, Snapshot, part
+from fitx.run.saver import Saver
 
 
 class Clock:
@@ -19,146 +17,154 @@ class Clock:
         return self.now
 
 
-class Slow:
-    """A place to stand that takes a second to describe, as a slow disk takes to write."""
+class Training:
+    """What is saved: one network, whose state a test may change, and where the run stands."""
 
-    def __init__(self, clock, seconds=0.0):
-        self.clock, self.seconds, self.asked = clock, seconds, 0
+    def __init__(self, clock):
+        self.clock, self.seconds = clock, 0.0
+        self.step, self.phase = 0, "between"
+        self.networks = {"networks/model/kernel": np.zeros(3, "float32")}
+        self.others = {}
 
     def __call__(self):
         self.clock.now += self.seconds
-        self.asked += 1
-        return {"asked": self.asked}
+        where = {"step": self.step, "phase": self.phase}
+        return Snapshot({**self.networks, **self.others}, where)
+
+    def at(self, step, phase="between"):
+        self.step, self.phase = step, phase
+        return self
 
 
 @pytest.fixture
-def step(tiny):
-    return make(tiny()).step
-
-
-@pytest.fixture
-def saver(tmp_path, step):
-    def saver(every="auto", **settings):
-        checked = Checkpoint(every=every, **settings)
+def saving(tmp_path):
+    def saving(every="auto", sync=lambda: None, **settings):
         clock = Clock()
-        made = Saver(tmp_path / "checkpoints", step, checked, Best(checked), clock)
-        return made, clock
+        checked = Checkpoint(every=every, **settings)
+        made = Saver(tmp_path / "checkpoints", checked, sync, clock)
+        return made, clock, Training(clock)
 
-    return saver
+    return saving
 
 
 def saved(saver):
+    saver.wait()
     return sorted(folder.name for folder in saver.folder.glob("0*"))
 
 
-def test_every_so_many_steps(saver):
-    one, clock = saver("3 steps", keep=9)
-    for done in range(1, 8):
-        one.after_step(done, dict)
-        one.after_epoch(done, dict)
-    assert saved(one) == ["000003", "000006"]
+def test_every_so_many_steps(saving):
+    saver, _, training = saving("3 steps")
+    due = [done for done in range(1, 8) if saver.is_due_after_step(done)]
+    assert due == [3, 6]
+    assert [saver.steps_until_due(done) for done in (0, 1, 2, 3)] == [3, 2, 1, 3]
+    assert not saver.is_due_after_epoch()
 
 
-def test_every_so_many_minutes(saver):
-    one, clock = saver("2 minutes", keep=9)
+def test_every_so_many_minutes(saving):
+    saver, clock, training = saving("2 minutes", keep=9)
     for done, seconds in enumerate([119, 2, 60, 58, 3], start=1):
         clock.now += seconds
-        one.after_step(done, dict)
-    assert saved(one) == ["000002", "000005"]
+        if saver.is_due_after_step(done):
+            saver.save(training.at(done))
+    assert saved(saver) == ["000002", "000005"]
 
 
-def test_every_epoch(saver):
-    one, _ = saver("epoch", keep=9)
-    for done in range(1, 5):
-        one.after_step(done, dict)
-        if done % 2 == 0:
-            one.after_epoch(done, dict)
-    assert saved(one) == ["000002", "000004"]
+def test_every_epoch(saving):
+    saver, _, training = saving("epoch")
+    assert saver.is_due_after_epoch()
+    assert not saver.is_due_after_step(1)
 
 
-def test_auto_saves_at_epoch_ends_while_that_costs_under_three_percent(saver):
-    one, clock = saver("auto", keep=9)
-    slow = Slow(clock, seconds=1)
-    one.after_epoch(1, slow)
+def test_auto_saves_at_epoch_ends_while_that_costs_under_three_percent(saving):
+    saver, clock, training = saving("auto", keep=9)
+    training.seconds = 1.0
+    saver.save(training.at(1))
+    saver.wait()
     clock.now += 30
-    one.after_epoch(2, slow)
-    assert saved(one) == ["000001"]
+    assert not saver.is_due_after_epoch()
     clock.now += 4
-    one.after_epoch(3, slow)
-    assert saved(one) == ["000001", "000003"]
+    assert saver.is_due_after_epoch()
 
 
-def test_auto_saves_within_a_long_epoch_every_five_minutes(saver):
-    one, clock = saver("auto", keep=9)
+def test_auto_saves_within_a_long_epoch_every_five_minutes(saving):
+    saver, clock, training = saving("auto", keep=9)
     for done in range(1, 8):
         clock.now += 100
-        one.after_step(done, dict)
-    assert saved(one) == ["000003", "000006"]
+        if saver.is_due_after_step(done):
+            saver.save(training.at(done, "epoch"))
+            saver.wait()
+    assert saved(saver) == ["000003", "000006"]
 
 
-def test_a_state_that_is_on_disk_is_not_written_again(saver):
-    one, clock = saver("epoch")
-    about = Slow(clock)
-    one.save(5, about)
-    one.save(5, about)
-    assert about.asked == 1
-    assert saved(one) == ["000005"]
+def test_a_state_that_is_on_disk_is_not_written_again(saving):
+    saver, _, training = saving("epoch")
+    saver.save(training.at(5))
+    saver.save(training.at(5))
+    assert saved(saver) == ["000005"]
 
 
-def test_only_the_newest_are_kept(saver):
-    one, _ = saver("epoch", keep=2)
+def test_the_end_of_an_epoch_is_another_state_than_its_last_step(saving):
+    saver, _, training = saving("epoch")
+    saver.save(training.at(5, "epoch"))
+    saver.save(training.at(5, "between"))
+    assert saved(saver) == ["000005", "000005-1"]
+
+
+def test_only_the_newest_are_kept(saving):
+    saver, _, training = saving("epoch", keep=2)
     for done in (1, 2, 3):
-        one.after_epoch(done, dict)
-    assert saved(one) == ["000002", "000003"]
+        saver.save(training.at(done))
+    assert saved(saver) == ["000002", "000003"]
 
 
-def test_a_checkpoint_holds_every_variable_where_the_run_stands_and_the_best_weights(saver, step):
-    one, clock = saver("epoch", monitor="val_loss", mode="min")
-    one.best.see(1, {"val_loss": 2.0}, step)
-    best = network_state(step)
-    for variable in step.networks["model"].trainable_variables:
-        variable.assign_add(np.ones(variable.shape))
-    one.best.see(2, {"val_loss": 3.0}, step)
-    one.save(7, lambda: {"epoch": 2})
-    state, meta = checkpoint.load(one.last)
-    assert meta == {"epoch": 2, "best": {"monitor": "val_loss", "epoch": 1, "value": 2.0}}
-    assert one.last_best == meta["best"]
-    assert part(state, BEST).keys() == best.keys()
-    assert all(np.array_equal(part(state, BEST)[name], best[name]) for name in best)
-    rest = {name for name in state if not name.startswith(BEST)}
-    assert rest == variables(step).keys()
-    assert any(name.startswith("optimizers/model/") for name in rest)
+def test_what_a_checkpoint_relies_on_is_on_disk_before_it(saving):
+    seen = []
+    saver, _, training = saving("epoch", sync=lambda: seen.append(saver.folder.exists()))
+    saver.save(training.at(1))
+    saver.wait()
+    assert seen == [False]
 
 
-def test_values_that_have_changed_since_are_saved_as_they_were(saver, step):
-    one, _ = saver("epoch")
-    name = next(iter(network_state(step)))
-    earlier = {name: np.full(variables(step)[name].shape, 42, "float32")}
-    one.save(1, dict, earlier)
-    state, _ = checkpoint.load(one.last)
-    assert (state[name] == 42).all()
+def test_what_is_saved_is_the_state_of_that_moment(saving):
+    saver, _, training = saving("epoch")
+    saver.save(training.at(1))
+    training.networks = {"networks/model/kernel": np.ones(3, "float32")}
+    saver.wait()
+    state, meta = checkpoint.load(saver.last)
+    assert not state["networks/model/kernel"].any()
+    assert meta == {"step": 1, "phase": "between"}
 
 
-def test_networks_that_end_as_training_left_them_are_not_saved_twice(saver):
-    one, _ = saver("epoch")
-    one.save(4, dict)
-    one.finish(4)
-    assert saved(one) == ["000004"]
+def test_networks_that_end_as_training_left_them_are_not_saved_twice(saving):
+    saver, _, training = saving("epoch")
+    saver.save(training.at(4))
+    saver.finish(training.networks)
+    assert saved(saver) == ["000004"]
 
 
-def test_networks_that_end_otherwise_are_saved_beside_what_training_goes_on_from(saver, step):
-    one, _ = saver("epoch", keep=1, monitor="loss", mode="min")
-    one.best.see(1, {"loss": 1.0}, step)
-    one.save(4, lambda: {"epoch": 1})
-    trained = network_state(step)
-    for variable in step.networks["model"].trainable_variables:
-        variable.assign_add(np.ones(variable.shape))
-    one.finish(4)
-    assert saved(one) == ["000004-1"]
-    state, meta = checkpoint.load(one.last)
-    assert meta["epoch"] == 1
-    assert all(np.array_equal(state[name], trained[name]) for name in trained)
-    final = network_state(step)
+def test_networks_that_end_otherwise_are_saved_beside_what_training_goes_on_from(saving):
+    saver, _, training = saving("epoch", keep=1)
+    training.others = {f"{BEST}kernel": np.full(3, 7.0)}
+    saver.save(training.at(4))
+    final = {"networks/model/kernel": np.ones(3, "float32")}
+    saver.finish(final)
+    assert saved(saver) == ["000004-1"]
+    state, meta = checkpoint.load(saver.last)
+    assert meta["step"] == 4
+    assert not state["networks/model/kernel"].any()
     assert part(state, FINAL).keys() == final.keys()
-    assert all(np.array_equal(part(state, FINAL)[name], final[name]) for name in final)
-    assert part(state, BEST).keys() == final.keys()
+    assert part(state, FINAL)["networks/model/kernel"].all()
+    assert part(state, BEST).keys() == {"kernel"}
+
+
+def test_a_run_that_goes_on_writes_nothing_that_is_there(saving):
+    saver, clock, training = saving("epoch")
+    saver.save(training.at(4))
+    final = {"networks/model/kernel": np.ones(3, "float32")}
+    saver.finish(final)
+    state, meta = checkpoint.load(saver.last)
+    again = Saver(saver.folder, Checkpoint(every="epoch"))
+    again.go_on(saver.last, Snapshot(state, meta))
+    again.save(training.at(4))
+    again.finish(final)
+    assert saved(again) == ["000004", "000004-1"]

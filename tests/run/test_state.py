@@ -3,14 +3,7 @@ import pytest
 
 from fitx.build.make import make
 from fitx.errors import StorageError
-from fitx.run.state import (
-    assign,
-    capture,
-    metric_state,
-    network_state,
-    network_variables,
-    variables,
-)
+from fitx.run.state import assign, capture, network_state, network_variables, variables
 
 
 @pytest.fixture
@@ -58,10 +51,8 @@ def test_what_is_captured_can_be_put_back(step):
     assert all(np.array_equal(after[name], before[name]) for name in before)
 
 
-def test_networks_and_metrics_can_be_captured_alone(step):
-    networks, metrics = network_state(step), metric_state(step)
-    assert {name.partition("/")[0] for name in networks} == {"networks"}
-    assert {name.partition("/")[0] for name in metrics} == {"step"}
+def test_networks_can_be_captured_alone(step):
+    assert {name.partition("/")[0] for name in network_state(step)} == {"networks"}
 
 
 def test_a_variable_that_is_missing_from_the_checkpoint_is_named(step):

@@ -1,0 +1,55 @@
+"""fitx resume: go on with a run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from . import _complete, _options
+from ._process import results_alone
+from ._report import present
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=_complete.RUN)
+@_options.overrides
+@_options.allow_inexact
+@_options.out
+@_options.json_output
+@_options.progress
+@_options.stop_after
+def command(
+    run: str,
+    overrides: tuple[str, ...],
+    allow_inexact: bool,
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    stop_after: int | None,
+) -> None:
+    """Go on with RUN, a run's folder or name, from its newest whole checkpoint.
+
+    However it ended, it comes out the same to the bit as if it had never ended. A finished run
+    is left as it is, unless there is more to train.
+
+    \b
+    fitx resume digits                   the latest run called digits
+    fitx resume digits fit.epochs=20     trains it up to its 20th epoch
+    """
+    from fitx.run.resumption import finished, reopened
+    from fitx.rundir import folder
+
+    with results_alone() as output:
+        where = folder.find(run, out)
+        result = finished(where) if not overrides else None
+        if result is None:
+            with reopened(where, overrides, allow_inexact=allow_inexact) as order:
+                from fitx.run.resume import resume
+
+                from .display import choose
+
+                result = resume(replace(order, stop_after=stop_after), choose(quiet))
+    present(result, output, as_json=as_json)

@@ -1,0 +1,157 @@
+"""Go on with a run from its newest whole checkpoint, as exactly as if it had never ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from fitx import checkpoint, runtime
+from fitx.build.trial import Trial
+from fitx.checkpoint import Newest
+from fitx.errors import StorageError, UsageError
+from fitx.run import changes, describe, epochs
+from fitx.run.display import Display
+from fitx.run.evaluate import prepare_runtime, shown
+from fitx.run.order import SMOKE, SMOKE_STEPS
+from fitx.run.outcome import ended_together, located, recorded
+from fitx.run.position import Position, from_meta
+from fitx.run.ready import ready
+from fitx.run.result import Result
+from fitx.run.resumption import Resumption
+from fitx.run.run_state import Snapshot, training_part
+from fitx.run.saver import Saver
+from fitx.run.signals import StopRequest, listening
+from fitx.run.state import capture, differences, variables
+from fitx.run.training import Work, carry_out
+from fitx.rundir import environment, record
+from fitx.rundir.journal import Journal
+from fitx.runtime import Runtime
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Where a run goes on: a checkpoint and its state; neither where there is none yet."""
+
+    newest: Newest | None
+    snapshot: Snapshot | None
+
+    @property
+    def at(self) -> Position:
+        return from_meta(self.snapshot.meta) if self.snapshot is not None else Position()
+
+    @property
+    def journal_bytes(self) -> int:
+        return int(self.snapshot.meta["journal_bytes"]) if self.snapshot is not None else 0
+
+
+def resume(order: Resumption, display: Display) -> Result:
+    """Bring a run to its end from its newest whole checkpoint; from its beginning without one.
+
+    The caller holds the run's lock, since before TensorFlow was imported.
+
+    Raises:
+        UsageError: What is there now differs from what was trained on, and that is not allowed.
+        ConfigError, DataError, DeviceError, UserCodeError, StorageError, Diverged, Interrupted:
+            As `train` raises them.
+    """
+    with located(order.run):
+        device = prepare_runtime(order.on_threads(runtime.threads()))
+        trial = ready(order.experiment, device, order.modes)
+        around = _surroundings(order, trial, device)
+        start = _start(order, trial)
+        notes = [*order.notes, *changes.notes(around), *_notes(order, trial, start)]
+        with listening(order.stop_after) as stop:
+            order.rewrite_experiment()
+            kept = record.reopen(order.run)
+            kept.update(status="running", error=None, resumed=_history(order, start))
+            with closing(Journal(order.run, start.journal_bytes)) as journal:
+                saver = _saver(order, start, journal)
+                asked = stop if device.is_chief else StopRequest()
+                steps = SMOKE_STEPS if order.experiment.name.endswith(SMOKE) else None
+                work = Work(
+                    trial, order.run, journal, saver, display, asked, steps, start.snapshot
+                )
+                plan = describe.plan(trial, order.run, device)
+                with recorded(kept, saver), ended_together(stop), shown(display, plan):
+                    for text in notes:
+                        display.note(text)
+                    return carry_out(work)
+
+
+def _surroundings(order: Resumption, trial: Trial, device: Runtime) -> list[changes.Change]:
+    """Return what differs in device and data; refuse it unless that is allowed."""
+    now = {**describe.computing(device), "data": describe.fingerprint(trial.data)}
+    found = changes.compare_environment(order.facts, now)
+    changes.demand(found, allow_inexact=order.allow_inexact)
+    return found
+
+
+def _start(order: Resumption, trial: Trial) -> _Start:
+    """Find the newest whole checkpoint, and let the state be what the user has changed in it.
+
+    Raises:
+        UsageError: The changes do not fit what the checkpoint holds.
+        StorageError: No checkpoint is whole, or it is not one of this experiment.
+    """
+    newest = checkpoint.newest(order.run / "checkpoints")
+    if newest is None:
+        return _Start(None, None)
+    named, meta = variables(trial.step), {"journal_bytes": 0, **newest.meta}
+    _demand_fit(order, newest, differences(named, training_part(newest.state)))
+    state = dict(newest.state)
+    for name, variable in named.items():
+        owner = ".".join(name.split("/")[:2])
+        if name.endswith("/learning_rate") and order.changes_below(f"{owner}.learning_rate"):
+            state |= capture({name: variable})
+    if order.changes_below("callbacks"):
+        meta["stopping"] = False
+    return _Start(newest, Snapshot(state, meta))
+
+
+def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
+    if problems and order.changes:
+        changed = "\n".join(f"  {change}" for change in order.changes)
+        text = f"the run cannot go on with what does not fit its checkpoint:\n{changed}\n{problems}"
+        raise UsageError(f"{text}\nTrain a new run with `fitx train`.")
+    if problems:
+        raise StorageError(f"checkpoint {newest.folder} is not one of this run:\n{problems}")
+
+
+def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
+    """Say where the run goes on, and what that means."""
+    if start.newest is None:
+        yield "there is no checkpoint yet: the run begins anew"
+        return
+    yield from (f"passed over: {text}" for text in start.newest.passed_over)
+    at, asked = start.at, order.experiment.fit.epochs
+    yield f"resumed from checkpoint {start.newest.folder.name}, after step {at.step:,}"
+    yield from epochs.schedule_notes(order.trained, order.experiment, trial.steps_per_epoch)
+    if at.stopping and at.epoch < asked and at.phase == "between":
+        yield (
+            f"a callback ended the training after epoch {at.epoch}, and it stays ended; change "
+            "the callbacks to train on"
+        )
+    elif at.phase == "between" and (left := epochs.nothing_left(asked, at.epoch)):
+        yield left
+
+
+def _history(order: Resumption, start: _Start) -> list[dict[str, Any]]:
+    """Return what run.json says of every time that the run went on."""
+    before = order.facts.get("resumed", [])
+    this = {
+        "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
+        "from": start.newest.folder.name if start.newest is not None else None,
+        "changes": [str(change) for change in order.changes],
+        **environment.describe(),
+    }
+    return [*(before if isinstance(before, list) else []), this]
+
+
+def _saver(order: Resumption, start: _Start, journal: Journal) -> Saver:
+    saver = Saver(order.run / "checkpoints", order.experiment.checkpoint, journal.sync)
+    if start.newest is not None and start.snapshot is not None:
+        saver.go_on(start.newest.folder, start.snapshot)
+    return saver

@@ -1,0 +1,150 @@
+"""Going on with a run: what is asked for, found and refused before TensorFlow is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from fitx.errors import StorageError, UsageError
+from fitx.experiment import plugins
+from fitx.experiment.callback_files import refuse_elsewhere
+from fitx.experiment.dump import dump
+from fitx.experiment.experiment import Experiment
+from fitx.run import changes
+from fitx.run.changes import Change
+from fitx.run.result import Result, relative_to_cwd
+from fitx.rundir import environment, record
+from fitx.rundir.files import read_json, write_atomically
+from fitx.rundir.lock import hold
+from fitx.rundir.saved import EXPERIMENT, read_run
+
+MODES = ("plain", "xla", "fused", "fused_xla")
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A run that is to go on; its lock is held.
+
+    Args:
+        run: Its folder.
+        trained: The experiment as the run had it so far.
+        experiment: As it is to go on, changes included.
+        facts: What run.json says.
+        changes: What differs from the experiment as it was trained.
+        allow_inexact: Whether to go on where the result will not be the same to the bit.
+        stop_after: The training step after which to stop as if by SIGTERM; None for the end.
+        notes: What differs and does not keep the run from going on.
+    """
+
+    run: Path
+    trained: Experiment
+    experiment: Experiment
+    facts: dict[str, Any]
+    changes: tuple[Change, ...] = ()
+    allow_inexact: bool = False
+    stop_after: int | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def modes(self) -> dict[str, str] | None:
+        """How training ("train") and evaluation ("test") were executed; None where that is new."""
+        if self.changes_below("execution.mode"):
+            return None
+        modes = {"train": self.facts.get("mode"), "test": self.facts.get("evaluation_mode")}
+        if not set(modes.values()) <= set(MODES):
+            raise StorageError(f"{self.run / record.RECORD} is damaged: it names no known mode.")
+        return {kind: str(mode) for kind, mode in modes.items()}
+
+    def changes_below(self, key: str) -> bool:
+        """Whether anything that stands at or below a key has changed."""
+        return any(change.key == key or change.key.startswith(f"{key}.") for change in self.changes)
+
+    def on_threads(self, available: int) -> Experiment:
+        """Return the experiment on the threads that the run had, on a machine with others too."""
+        had, asked = self.facts.get("threads"), self.experiment.execution
+        if asked.threads is not None or had == available or not isinstance(had, int):
+            return self.experiment
+        return replace(self.experiment, execution=asked.model_copy(update={"threads": had}))
+
+    def rewrite_experiment(self) -> None:
+        """Let the run folder say what the run is from now on."""
+        if self.changes:
+            text = dump(self.experiment, plugins=list(self.facts.get("plugins", {})))
+            write_atomically(self.run / EXPERIMENT, text)
+
+
+@contextmanager
+def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterator[Resumption]:
+    """Hold a run while it goes on, changed by words of the command line.
+
+    Raises:
+        BusyError: Another process holds it.
+        UsageError: The changes are not allowed, or the run would write outside of its folder.
+        ConfigError, StorageError: The run cannot be read.
+    """
+    with hold(run):
+        trained = read_run(run)
+        asked = read_run(run, words) if words else trained
+        refuse_elsewhere(asked, run)
+        yield _judged(run, trained, asked, allow_inexact=allow_inexact)
+
+
+@contextmanager
+def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[Resumption]:
+    """Hold a run while it goes on as an experiment file says.
+
+    Raises:
+        BusyError, UsageError, ConfigError, StorageError: As `reopened`, and where a plugin of the
+            file is not what the run was trained with.
+    """
+    with hold(run):
+        _demand_plugins(run, asked)
+        trained = read_run(run)
+        # Both have the same plugins; those of the file are the ones that errors are to name.
+        plugins.load(asked)
+        yield _judged(run, trained, asked, allow_inexact=allow_inexact)
+
+
+def _judged(
+    run: Path, trained: Experiment, asked: Experiment, *, allow_inexact: bool
+) -> Resumption:
+    facts = record.load(run)
+    found = changes.compare(trained, asked)
+    around = changes.compare_environment(facts, environment.describe())
+    changes.demand([*found, *around], allow_inexact=allow_inexact)
+    notes = tuple(changes.notes([*found, *around]))
+    return Resumption(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)
+
+
+def _demand_plugins(run: Path, asked: Experiment) -> None:
+    """Refuse plugins that are not what a run was trained with."""
+    known = {Path(name).name: digest for name, digest in record.load(run)["plugins"].items()}
+    own = {path.name: plugins.sha256(path) for path in asked.plugins}
+    for name in sorted(known.keys() | own.keys()):
+        if known.get(name) != own.get(name):
+            raise UsageError(
+                f"plugins: {name} is not what {run} was trained with, so the run cannot go on "
+                "exactly. Restore the file, or train a new run."
+            )
+
+
+def finished(run: Path) -> Result | None:
+    """Return what came out of a run; None if it is not finished.
+
+    Raises:
+        StorageError: run.json or summary.json is missing or damaged.
+    """
+    if record.load(run)["status"] != "finished":
+        return None
+    path = run / "summary.json"
+    found = read_json(path)
+    metrics = found.pop("metrics", None) if isinstance(found, dict) else None
+    if not isinstance(metrics, dict):
+        raise StorageError(f"{path} is damaged: expected the values of a finished run.")
+    values = {str(name): float(value) for name, value in metrics.items()}
+    data = record.load(run).get("data", {})
+    split = next((s for s in ("test", "validation", "train") if s in data), None)
+    return Result(relative_to_cwd(run), split, values, found)

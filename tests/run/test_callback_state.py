@@ -1,0 +1,132 @@
+import keras
+import numpy as np
+import pytest
+
+from fitx.errors import UserCodeError
+from fitx.run import callback_state
+from fitx.run.callback_state import is_forgetful, keep_files, named, put_back, take
+
+
+class Counting(keras.callbacks.Callback):
+    """Remembers whatever a test gives it."""
+
+    def __init__(self, remembered=None):
+        super().__init__()
+        self.remembered = remembered
+
+    def get_state(self):
+        return self.remembered
+
+    def set_state(self, state):
+        self.remembered = state
+
+
+class Forgetful(keras.callbacks.Callback):
+    """Says nothing of what it remembers."""
+
+
+class OwnPatience(keras.callbacks.EarlyStopping):
+    """Keras' own, with something added."""
+
+
+def test_what_a_callback_returns_comes_back_in_numbers_text_lists_and_arrays():
+    state = {"a": 1, "b": [1.5, None, "x", True], "c": {"d": np.arange(3, dtype="uint8")}}
+    arrays = {}
+    packed = take("Counting", Counting({**state, "e": np.float32(0.1)}), arrays)
+    assert arrays.keys() == {"Counting/c/d", "Counting/e"}
+    again = Counting()
+    put_back(again, packed, arrays)
+    assert again.remembered["c"]["d"].tolist() == [0, 1, 2]
+    assert again.remembered["c"]["d"].dtype == "uint8"
+    assert isinstance(again.remembered["e"], np.float32)
+    assert {key: again.remembered[key] for key in "ab"} == {key: state[key] for key in "ab"}
+
+
+def test_what_is_taken_does_not_change_with_the_callback():
+    callback, arrays = Counting({"sum": np.zeros(2)}), {}
+    take("Counting", callback, arrays)
+    callback.remembered["sum"] += 1
+    assert not arrays["Counting/sum"].any()
+
+
+def test_what_cannot_be_kept_is_named():
+    with pytest.raises(UserCodeError) as error:
+        take("Counting", Counting({"seen": [{1, 2}]}), {})
+    assert str(error.value) == (
+        "callback 'Counting': get_state returns a set under 'seen/0', which cannot be kept; "
+        "return numbers, text, arrays, and lists and dictionaries of them."
+    )
+
+
+def test_early_stopping_keeps_its_patience_and_its_best_weights():
+    stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    stopping.wait, stopping.best, stopping.best_epoch = 3, 0.5, 7
+    stopping.stopped_epoch, stopping.best_weights = 0, [np.ones(2), np.zeros((2, 2))]
+    arrays = {}
+    packed = take("EarlyStopping", stopping, arrays)
+    assert arrays.keys() == {"EarlyStopping/best_weights/0", "EarlyStopping/best_weights/1"}
+    again = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    again.on_train_begin()
+    put_back(again, packed, arrays)
+    assert (again.wait, again.best, again.best_epoch) == (3, 0.5, 7)
+    assert [weights.shape for weights in again.best_weights] == [(2,), (2, 2)]
+
+
+def test_plateau_keeps_its_counters():
+    plateau = keras.callbacks.ReduceLROnPlateau("loss")
+    plateau.wait, plateau.cooldown_counter, plateau.best = 2, 1, 0.25
+    arrays = {}
+    packed = take("ReduceLROnPlateau", plateau, arrays)
+    again = keras.callbacks.ReduceLROnPlateau("loss")
+    put_back(again, packed, arrays)
+    assert (again.wait, again.cooldown_counter, again.best) == (2, 1, 0.25)
+
+
+def test_a_table_of_epochs_goes_on_where_the_state_was_taken(tmp_path):
+    def epoch(logger, number):
+        logger.on_epoch_end(number, {"loss": number / 2})
+
+    path, arrays = tmp_path / "epochs.csv", {}
+    logger = keras.callbacks.CSVLogger(path)
+    logger.on_train_begin()
+    epoch(logger, 0)
+    packed = take("CSVLogger", logger, arrays)
+    epoch(logger, 1)
+    logger.csv_file.close()
+    again = keras.callbacks.CSVLogger(path)
+    keep_files([again])
+    again.on_train_begin()
+    put_back(again, packed, arrays)
+    epoch(again, 1)
+    again.on_train_end()
+    assert path.read_text().split() == ["epoch,loss,val_loss", "0,0.0,NA", "1,0.5,NA"]
+
+
+def test_callbacks_without_words_for_their_state_are_known():
+    assert is_forgetful(Forgetful())
+    assert is_forgetful(OwnPatience("loss"))
+    assert not is_forgetful(Counting())
+    assert not is_forgetful(keras.callbacks.EarlyStopping("loss"))
+    assert not is_forgetful(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1))
+
+
+def test_what_keras_remembers_for_a_subclass_is_kept_all_the_same():
+    stopping, arrays = OwnPatience("loss"), {}
+    stopping.wait = 4
+    again = OwnPatience("loss")
+    put_back(again, take("OwnPatience", stopping, arrays), arrays)
+    assert again.wait == 4
+
+
+def test_callbacks_are_named_by_their_class_and_number():
+    some = [Counting(), Forgetful(), Counting(), Counting()]
+    assert list(named(some)) == ["Counting", "Forgetful", "Counting#2", "Counting#3"]
+    assert list(named(some).values()) == some
+
+
+def test_every_callback_that_keras_offers_is_known():
+    from fitx.registry.catalogue import Catalogue
+    from fitx.registry.keras_parts import class_name
+
+    offered = {class_name("callback", name) for name in Catalogue().names("callback")} - {None}
+    assert offered == {kind.__name__ for kind in callback_state.REMEMBERED}
