@@ -7,13 +7,11 @@ from pathlib import Path
 
 from fitx.errors import FitxError
 from fitx.experiment import plugins
-from fitx.experiment.check import check_unimported
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.load import load
 from fitx.run.changes import Change, compare
 from fitx.run.result import relative_to_cwd
 from fitx.rundir import lock, record
-from fitx.rundir.saved import EXPERIMENT
+from fitx.rundir.saved import read_unimported
 from fitx.rundir.status import Unfinished, unfinished
 
 
@@ -70,9 +68,7 @@ class _Other(ValueError):
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
         _compare_plugins(run, experiment)
-        if not (run / EXPERIMENT).is_file():
-            raise _Other(f"{EXPERIMENT} is missing")
-        return compare(check_unimported(load(str(run / EXPERIMENT))), experiment)
+        return compare(read_unimported(run), experiment)
     except FitxError as error:
         raise _Other(str(error).partition("\n")[0]) from error
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment import plugins
-from fitx.experiment.check import check, read
+from fitx.experiment.check import check, check_unimported, read
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
 from fitx.experiment.locate import locate
@@ -65,12 +65,12 @@ def read_run(run: Path, words: Sequence[str] = ()) -> Experiment:
         ConfigError: The experiment has problems.
         StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
     """
-    refuse_links(run)
-    if not (run / EXPERIMENT).is_file():
-        raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
-    document = load(str(run / EXPERIMENT), words, alone=True)
-    _verify_plugins(run, document)
-    return check(document)
+    return check(_verified(run, words))
+
+
+def read_unimported(run: Path) -> Experiment:
+    """Read a run's experiment as `read_run` does, and import none of its plugins."""
+    return check_unimported(_verified(run, ()))
 
 
 def refuse_links(run: Path) -> None:
@@ -99,6 +99,16 @@ def _target(link: Path) -> Path:
     except (OSError, RuntimeError):
         # A link in a circle leads nowhere.
         return Path("/")
+
+
+def _verified(run: Path, words: Sequence[str]) -> Document:
+    """Load what is safe to be checked."""
+    refuse_links(run)
+    if not (run / EXPERIMENT).is_file():
+        raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
+    document = load(str(run / EXPERIMENT), words, alone=True)
+    _verify_plugins(run, document)
+    return document
 
 
 def _is_experiment(name: str) -> bool:

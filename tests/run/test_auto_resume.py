@@ -171,16 +171,18 @@ def test_a_run_with_another_plugin_is_passed_over(experiment, run, chosen):
 
 def test_damaged_runs_are_passed_over(experiment, run, chosen):
     run(1, experiment())
-    missing, broken, nameless, damaged = (run(day, experiment()) for day in (2, 3, 4, 5))
+    missing, broken, nameless, linked = (run(day, experiment()) for day in (2, 3, 4, 5))
+    (run(6, experiment()) / "run.json").write_text("{")
     (missing / "experiment.yaml").unlink()
     (broken / "experiment.yaml").write_text("step: [")
     (nameless / "run.json").write_text('{"status": "failed", "plugins": 3}')
-    (damaged / "run.json").write_text("{")
+    (linked / "checkpoints").symlink_to("/")
     choice = chosen(experiment())
     assert choice.run.name == "20261101-120000-abcd"
     reasons = [note.partition("): ")[2] for note in choice.notes]
     assert reasons == [
+        f"{linked}/checkpoints is a link out of the run, which holds its own files.",
         "run.json is damaged: it names no plugins",
         f"{broken}/experiment.yaml:1:7: this '[' is not closed.",
-        "experiment.yaml is missing",
+        f"{missing}/experiment.yaml is missing; the run cannot be rebuilt.",
     ]
