@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 
 import ml_dtypes
@@ -94,6 +95,14 @@ def test_meta_comes_back_as_it_was(tmp_path):
     assert read == {**meta, "numpy": float(np.float32(0.1))}
     nan = checkpoint.load(checkpoint.save(tmp_path, 2, {}, {"a": np.nan}, keep=1))[1]["a"]
     assert nan != nan
+
+
+def test_a_checkpoint_is_verified_without_its_arrays_in_memory(tmp_path):
+    folder = checkpoint.save(tmp_path, 1, {"a": np.zeros(2_000_000)}, {"epoch": 3}, keep=1)
+    tracemalloc.start()
+    assert checkpoint.verify(folder) == {"epoch": 3}
+    assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    tracemalloc.stop()
 
 
 def test_meta_is_json_that_any_program_can_read(tmp_path):
@@ -212,6 +221,9 @@ def assert_passed_over(tmp_path, reason):
     with pytest.raises(StorageError) as error:
         checkpoint.load(tmp_path / "000002")
     assert str(error.value).startswith(f"checkpoint {tmp_path / '000002'} {reason}")
+    with pytest.raises(StorageError) as verified:
+        checkpoint.verify(tmp_path / "000002")
+    assert str(verified.value) == str(error.value)
     found = checkpoint.newest(tmp_path)
     assert (found.step, found.passed_over) == (1, (str(error.value),))
     assert all(same(found.state[path], STATE[path]) for path in STATE)

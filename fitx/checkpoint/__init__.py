@@ -12,7 +12,8 @@ import os
 import secrets
 import struct
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -98,15 +99,26 @@ def load(folder: Path) -> tuple[State, dict[str, Any]]:
     Raises:
         StorageError: missing, unreadable, damaged, or of a format unknown to this fitx.
     """
-    try:
+    with _damage_told(folder):
         about = meta_file.read(folder / "meta.json", folders.order(folder.name)[0])
         with disk.open_regular(folder / "state.npz") as file:
             return state_file.read(file, about["state"]), about["meta"]
-    except OSError as error:
-        reason = f"{os.path.basename(error.filename or '')}: {error.strerror or error}"
-        raise StorageError(f"checkpoint {folder} cannot be read: {reason}") from error
-    except _DAMAGE as error:
-        raise StorageError(f"checkpoint {folder} is damaged: {error}") from error
+
+
+def verify(folder: Path) -> dict[str, Any]:
+    """Compare one checkpoint with its checksums, in bounded memory.
+
+    Returns:
+        The meta it was saved with.
+
+    Raises:
+        StorageError: as `load`.
+    """
+    with _damage_told(folder):
+        about = meta_file.read(folder / "meta.json", folders.order(folder.name)[0])
+        with disk.open_regular(folder / "state.npz") as file:
+            state_file.verify(file, about["state"])
+        return dict(about["meta"])
 
 
 def newest(root: Path) -> Newest | None:
@@ -145,6 +157,17 @@ _DAMAGE = (
     struct.error,
     zipfile.BadZipFile,
 )
+
+
+@contextmanager
+def _damage_told(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = f"{os.path.basename(error.filename or '')}: {error.strerror or error}"
+        raise StorageError(f"checkpoint {folder} cannot be read: {reason}") from error
+    except _DAMAGE as error:
+        raise StorageError(f"checkpoint {folder} is damaged: {error}") from error
 
 
 def _commit(folder: Path, step: int, state: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

@@ -66,11 +66,7 @@ def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
     Raises:
         Exception: the kinds that `fitx.checkpoint.load` tells as damage.
     """
-    size = os.fstat(file.fileno()).st_size
-    if size != about["size"]:
-        raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
-    if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
-        raise ValueError("state.npz does not match its checksum")
+    verify(file, about)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
         expected = [_member(index) for index in range(len(about["variables"]))]
@@ -78,6 +74,19 @@ def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
             raise ValueError("state.npz does not hold the variables that meta.json lists")
         pairs = zip(members, about["variables"], strict=True)
         return {entry["path"]: _read_array(archive, member, entry) for member, entry in pairs}
+
+
+def verify(file: io.BufferedReader, about: dict[str, Any]) -> None:
+    """Compare the file with its size and checksum, a piece at a time.
+
+    Raises:
+        LookupError, TypeError, ValueError: It is damaged, or the table is.
+    """
+    size = os.fstat(file.fileno()).st_size
+    if size != about["size"]:
+        raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
+    if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
+        raise ValueError("state.npz does not match its checksum")
 
 
 class _Hashed(io.RawIOBase):
