@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+from fitx.errors import UsageError
 
 from . import _complete, _options
 from ._process import results_alone
 from ._report import present
 from ._worker import part
+
+if TYPE_CHECKING:
+    from fitx.experiment.experiment import Experiment
+    from fitx.run.display import Display
+    from fitx.run.result import Result
 
 
 @click.command()
@@ -18,18 +26,17 @@ from ._worker import part
 @_options.overrides
 @_options.out
 @click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")
+@click.option(
+    "--resume",
+    metavar="auto|RUN",
+    help="Go on with RUN; auto: with the newest unfinished run of FILE, if there is one.",
+)
+@_options.allow_inexact
 @_options.json_output
 @_options.progress
 @_options.stop_after
 def command(
-    file: str,
-    overrides: tuple[str, ...],
-    out: Path,
-    smoke: bool,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-    stop_after: int | None,
+    file: str, overrides: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **wish: object
 ) -> None:
     """Train FILE, an experiment file or the name of a shipped one.
 
@@ -37,20 +44,59 @@ def command(
     fitx train digits
     fitx train my.yaml fit.epochs=20 optimizer.learning_rate=1e-4
     fitx train my.yaml '~callbacks' 'metrics+=mae'
+    fitx train my.yaml --resume auto         on machines that may be taken away: the same each time
     """
     from fitx.experiment.check import read
-    from fitx.run.order import place
 
     with results_alone() as output:
         experiment = read(file, overrides)
-        with part(experiment, out) as mine:
-            order = place(experiment, mine.out, smoke=smoke)
-            order = replace(order, stop_after=stop_after)
-
-            from fitx.run.train import train
-
-            from .display import choose
-
-            result = train(experiment, order, choose(quiet or not mine.is_chief))
+        asked = _Wish(**wish)  # type: ignore[arg-type]
+        with part(experiment, asked.out) as mine:
+            result = _carry_out(experiment, replace(asked, out=mine.out), quiet or not mine.is_chief)
     if mine.is_chief:
         present(result, output, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """The options that say which run is meant, and how much of it."""
+
+    out: Path
+    smoke: bool
+    resume: str | None
+    allow_inexact: bool
+    stop_after: int | None
+
+    def __post_init__(self) -> None:
+        if self.smoke and self.resume is not None:
+            raise UsageError("--smoke tries a new run and --resume goes on with one; give one.")
+
+
+def _carry_out(experiment: Experiment, wish: _Wish, quiet: bool) -> Result:
+    """Begin a run or go on with one, and return what comes out."""
+    from fitx.run.order import place
+    from fitx.run.resumption import chosen, finished, taken_up
+
+    run, notes = chosen(experiment, wish.resume, wish.out, allow_inexact=wish.allow_inexact)
+    if run is None:
+        new = place(experiment, wish.out, smoke=wish.smoke)
+        new = replace(new, stop_after=wish.stop_after, notes=notes)
+
+        from fitx.run.train import train
+
+        return train(experiment, new, _display(quiet))
+    result = finished(run, experiment)
+    if result is not None:
+        return result
+    with taken_up(run, experiment, allow_inexact=wish.allow_inexact) as going_on:
+        from fitx.run.resume import resume
+
+        told = (*notes, *going_on.notes)
+        order = replace(going_on, stop_after=wish.stop_after, notes=told)
+        return resume(order, _display(quiet))
+
+
+def _display(quiet: bool) -> Display:
+    from .display import choose
+
+    return choose(quiet)

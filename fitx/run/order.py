@@ -24,12 +24,14 @@ class Order:
         out: The folder of all runs.
         smoke: Whether only to try it.
         origin: Where the experiment comes from; None looks when the run starts.
+        notes: What there is to say first.
         stop_after: The training step after which to stop as if by SIGTERM; None for the end.
     """
 
     out: Path
     smoke: bool = False
     origin: Origin | None = None
+    notes: tuple[str, ...] = ()
     stop_after: int | None = None
 
 

@@ -14,12 +14,13 @@ from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
 from fitx.run import changes
+from fitx.run.auto_resume import choose
 from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
-from fitx.rundir import environment, record
+from fitx.rundir import environment, folder, record
 from fitx.rundir.files import read_json, write_atomically
 from fitx.rundir.lock import hold
-from fitx.rundir.saved import EXPERIMENT, read_run
+from fitx.rundir.saved import EXPERIMENT, read_run, read_unimported
 
 MODES = ("plain", "xla", "fused", "fused_xla")
 
@@ -86,8 +87,8 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
         ConfigError, StorageError: The run cannot be read.
     """
     with hold(run):
-        trained = read_run(run)
-        asked = read_run(run, words) if words else trained
+        asked = read_run(run, words)
+        trained = read_unimported(run) if words else asked
         refuse_elsewhere(asked, run)
         yield _judged(run, trained, asked, allow_inexact=allow_inexact)
 
@@ -102,10 +103,7 @@ def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[R
     """
     with hold(run):
         _demand_plugins(run, asked)
-        trained = read_run(run)
-        # Both have the same plugins; those of the file are the ones that errors are to name.
-        plugins.load(asked)
-        yield _judged(run, trained, asked, allow_inexact=allow_inexact)
+        yield _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
 
 
 def _judged(
@@ -131,13 +129,42 @@ def _demand_plugins(run: Path, asked: Experiment) -> None:
             )
 
 
-def finished(run: Path) -> Result | None:
-    """Return what came out of a run; None if it is not finished.
+def chosen(
+    experiment: Experiment, wish: str | None, out: Path, *, allow_inexact: bool
+) -> tuple[Path | None, tuple[str, ...]]:
+    """Return the run that `--resume` means, None for a new one, and what there is to say of it.
+
+    Args:
+        experiment: What is to be trained.
+        wish: `auto`, a run, or None for a new one.
+        out: The folder of all runs.
+        allow_inexact: Whether a run will do that does not end as it would have ended.
+
+    Raises:
+        UsageError: There is no such run.
+        BusyError: It is being trained now.
+    """
+    if wish is None:
+        return None, ()
+    if wish != "auto":
+        return folder.find(wish, out), ()
+    choice = choose(experiment, out, allow_inexact=allow_inexact)
+    return choice.run, choice.notes
+
+
+def finished(run: Path, asked: Experiment | None = None) -> Result | None:
+    """Return what came out of a run; None if it is not finished, or more is asked of it.
+
+    Args:
+        run: Its folder.
+        asked: The experiment as it is to go on; None for as it is.
 
     Raises:
         StorageError: run.json or summary.json is missing or damaged.
     """
     if record.load(run)["status"] != "finished":
+        return None
+    if asked is not None and changes.compare(read_unimported(run), asked):
         return None
     path = run / "summary.json"
     found = read_json(path)

@@ -48,4 +48,6 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
                 with recorded(record, saver), ended_together(stop), shown(display, plan):
+                    for text in order.notes:
+                        display.note(text)
                     return carry_out(work)
