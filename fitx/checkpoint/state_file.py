@@ -11,7 +11,7 @@ import io
 import math
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -66,27 +66,22 @@ def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
     Raises:
         Exception: the kinds that `fitx.checkpoint.load` tells as damage.
     """
-    verify(file, about)
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        expected = [_member(index) for index in range(len(about["variables"]))]
-        if [member.filename for member in members] != expected:
-            raise ValueError("state.npz does not hold the variables that meta.json lists")
-        pairs = zip(members, about["variables"], strict=True)
-        return {entry["path"]: _read_array(archive, member, entry) for member, entry in pairs}
+    state = {}
+    for stream, entry in _arrays(file, about):
+        dtype = _dtype(entry["dtype"])
+        array = np.frombuffer(bytearray(stream.read()), _stored_dtype(dtype))
+        state[entry["path"]] = array.reshape(tuple(entry["shape"])).view(dtype)
+    return state
 
 
 def verify(file: io.BufferedReader, about: dict[str, Any]) -> None:
-    """Compare the file with its size and checksum, a piece at a time.
+    """Do all that `read` does but keep no array; memory stays bounded.
 
     Raises:
-        LookupError, TypeError, ValueError: It is damaged, or the table is.
+        Exception: As `read`.
     """
-    size = os.fstat(file.fileno()).st_size
-    if size != about["size"]:
-        raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
-    if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
-        raise ValueError("state.npz does not match its checksum")
+    for _ in _arrays(file, about):
+        pass
 
 
 class _Hashed(io.RawIOBase):
@@ -107,18 +102,35 @@ class _Hashed(io.RawIOBase):
         return self.file.write(data)
 
 
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, entry: dict[str, Any]) -> Array:
+def _arrays(
+    file: io.BufferedReader, about: dict[str, Any]
+) -> Iterator[tuple[IO[bytes], dict[str, Any]]]:
+    """Yield each array's bytes, to be read, and its line of the table, both verified."""
+    size = os.fstat(file.fileno()).st_size
+    if size != about["size"]:
+        raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
+    if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
+        raise ValueError("state.npz does not match its checksum")
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        expected = [_member(index) for index in range(len(about["variables"]))]
+        if [member.filename for member in members] != expected:
+            raise ValueError("state.npz does not hold the variables that meta.json lists")
+        for member, entry in zip(members, about["variables"], strict=True):
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"'{entry['path']}' is compressed")
+            with archive.open(member) as stream:
+                _check_array(stream, member.file_size, entry)
+                yield stream, entry
+
+
+def _check_array(stream: IO[bytes], size: int, entry: dict[str, Any]) -> None:
     dtype, shape = _dtype(entry["dtype"]), tuple(entry["shape"])
     stored = _stored_dtype(dtype)
-    if member.compress_type != zipfile.ZIP_STORED:
-        raise ValueError(f"'{entry['path']}' is compressed")
-    with archive.open(member) as stream:
-        if _read_header(stream, entry["path"]) != (shape, False, stored):
-            raise ValueError(f"'{entry['path']}' is not the {dtype.name}{list(shape)} listed")
-        if member.file_size - stream.tell() != math.prod(shape) * stored.itemsize:
-            raise ValueError(f"'{entry['path']}' has too few or too many bytes")
-        content = bytearray(stream.read())
-    return np.frombuffer(content, stored).reshape(shape).view(dtype)
+    if _read_header(stream, entry["path"]) != (shape, False, stored):
+        raise ValueError(f"'{entry['path']}' is not the {dtype.name}{list(shape)} listed")
+    if size - stream.tell() != math.prod(shape) * stored.itemsize:
+        raise ValueError(f"'{entry['path']}' has too few or too many bytes")
 
 
 def _read_header(stream: IO[bytes], path: str) -> tuple[Any, ...]:
