@@ -18,6 +18,10 @@ _ARRAYS = {
     for split in NAMES
     for part in _PARTS
 }
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # What deflate can shrink data to at the very best (zlib's manual, "Maximum Expansion Factor").
 _DEFLATE_LIMIT = 1032
 
@@ -67,6 +71,8 @@ def _read(file: Path, path: str) -> dict[str, np.ndarray]:
         members = {_array_name(info): info for info in archive.infolist()}
         _check_names([_array_name(info) for info in archive.infolist()], path)
         for name, info in members.items():
+            if info.flag_bits & 1:
+                raise DataError(f"npz '{path}': array '{name}' is encrypted; store it plainly.")
             with archive.open(info) as member:
                 largest = min(info.compress_size, file.stat().st_size) * _growth(info)
                 _check_header(member, largest, f"npz '{path}': array '{name}'")
@@ -107,13 +113,14 @@ def _check_names(names: list[str], path: str) -> None:
 
 def _check_header(member: IO[bytes], largest: int, where: str) -> None:
     """Refuse, before memory is taken, what is no array of numbers or is larger than it can be."""
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(member)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(member)
-    else:
-        raise DataError(f"{where} has version {version} of the .npy format; expected 1.0 or 2.0.")
+    try:
+        version = np.lib.format.read_magic(member)
+        if version not in _HEADERS:
+            text = f"{where} has version {version} of the .npy format; expected 1.0 or 2.0."
+            raise DataError(text)
+        shape, _, dtype = _HEADERS[version](member)
+    except ValueError as error:
+        raise DataError(f"{where} does not begin like one. The file is damaged.") from error
     if dtype.kind not in "biuf":
         raise DataError(f"{where} has dtype {dtype}; expected numbers.")
     declared = math.prod(shape) * dtype.itemsize

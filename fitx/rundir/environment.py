@@ -69,9 +69,11 @@ def git(folder: Path) -> dict[str, Any] | None:
     return _parse(answer) if answer is not None else None
 
 
-_STATUS = ("status", "--porcelain=v2", "--branch", "--untracked-files=no")
-# Within a submodule, its own configuration would count.
-_STATUS += ("--ignore-submodules=dirty",)
+_STATUS = (
+    *("status", "--porcelain=v2", "--branch", "--untracked-files=no"),
+    # Within a submodule, its own configuration would count.
+    "--ignore-submodules=dirty",
+)
 
 
 def _switches(configured: str) -> list[str]:
