@@ -24,6 +24,9 @@ from fitx.errors import StorageError
 Array = np.ndarray[Any, Any]
 State = dict[str, Array]
 
+PIECE = 1 << 20
+"""Bytes that are gathered before they are hashed and written, while other threads go on."""
+
 NUMPY_DTYPES = frozenset(
     ["bool", "complex64", "complex128", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -45,19 +48,17 @@ def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
     """
     variables = []
     with disk.create(path) as file:
-        stream = _Hashed(file)
+        hashed = _Hashed(file)
+        stream = io.BufferedWriter(hashed, PIECE)
         with zipfile.ZipFile(cast(IO[bytes], stream), "w") as archive:
             for index, (name, value) in enumerate(sorted(state.items())):
                 array = np.asarray(value, order="C")
-                stored = _storable(array, name)
-                # An explicit ZipInfo has no clock in it, unlike a bare name.
-                member = zipfile.ZipInfo(_member(index))
-                with archive.open(member, "w", force_zip64=True) as target:
-                    np.lib.format.write_array(target, stored, (1, 0), allow_pickle=False)
+                _write_array(archive, _member(index), _storable(array, name))
                 entry = {"path": name, "shape": list(array.shape), "dtype": array.dtype.name}
                 variables.append(entry)
+        stream.flush()
         disk.sync(file)
-    return {"sha256": stream.sha256.hexdigest(), "size": stream.size, "variables": variables}
+    return {"sha256": hashed.sha256.hexdigest(), "size": hashed.size, "variables": variables}
 
 
 def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
@@ -100,6 +101,16 @@ class _Hashed(io.RawIOBase):
         self.sha256.update(data)
         self.size += len(data)
         return self.file.write(data)
+
+
+def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    # An explicit ZipInfo has no clock in it, unlike a bare name.
+    with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as target:
+        target.write(header.getvalue())
+        # In one piece and without a copy: all that is done with it, other threads go on.
+        target.write(array.reshape(-1).view(np.uint8).data)
 
 
 def _arrays(
