@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ import numpy as np
 from fitx import disk
 
 FORMAT = 1
+
+LARGEST = 64 << 20
+"""Bytes of a meta.json that is read: that of a million variables, parsed in a gigabyte."""
 
 
 def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -30,9 +34,10 @@ def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, An
         TypeError: `meta` holds what JSON lacks.
     """
     about = {"format": FORMAT, "step": step, "meta": _encode(meta), "state": state}
-    text = json.dumps({**about, "sha256": _checksum(about)}, indent=1, allow_nan=False)
+    text = json.dumps(about, sort_keys=True, allow_nan=False)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
     with disk.create(path) as file:
-        file.write(text.encode() + b"\n")
+        file.write(f'{text[:-1]}, "sha256": "{checksum}"}}\n'.encode())
         disk.sync(file)
 
 
@@ -47,6 +52,8 @@ def read(path: Path, step: int) -> dict[str, Any]:
         LookupError, TypeError, ValueError: it is damaged, or of another step or format.
     """
     with disk.open_regular(path) as file:
+        if (size := os.fstat(file.fileno()).st_size) > LARGEST:
+            raise ValueError(f"meta.json has {size} bytes, more than any that fitx writes")
         try:
             about = json.loads(file.read().decode())
         except ValueError as error:
