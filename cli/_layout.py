@@ -36,6 +36,13 @@ def _row(stacks: Sequence[Sequence[str]], widths: Sequence[int], row: int) -> st
     return "  ".join(stack[row].ljust(w) for stack, w in cells if row < len(stack)).rstrip()
 
 
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return rows as lines, the cells of a column below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    cells = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
+    return ["  ".join(row).rstrip() for row in cells]
+
+
 def paragraph(title: str, words: Sequence[str], wide: int) -> str:
     """Return `title: word, word, ...`, wrapped and indented below its first word."""
     indent = " " * (len(title) + 2)

@@ -179,10 +179,9 @@ def _hint(run: str, out: Path) -> str:
 
 
 def _known(out: Path) -> Iterator[str]:
-    """Yield what `find` would find under `out`, oldest first."""
-    for record in sorted(out.glob(f"*/*/{RECORD}")):
-        if record.parent.name != LATEST:
-            yield f"{record.parent.parent.name}/{record.parent.name}"
-    for link in sorted(out.glob(f"*/{LATEST}")):
-        if _run_at(link):
-            yield link.parent.name
+    """Yield what `find` would find under `out`, oldest first, then by name alone."""
+    found = [record.parent for record in sorted(out.glob(f"*/*/{RECORD}"))]
+    found = [run for run in found if run.name != LATEST]
+    yield from (f"{run.parent.name}/{run.name}" for run in found)
+    names = dict.fromkeys(run.parent for run in found)
+    yield from (parent.name for parent in names if _run_at(parent))

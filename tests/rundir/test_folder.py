@@ -146,6 +146,8 @@ def test_without_a_link_the_newest_run_is_found(tmp_path):
     (tmp_path / "digits" / "latest").unlink()
 
     assert folder.find("digits", tmp_path) == new
+    with pytest.raises(UsageError, match=r"Did you mean 'digits'\?$"):
+        folder.find("digts", tmp_path)
 
 
 def test_runs_are_real_folders_with_a_record_newest_first(tmp_path):

@@ -1,0 +1,80 @@
+"""fitx checkpoints: what checkpoints a run has, and which of them are whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from . import _complete, _layout, _options
+from ._process import print_error, visible
+
+if TYPE_CHECKING:
+    from fitx.run.checkpoints import Entry, Listing
+
+HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "state")
+
+
+@click.command()
+@click.argument("run", metavar="RUN", type=_complete.RUN)
+@_options.out
+@_options.json_output
+def command(run: str, out: Path, as_json: bool) -> None:
+    """List the checkpoints of RUN, a run's folder or name, each verified by its checksums.
+
+    The run may be training meanwhile. The exit code is 7 when there are checkpoints and none of
+    them is whole.
+    """
+    from fitx.errors import StorageError
+    from fitx.run.checkpoints import survey
+    from fitx.run.result import relative_to_cwd
+    from fitx.rundir.folder import find
+
+    listing = survey(relative_to_cwd(find(run, out)))
+    lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
+    if as_json:
+        failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
+        click.echo(json.dumps({**listing.plain(), **failure}))
+    else:
+        click.echo(visible("\n".join(_lines(listing))))
+    if lost:
+        print_error(lost)
+        raise click.exceptions.Exit(StorageError.exit_code)
+
+
+def _lines(listing: Listing) -> Iterator[str]:
+    yield f"{listing.run}: {listing.status}"
+    if not listing.entries:
+        yield "no checkpoint has been written"
+        return
+    yield from _layout.table([HEADINGS, *(_row(entry, listing) for entry in listing.entries)])
+    if listing.best is not None:
+        yield f"best: epoch {listing.best['epoch']}, {_value(listing.best)}"
+    yield from (entry.damage for entry in listing.entries if entry.damage)
+
+
+def _row(entry: Entry, listing: Listing) -> tuple[str, ...]:
+    epoch = "" if entry.epoch is None else str(entry.epoch)
+    size = "" if entry.bytes is None else _size(entry.bytes)
+    marks = ["whole" if entry.whole else "damaged"]
+    marks += ["last"] if entry.name == listing.last else []
+    marks += [f"best of epoch {entry.best['epoch']}"] if entry.best else []
+    return entry.name, epoch, entry.phase or "", size, entry.written or "", ", ".join(marks)
+
+
+def _value(best: dict[str, Any]) -> str:
+    value = best["value"]
+    return f"{best['monitor']} {value:.6g}" if isinstance(value, float) else f"{best['monitor']}"
+
+
+def _size(count: float) -> str:
+    if count < 1000:
+        return f"{count} B"
+    for unit in ("kB", "MB", "GB"):
+        count /= 1000
+        if count < 999.95 or unit == "GB":
+            break
+    return f"{count:,.1f} {unit}"

@@ -1,0 +1,144 @@
+"""What checkpoints a run has, and which of them are whole."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fitx import checkpoint
+from fitx.checkpoint import folders
+from fitx.errors import StorageError
+from fitx.rundir import files, record
+from fitx.rundir.status import status
+
+ROUNDS = 10
+"""Of looking for checkpoints that a training has written since the last look."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One checkpoint.
+
+    Attributes:
+        name: Its folder's name, `000420`.
+        step: Training steps done.
+        epoch: Epochs that were over; None where that cannot be read, as below.
+        phase: What was going on then.
+        best: The best epoch by then, whose weights it holds; None without a monitor.
+        bytes: What it takes on the disk.
+        written: When, in UTC.
+        damage: Why it cannot be used; empty if it is whole.
+    """
+
+    name: str
+    step: int
+    epoch: int | None
+    phase: str | None
+    best: dict[str, Any] | None
+    bytes: int | None
+    written: str | None
+    damage: str
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte is what was written."""
+        return not self.damage
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The checkpoints of a run, oldest first.
+
+    Attributes:
+        run: The run's folder.
+        status: What has become of the run; "unknown" if run.json does not tell.
+        last: The checkpoint that run.json calls the last one; None before the end.
+        best: What run.json says of the best epoch; None before the end, or without a monitor.
+        entries: The checkpoints.
+    """
+
+    run: Path
+    status: str
+    last: str | None
+    best: dict[str, Any] | None
+    entries: tuple[Entry, ...]
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether there are checkpoints and none of them is whole."""
+        return bool(self.entries) and not any(entry.whole for entry in self.entries)
+
+    def plain(self) -> dict[str, Any]:
+        """Return the listing as one JSON object."""
+        facts = {key: value for key, value in vars(self).items() if key != "entries"}
+        entries = [{**asdict(entry), "whole": entry.whole} for entry in self.entries]
+        return dict(files.plain({**facts, "checkpoints": entries}))
+
+
+def survey(run: Path) -> Listing:
+    """Verify every checkpoint of a run, which may be training meanwhile; nothing is written.
+
+    Raises:
+        StorageError: The folder of the checkpoints cannot be read.
+    """
+    entries = _entries(run / "checkpoints")
+    try:
+        said, facts = status(run), record.load(run)
+    except StorageError:
+        return Listing(run, "unknown", None, None, entries)
+    last, best = facts.get("last"), facts.get("best")
+    return Listing(run, said, last if isinstance(last, str) else None, _best(best), entries)
+
+
+def _entries(root: Path) -> tuple[Entry, ...]:
+    """Look until there is nothing new: a training replaces its checkpoints while they are read."""
+    known: dict[str, Entry] = {}
+    for _ in range(ROUNDS):
+        there = folders.listed(root)
+        unknown = [folder for folder in there if folder.name not in known]
+        if not unknown:
+            break
+        known |= {folder.name: _entry(folder) for folder in unknown}
+    found = (known.get(folder.name) for folder in folders.listed(root))
+    return tuple(entry for entry in found if entry is not None)
+
+
+def _entry(folder: Path) -> Entry:
+    meta, damage = {}, ""
+    try:
+        meta = checkpoint.verify(folder)
+    except StorageError as error:
+        damage = str(error)
+    epoch, phase = meta.get("epoch"), meta.get("phase")
+    return Entry(
+        name=folder.name,
+        step=folders.order(folder.name)[0],
+        epoch=epoch if isinstance(epoch, int) else None,
+        phase=phase if isinstance(phase, str) else None,
+        best=_best(meta.get("best")),
+        bytes=_bytes(folder),
+        written=_written(folder),
+        damage=damage,
+    )
+
+
+def _best(found: Any) -> dict[str, Any] | None:
+    is_whole = isinstance(found, dict) and {"monitor", "epoch", "value"} <= found.keys()
+    return found if is_whole else None
+
+
+def _bytes(folder: Path) -> int | None:
+    with suppress(OSError):
+        return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    return None
+
+
+def _written(folder: Path) -> str | None:
+    # A folder's own time is that of its last change, such as one that damaged it.
+    for path in (folder / "meta.json", folder):
+        with suppress(OSError, ValueError, OverflowError):
+            return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return None
