@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
@@ -14,6 +14,9 @@ from fitx.engine.log import Log
 from fitx.errors import UserCodeError
 
 StepMethod = Callable[[Any], dict[str, Any]]
+
+_READING = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape")
+"""Operations that take a variable and leave it as it is."""
 
 
 class Batch:
@@ -43,6 +46,11 @@ class Batch:
         self._graphs: dict[Any, Any] = {}
         self.newest: Any = None
 
+    @property
+    def graphs(self) -> list[Any]:
+        """The graphs that were traced, the first first."""
+        return list(self._graphs.values())
+
     def graph(self, spec: Any) -> Any:
         """Return the graph for batches of a kind, traced now if it was not yet.
 
@@ -67,6 +75,37 @@ class Batch:
         """Return the newest graph in the form that takes batches of so many rows and no others."""
         spec = self.newest.structured_input_signature[0][0]
         return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
+
+
+def held(graphs: Iterable[Any]) -> list[tf.Variable]:
+    """Return the variables that traced graphs use, in the order in which they first do, each once.
+
+    Those that a step made nowhere but in Python are among them, and those that Keras draws from.
+    """
+    found = {id(v): v for graph in graphs for v in _variables(graph).values()}
+    return list(found.values())
+
+
+def written(graph: Any) -> list[tf.Variable]:
+    """Return the variables that a traced graph may change; the others it only reads.
+
+    What takes a variable to hand it on, such as a loop or a function, may change it.
+    """
+    inside = {id(outside): tensor for outside, tensor in graph.graph.captures}
+    named = _variables(graph).items()
+    return [variable for key, variable in named if not _is_only_read(inside[key])]
+
+
+def _variables(graph: Any) -> dict[int, tf.Variable]:
+    """Return the variables that a graph uses, by the `id` of what stands for each outside."""
+    known = {id(variable.handle): variable for variable in graph.graph.variables}
+    outside = (id(tensor) for tensor, _ in graph.graph.captures)
+    # What the graph lists has no order that another process would find again.
+    return {key: known[key] for key in outside if key in known}
+
+
+def _is_only_read(tensor: tf.Tensor) -> bool:
+    return all(operation.type in _READING for operation in tensor.consumers())
 
 
 def with_rows(spec: tf.TensorSpec, rows: int) -> tf.TensorSpec:
