@@ -37,7 +37,13 @@ WITHOUT_TENSORFLOW = (
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),
     *(f"fitx.run.{name}" for name in ("order", "result", "expectations", "signals", "display")),
-    *(f"fitx.run.{name}" for name in ("doctor", "changes", "epochs", "auto_resume", "checkpoints")),
+    *(
+        f"fitx.run.{name}"
+        for name in (
+            *("doctor", "changes", "epochs", "auto_resume", "checkpoints"),
+            *("values", "verdict", "references"),
+        )
+    ),
     "fitx.cli",
 )
 MOST_LINES = 250

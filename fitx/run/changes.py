@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from itertools import zip_longest
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.options import batch_options
 from fitx.experiment.problems import shorten
 from fitx.experiment.tree import Path as KeyPath
 from fitx.experiment.tree import dotted
-from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
-from fitx.registry.kinds import Part
-from fitx.registry.signature import NO_DEFAULT
-
-Verdict: TypeAlias = Literal["harmless", "inexact", "unfit"]
-"""Whether a run that goes on ends as it would have ended, ends otherwise, or cannot go on."""
+from fitx.run.references import fits
+from fitx.run.values import differing, leaves, text, values, written
+from fitx.run.verdict import Verdict, verdict
 
 ENVIRONMENT = (
     *("python", "machine", "processor", "versions", "variables"),
@@ -28,9 +21,7 @@ ENVIRONMENT = (
 )
 """What of run.json decides the bits of the results, or may."""
 
-_ABSENT = object()
 _MOST_TEXT = 100
-_MOST_LEVELS = 4  # Of what is nested.
 
 
 @dataclass(frozen=True)
@@ -58,18 +49,28 @@ class Change:
         return f"{self.key}: {old} -> {new}"
 
 
-def compare(trained: Experiment, asked: Experiment) -> list[Change]:
+def compare(trained: Experiment, asked: Experiment, sealed: Any = None) -> list[Change]:
     """Return every key in which two experiments differ, by what is computed.
 
     Defaults count as if they were written, names of one Keras part as one, and a variable of
     the environment as what it stands for. Plugins are compared by their hashes, elsewhere.
+
+    Args:
+        trained: The experiment of a run, read now.
+        asked: The experiment that is to go on.
+        sealed: What run.json calls `references`: what the run's variables stood for.
     """
-    shown = trained.plain(), asked.plain()
-    changes = []
-    for path, old, new in _differing(_values(trained), _values(asked), ()):
-        before, now = _written(shown[0], path, old), _written(shown[1], path, new)
-        changes.append(Change(dotted(path), before, now, _verdict(path, old, new)))
-    return changes
+    before, now = trained.plain(), asked.plain()
+    seals = sealed if isinstance(sealed, Mapping) else {}
+    return [
+        Change(
+            key=dotted(path),
+            old=written(before, path, old),
+            new=written(now, path, new),
+            verdict=verdict(path, old, new),
+        )
+        for path, (old, new) in _differing(values(trained), values(asked), seals).items()
+    ]
 
 
 def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change]:
@@ -84,7 +85,7 @@ def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> l
     before, after = ({key: _fact(key, facts[key]) for key in known} for facts in (trained, now))
     return [
         Change(dotted(path), _fact_text(path, old), _fact_text(path, new), _verdict_of_fact(path))
-        for path, old, new in _differing(before, after, ())
+        for path, old, new in differing(before, after, ())
     ]
 
 
@@ -116,68 +117,20 @@ def notes(changes: Iterable[Change]) -> list[str]:
     ]
 
 
-def _values(experiment: Experiment) -> dict[str, Any]:
-    """Return what an experiment says, with all defaults and `${env:}` resolved."""
-    said = {
-        **{key: getattr(experiment, key) for key in ("name", "seed", "step", "networks")},
-        **{key: getattr(experiment, key) for key in ("optimizers", "loss", "metrics", "data")},
-        **{key: getattr(experiment, key).model_dump() for key in ("fit", "checkpoint")},
-        **{"execution": experiment.execution.model_dump(), "expect": experiment.expect},
-        "callbacks": experiment.callbacks,
-    }
-    return {key: _full(value, experiment.catalogue) for key, value in said.items()}
-
-
-def _full(value: Any, catalogue: Catalogue) -> Any:
-    if isinstance(value, Part):
-        signature = catalogue.signature(value.kind, value.name)
-        parameters = signature.parameters if signature else ()
-        parameters += batch_options() if value.kind == "dataset" else ()
-        defaults = {p.name: p.default for p in parameters if p.default is not NO_DEFAULT}
-        options = {k: _full(v, catalogue) for k, v in {**defaults, **value.options}.items()}
-        return replace(value, name=_called(value), options=options)
-    if isinstance(value, dict):
-        return {key: _full(item, catalogue) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_full(item, catalogue) for item in value]
-    return value
-
-
-def _called(part: Part) -> str:
-    """Return one name for all that a Keras part goes by; a metric is logged by its own."""
-    known = None if part.kind == "metric" else keras_parts.class_name(part.kind, part.name)
-    return known or part.name
-
-
-def _differing(old: Any, new: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any, Any]]:
-    """Yield where two values differ, and how; of parts of different names, the names alone."""
-    if isinstance(old, Part) and isinstance(new, Part):
-        if old.name != new.name:
-            yield (*path, "name"), old.name, new.name
-            return
-        old, new = old.options, new.options
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in {**old, **new}:
-            yield from _differing(old.get(key, _ABSENT), new.get(key, _ABSENT), (*path, key))
-    elif isinstance(old, list) and isinstance(new, list):
-        for index, pair in enumerate(zip_longest(old, new, fillvalue=_ABSENT)):
-            yield from _differing(*pair, (*path, index))
-    elif old != new or isinstance(old, bool) != isinstance(new, bool):
-        yield path, old, new
-
-
-def _verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
-    match path:
-        case ("name" | "callbacks" | "checkpoint" | "expect", *_) | ("fit", "epochs"):
-            return "harmless"
-        case ("data", *_) if isinstance(old, Path) and isinstance(new, Path):
-            # Where the numbers are does not matter; they are compared by their hash.
-            return "harmless"
-        case ("step", "name") | ("metrics", *_):
-            return "unfit"
-        case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
-            return "unfit"
-    return "inexact"
+def _differing(
+    before: dict[str, Any], now: dict[str, Any], sealed: Mapping[str, Any]
+) -> dict[KeyPath, tuple[Any, Any]]:
+    found = {path: (old, new) for path, old, new in differing(before, now)}
+    for path, value in leaves(now):
+        seal = sealed.get(dotted(path))
+        if seal is None:
+            continue
+        if fits(seal, dotted(path), value):
+            # The run's variable stands for something else today; what is asked for does not.
+            found.pop(path, None)
+        else:
+            found.setdefault(path, (value, value))
+    return found
 
 
 def _verdict_of_fact(path: KeyPath) -> Verdict:
@@ -190,33 +143,4 @@ def _fact(key: str, value: Any) -> Any:
 
 def _fact_text(path: KeyPath, value: Any) -> str:
     # As git does, a hash is told by its first characters.
-    return _text(value)[:12] if path[-1] == "sha256" else _text(value)
-
-
-def _written(shown: Any, path: KeyPath, value: Any) -> str:
-    """Return the value at a path as the experiment writes it; it may be a default, or absent.
-
-    Of a part, that is its name.
-    """
-    for step in (*path, "name") if isinstance(value, Part) else path:
-        try:
-            shown = shown[step]
-        except (LookupError, TypeError):
-            return _text(value)
-    return _text(shown)
-
-
-def _text(value: Any, levels: int = _MOST_LEVELS) -> str:
-    if value is _ABSENT:
-        return "not set"
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, dict | list) and not levels:
-        return "..."
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{k}: {_text(v, levels - 1)}' for k, v in value.items())}}}"
-    if isinstance(value, list):
-        return f"[{', '.join(_text(item, levels - 1) for item in value)}]"
-    return str(value) if str(value).isprintable() else repr(str(value))
+    return text(value)[:12] if path[-1] == "sha256" else text(value)

@@ -247,7 +247,7 @@ def test_a_hostile_record_neither_writes_to_the_terminal_nor_exhausts_anything()
 def test_harmless_changes_are_not_refused(experiment):
     changes = compare(experiment(), experiment("fit.epochs=5", "~callbacks"))
     demand(changes)
-    assert notes(changes)[0] == "fit.epochs: 3 -> 5"
+    assert notes(changes) == ["callbacks.0: early_stopping -> not set", "fit.epochs: 3 -> 5"]
 
 
 def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experiment):

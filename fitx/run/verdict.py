@@ -1,0 +1,26 @@
+"""What it means for a run that a key of its experiment is another than it was trained with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from fitx.experiment.tree import Path as KeyPath
+
+Verdict: TypeAlias = Literal["harmless", "inexact", "unfit"]
+"""Whether a run that goes on ends as it would have ended, ends otherwise, or cannot go on."""
+
+
+def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
+    """Judge the change of one key; whether a changed option alters shapes shows only later."""
+    match path:
+        case ("name" | "callbacks" | "checkpoint" | "expect", *_) | ("fit", "epochs"):
+            return "harmless"
+        case ("data", *_) if isinstance(old, Path) and isinstance(new, Path):
+            # Where the numbers are does not matter; they are compared by their hash.
+            return "harmless"
+        case ("step", "name") | ("metrics", *_):
+            return "unfit"
+        case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
+            return "unfit"
+    return "inexact"
