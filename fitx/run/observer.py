@@ -107,6 +107,7 @@ class Observer(keras.callbacks.Callback):
         self.at.stopping = self.model.stop_training
         self.stop.passed(self.at.step)
         self.display.step(batch + 1, self.model.logged)
+        self.saver.check()
         is_due = self.saver.is_due_after_step(self.at.step)
         if is_due or time.perf_counter() - self._checked > CHECKED_EVERY:
             self._check()
@@ -155,6 +156,7 @@ class Observer(keras.callbacks.Callback):
     def interrupt(self) -> None:
         """Put the state on disk and raise Interrupted."""
         self.saver.save(self.snapshot)
+        self.saver.wait()
         folder = self.saver.last.name if self.saver.last else ""
         text = f"stopped by {self.stop.name} after step {self.at.step}; "
         raise Interrupted(f"{text}checkpoint {folder} is whole.", self.stop.number)

@@ -27,6 +27,7 @@ def recorded(record: Record, saver: Saver) -> Iterator[None]:
         yield
         record.update(status="finished", **_kept(saver))
     except BaseException as error:
+        _let_write(saver, error)
         status = STATUSES.get(type(error), "failed")
         own = isinstance(error, FitxError)
         text = str(error) if own else f"{type(error).__name__}: {error}"
@@ -36,6 +37,15 @@ def recorded(record: Record, saver: Saver) -> Iterator[None]:
             # What ended the run is what the user must hear of, and its exit code counts.
             error.add_note(str(second))
         raise
+
+
+def _let_write(saver: Saver, error: BaseException) -> None:
+    """Wait for the checkpoint that is being written; what ended the run may be its failure."""
+    try:
+        saver.wait()
+    except FitxError as second:
+        if second is not error:
+            error.add_note(str(second))
 
 
 @contextmanager

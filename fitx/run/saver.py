@@ -1,4 +1,4 @@
-"""When the state of a run goes to disk, as `checkpoint.every` asks."""
+"""When the state of a run goes to disk, as `checkpoint.every` asks: copied, then written beside."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from fitx import checkpoint
+from fitx.checkpoint.writer import Writer
 from fitx.experiment.schema import Checkpoint
+from fitx.run.finite import refuse_state, when
 from fitx.run.run_state import FINAL, Snapshot, part, prefixed
 from fitx.run.state import State
 
@@ -26,16 +28,18 @@ Take = Callable[[], Snapshot]
 
 
 class Saver:
-    """Writes checkpoints of one run.
+    """Writes checkpoints of one run, one at a time, while the training goes on.
+
+    What goes wrong while one is written is raised by the next call of `check`, `save` or `wait`.
 
     Args:
         folder: The run's `checkpoints` folder.
         settings: The experiment's `checkpoint` section.
-        sync: Called before each; puts on disk what a checkpoint relies on.
+        sync: Called before each is written; puts on disk what it relies on.
         clock: Seconds that only grow.
 
     Attributes:
-        last: The newest checkpoint; None before the first.
+        last: The newest checkpoint that is on disk; None before the first.
         last_best: What is known of the best epoch that it holds.
     """
 
@@ -52,7 +56,8 @@ class Saver:
         self._saved: tuple[int, str] | None = None
         self._every, self._unit = _cadence(settings.every)
         self._saved_at = clock()
-        self._cost = 0.0
+        self._copying = 0.0
+        self._writer = Writer()
 
     def go_on(self, folder: Path, snapshot: Snapshot) -> None:
         """Begin with a checkpoint that is on disk already."""
@@ -73,18 +78,27 @@ class Saver:
 
     def is_due_after_epoch(self) -> bool:
         """Whether to save at an epoch's end: always for `epoch`, for `auto` if cheap enough."""
-        cheap = self._unit == "auto" and self._cost <= SHARE * self._idle()
-        return self._unit == "epoch" or cheap
+        if self._unit != "auto" or self._writer.is_busy:
+            return self._unit == "epoch"
+        return self._copying + self._writer.seconds <= SHARE * self._idle()
 
     def save(self, take: Take) -> None:
-        """Write a checkpoint, unless one of that very instant is on disk already."""
+        """Begin to write a checkpoint, unless there is one of that very instant already."""
         began = self.clock()
         snapshot = take()
         if _instant(snapshot.meta) == self._saved:
             return
         self._write(snapshot)
         self._saved_at = self.clock()
-        self._cost = self._saved_at - began
+        self._copying = self._saved_at - began
+
+    def check(self) -> None:
+        """Raise what has gone wrong since the last call; waits for nothing."""
+        self._writer.check()
+
+    def wait(self) -> None:
+        """Return when everything that was saved is on disk."""
+        self._writer.wait()
 
     def finish(self, networks: State) -> None:
         """Save once more if the networks are no longer what the last checkpoint holds.
@@ -92,20 +106,25 @@ class Saver:
         Keras overwrites averaged weights when `fit` ends, early stopping may put back those of
         the best epoch. Training can only go on from what was there before, so both are kept.
         """
+        self.wait()
         if self.last is None:
             return
         state, meta = checkpoint.load(self.last)
         known = part(state, FINAL) or state
         if any(not _same(array, known.get(name)) for name, array in networks.items()):
             self._write(Snapshot({**state, **prefixed(FINAL, networks)}, meta))
+            self.wait()
 
     def _write(self, snapshot: Snapshot) -> None:
-        done, _ = self._saved = _instant(snapshot.meta)
+        self._writer.write(lambda: self._commit(snapshot))
+        self._saved = _instant(snapshot.meta)
+
+    def _commit(self, snapshot: Snapshot) -> Path:
+        done, keep = snapshot.meta["step"], self.settings.keep
         self.sync()
-        self.last = checkpoint.save(
-            self.folder, done, snapshot.state, snapshot.meta, self.settings.keep
-        )
+        self.last = checkpoint.save(self.folder, done, snapshot.state, snapshot.meta, keep)
         self.last_best = snapshot.meta.get("best")
+        return self.last
 
     def _idle(self) -> float:
         return self.clock() - self._saved_at

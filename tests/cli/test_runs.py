@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.run.saver import part
+from fitx.run.run_state import part
 
 
 @pytest.fixture(scope="module")
