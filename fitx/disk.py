@@ -10,6 +10,14 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those it lies in, so that it survives a power cut."""
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in missing:
+        sync_folder(made.parent)
+
+
 def create(path: Path) -> BinaryIO:
     """Open a file that must not exist, not even as a link, for writing."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -23,11 +31,11 @@ def open_regular(path: Path) -> BufferedReader:
         ValueError: it is not a regular file.
     """
     # Opening a pipe without O_NONBLOCK would wait for a writer for ever.
-    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
         raise ValueError(f"{path.name} is not a regular file")
-    return file
+    return os.fdopen(descriptor, "rb")
 
 
 def sync(file: BinaryIO) -> None:

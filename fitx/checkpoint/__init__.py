@@ -75,7 +75,7 @@ def save(
     """
     folder = root / folders.name(step)
     try:
-        root.mkdir(parents=True, exist_ok=True)
+        disk.make_folder(root)
         folders.sweep(root)
         folder = folders.free(root, step)
         _commit(folder, step, state, meta)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from fitx import disk
 from fitx.errors import StorageError, UsageError
 from fitx.rundir.files import storage_errors
 
@@ -44,11 +45,13 @@ def create(out: Path, name: str) -> Path:
             f"and neither '.', '..' nor '{LATEST}'"
         )
     with storage_errors("make a run in", out / name):
-        (out / name).mkdir(parents=True, exist_ok=True)
+        disk.make_folder(out / name)
         run = make_first_free(out / name, _names())
         for subfolder in SUBFOLDERS:
             (run / subfolder).mkdir()
+        disk.sync_folder(run)
         _point_latest(out / name, run.name)
+        disk.sync_folder(out / name)
     return run
 
 

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from fitx import disk
 from fitx.errors import StorageError, UserCodeError
 from fitx.rundir.files import plain, read_regular, storage_errors
 
@@ -36,6 +37,8 @@ class Journal:
         with storage_errors("write", self.path):
             self._file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
         try:
+            with storage_errors("write", self.path):
+                disk.sync_folder(run)
             self.size = self._cut(size)
         except StorageError:
             self.close()

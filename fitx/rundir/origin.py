@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx.rundir import environment
-from fitx.rundir.files import read_regular, storage_errors
+from fitx.rundir.files import read_regular, write_atomically
 
 Git = Callable[[], dict[str, Any] | None]
 
@@ -43,8 +43,7 @@ class Origin:
             while copy in copies.values():
                 number += 1
                 copy = folder / f"{file.stem}-{number}{file.suffix}"
-            with storage_errors("write", copy):
-                copy.write_bytes(content)
+            write_atomically(copy, content)
             copies[file] = copy
         return copies
 

@@ -477,22 +477,6 @@ def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path, limit):
     assert checkpoint.newest(tmp_path).step == 1
 
 
-@pytest.mark.skipif(not shutil.which("strace"), reason="faults are injected by strace")
-@pytest.mark.parametrize("call", ["fsync:when=1", "fsync:when=2", "fsync:when=3", "rename:when=1"])
-def test_a_disk_that_fails_leaves_the_checkpoints_before_it(tmp_path, call):
-    checkpoint.save(tmp_path, 1, STATE, {}, keep=2)
-    name, when = call.split(":")
-    strace = ["strace", "-f", "-qq", "-o", os.devnull, "-e", f"trace={name}"]
-    strace += ["-e", f"inject={name}:error=EIO:{when}"]
-    command = [*strace, sys.executable, "-c", SAVER, str(tmp_path), "2", "3"]
-    run = subprocess.run(command, capture_output=True, text=True)
-    if "ptrace" in run.stderr.lower():
-        pytest.skip("this machine forbids ptrace")
-
-    assert "000002: Input/output error. Earlier checkpoints" in run.stderr.splitlines()[-1]
-    assert names(tmp_path) == ["000001"]
-
-
 def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path):
     random = np.random.default_rng(0)
     step = 0

@@ -16,11 +16,12 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from fitx import checkpoint
+from fitx import checkpoint, disk
 from fitx.checkpoint import state_file
 from fitx.errors import FitxError
 from fitx.rundir import files, folder, journal, lock, record
@@ -67,7 +68,7 @@ class Calls:
 
     def _fdopen(self, descriptor, mode="r", buffering=-1):
         if "w" not in mode:
-            return io.open(descriptor, mode, buffering)
+            return open(descriptor, mode, buffering)
         raw = _File(descriptor, mode, self)
         return io.BufferedWriter(raw) if buffering else raw
 
@@ -137,6 +138,11 @@ def save(run, report):
         report(step)
 
 
+def save_unsynced(run, report):
+    disk.sync = disk.sync_folder = lambda file: None
+    save(run, report)
+
+
 def replace(run, report):
     for number in (1, 2, 3):
         files.write_atomically(run / "file", f"{number}" * 10_000)
@@ -161,7 +167,7 @@ def journals(run, report):
 
 def journal_gone_on_with(run, report):
     lines = [f'{{"epoch": {epoch}, "step": {epoch}0, "old": 1}}\n' for epoch in (1, 2, 3)]
-    with io.open(run / journal.NAME, "w") as file:
+    with open(run / journal.NAME, "w") as file:
         file.write("".join(lines) + '{"epo')
     written = journal.Journal(run, len(lines[0] + lines[1]))
     report(2)
@@ -176,8 +182,18 @@ def run_made(out, report):
         report(made.name)
 
 
-SCENARIOS = {f.__name__: f for f in (save, replace, recorded, journals, journal_gone_on_with)}
-SCENARIOS[run_made.__name__] = run_made
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (
+        save,
+        save_unsynced,
+        replace,
+        recorded,
+        journals,
+        journal_gone_on_with,
+        run_made,
+    )
+}
 
 
 def play(scenario, root, calls, tell):
@@ -197,14 +213,11 @@ def cases(scenario, root, kind):
         reading, writing = os.pipe()
         child = os.fork()
         if not child:
-
-            def tell(**facts):
-                os.write(writing, json.dumps(facts).encode() + b"\n")
-
+            tell = partial(say, writing)
             play(scenario, place, Faulty(str(place), kind, number, tell), tell)
             os._exit(0)
         os.close(writing)
-        with io.open(reading) as file:
+        with open(reading) as file:
             told = [json.loads(line) for line in file]
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         facts = {key: value for line in told for key, value in line.items() if key != "reported"}
@@ -214,14 +227,15 @@ def cases(scenario, root, kind):
             return
 
 
-def show(**facts):
-    print(json.dumps(facts), flush=True)
+def say(descriptor, **facts):
+    os.write(descriptor, json.dumps(facts).encode() + b"\n")
 
 
 if __name__ == "__main__":
     what, scenario, root, *kinds = sys.argv[1:]
     if what == "trace":
-        play(scenario, Path(root), Traced(root, show), show)
+        tell = partial(say, sys.stdout.fileno())
+        play(scenario, Path(root), Traced(root, tell), tell)
     for kind in kinds:
         for case in cases(scenario, Path(root), kind):
-            show(**case)
+            say(sys.stdout.fileno(), **case)
