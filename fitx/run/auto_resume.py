@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fitx.errors import FitxError
 from fitx.experiment import plugins
@@ -67,14 +68,14 @@ class _Other(ValueError):
 
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
-        _compare_plugins(run, experiment)
-        return compare(read_unimported(run), experiment)
+        facts = record.load(run)
+        _compare_plugins(facts.get("plugins"), experiment)
+        return compare(read_unimported(run), experiment, facts.get("references"))
     except FitxError as error:
         raise _Other(str(error).partition("\n")[0]) from error
 
 
-def _compare_plugins(run: Path, experiment: Experiment) -> None:
-    trained = record.load(run).get("plugins")
+def _compare_plugins(trained: Any, experiment: Experiment) -> None:
     if not isinstance(trained, dict):
         raise _Other("run.json is damaged: it names no plugins")
     before = {Path(name).name: sha256 for name, sha256 in trained.items()}

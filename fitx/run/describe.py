@@ -10,6 +10,7 @@ from fitx.build.trial import Trial
 from fitx.data.prepare import Data
 from fitx.data.splits import Split
 from fitx.experiment.dump import dump
+from fitx.run import references
 from fitx.run.display import Plan
 from fitx.run.result import relative_to_cwd
 from fitx.rundir import environment, record
@@ -47,6 +48,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "evaluation_mode": trial.step.execution.modes["test"].name,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
+        "references": references.seal(experiment),
         "last": None,
         "best": None,
     }

@@ -12,7 +12,7 @@ from fitx import checkpoint, runtime
 from fitx.build.trial import Trial
 from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
-from fitx.run import changes, describe, epochs
+from fitx.run import changes, describe, epochs, references
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE, SMOKE_STEPS
@@ -66,14 +66,13 @@ def resume(order: Resumption, display: Display) -> Result:
         with listening(order.stop_after) as stop:
             order.rewrite_experiment()
             kept = record.reopen(order.run)
-            kept.update(status="running", error=None, resumed=_history(order, start))
+            history, seals = _history(order, start), references.seal(order.experiment)
+            kept.update(status="running", error=None, resumed=history, references=seals)
             with closing(Journal(order.run, start.journal_bytes)) as journal:
                 saver = _saver(order, start, journal)
                 asked = stop if device.is_chief else StopRequest()
                 steps = SMOKE_STEPS if order.experiment.name.endswith(SMOKE) else None
-                work = Work(
-                    trial, order.run, journal, saver, display, asked, steps, start.snapshot
-                )
+                work = Work(trial, order.run, journal, saver, display, asked, steps, start.snapshot)
                 plan = describe.plan(trial, order.run, device)
                 with recorded(kept, saver), ended_together(stop), shown(display, plan):
                     for text in notes:

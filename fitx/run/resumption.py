@@ -110,7 +110,7 @@ def _judged(
     run: Path, trained: Experiment, asked: Experiment, *, allow_inexact: bool
 ) -> Resumption:
     facts = record.load(run)
-    found = changes.compare(trained, asked)
+    found = changes.compare(trained, asked, facts.get("references"))
     around = changes.compare_environment(facts, environment.describe())
     changes.demand([*found, *around], allow_inexact=allow_inexact)
     notes = tuple(changes.notes([*found, *around]))
@@ -162,9 +162,11 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
     Raises:
         StorageError: run.json or summary.json is missing or damaged.
     """
-    if record.load(run)["status"] != "finished":
+    facts = record.load(run)
+    if facts["status"] != "finished":
         return None
-    if asked is not None and changes.compare(read_unimported(run), asked):
+    seals = facts.get("references")
+    if asked is not None and changes.compare(read_unimported(run), asked, seals):
         return None
     path = run / "summary.json"
     found = read_json(path)
@@ -172,6 +174,6 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
     if not isinstance(metrics, dict):
         raise StorageError(f"{path} is damaged: expected the values of a finished run.")
     values = {str(name): float(value) for name, value in metrics.items()}
-    data = record.load(run).get("data", {})
+    data = facts.get("data", {})
     split = next((s for s in ("test", "validation", "train") if s in data), None)
     return Result(relative_to_cwd(run), split, values, found)

@@ -7,6 +7,7 @@ from fitx.experiment import plugins
 from fitx.experiment.check import read
 from fitx.experiment.dump import dump
 from fitx.run.auto_resume import choose
+from fitx.run.references import seal
 from fitx.rundir import lock, record
 
 EXPERIMENT = """
@@ -59,7 +60,7 @@ def run(tmp_path):
             (folder / "source" / path.name).write_bytes(path.read_bytes())
             hashes[f"source/{path.name}"] = plugins.sha256(path)
         (folder / "experiment.yaml").write_text(dump(experiment, plugins=list(hashes)))
-        started = record.start(folder, {"plugins": hashes})
+        started = record.start(folder, {"plugins": hashes, "references": seal(experiment)})
         if status != "running":
             started.update(status=status)
         return folder
@@ -128,6 +129,20 @@ def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, cho
     assert choice.run == folder
     assert choice.notes == (
         f"passed over runs/mine/{unfit.name} (interrupted): networks.model.name: mlp -> linear",
+    )
+
+
+def test_a_run_that_another_value_of_a_variable_began_is_passed_over(
+    experiment, run, chosen, monkeypatch
+):
+    word = "data.batch_size=${env:BATCH:64}"
+    monkeypatch.setenv("BATCH", "32")
+    folder = run(1, experiment(word))
+    assert chosen(experiment(word)).run == folder
+    monkeypatch.delenv("BATCH")
+    assert chosen(experiment(word)).notes == (
+        f"passed over runs/mine/{folder.name} (interrupted): "
+        "data.batch_size: ${env:BATCH:64} stands for another value now",
     )
 
 
