@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
 
 EXPERIMENT = "experiment.yaml"
+
+_MANY = {"model": "networks", "optimizer": "optimizers"}
+_ONE = re.compile(r"^(~?)(model|optimizer)(?=[.=+]|$)")
 
 
 @dataclass(frozen=True)
@@ -106,9 +110,20 @@ def _verified(run: Path, words: Sequence[str]) -> Document:
     refuse_links(run)
     if not (run / EXPERIMENT).is_file():
         raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
-    document = load(str(run / EXPERIMENT), words, alone=True)
+    document = load(str(run / EXPERIMENT), alone=True)
+    if words:
+        document = load(str(run / EXPERIMENT), _as_saved(words, document), alone=True)
     _verify_plugins(run, document)
     return document
+
+
+def _as_saved(words: Sequence[str], document: Document) -> list[str]:
+    """Return words that say `model` or `optimizer`, as people write, by what a run calls it."""
+    node = document.tree.at(("networks",))
+    names = list(node.value) if node is not None and isinstance(node.value, dict) else []
+    if len(names) != 1:
+        return list(words)
+    return [_ONE.sub(lambda m: f"{m[1]}{_MANY[m[2]]}.{names[0]}", word) for word in words]
 
 
 def _is_experiment(name: str) -> bool:

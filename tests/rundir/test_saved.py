@@ -4,6 +4,7 @@ import json
 import pytest
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
 from fitx.rundir.saved import read_run, read_target
@@ -83,6 +84,16 @@ def test_what_is_neither_is_told_with_the_nearest(run, tmp_path):
 
 def test_words_change_the_experiment_of_a_run(run):
     assert read_run(run(), ["data.rows=32"]).data.options["rows"] == 32
+
+
+def test_words_may_say_model_and_optimizer_though_a_run_names_its_networks(run):
+    made = run()
+    (made / "experiment.yaml").write_text(dump(read_run(made)))
+    words = ["optimizer.learning_rate=0.5", "model={name: mlp, units: [2]}", "model.units+=3"]
+    experiment = read_run(made, words)
+    assert experiment.optimizers["model"].options["learning_rate"] == 0.5
+    assert experiment.networks["model"].options["units"] == [2, 3]
+    assert read_run(made, ["~optimizer"]).optimizers == {}
 
 
 def test_a_run_without_its_experiment_is_refused(run):
