@@ -100,7 +100,7 @@ def load(folder: Path) -> tuple[State, dict[str, Any]]:
         StorageError: missing, unreadable, damaged, or of a format unknown to this fitx.
     """
     with _damage_told(folder):
-        about = meta_file.read(folder / "meta.json", folders.order(folder.name)[0])
+        about = _about(folder)
         with disk.open_regular(folder / "state.npz") as file:
             return state_file.read(file, about["state"]), about["meta"]
 
@@ -115,7 +115,7 @@ def verify(folder: Path) -> dict[str, Any]:
         StorageError: as `load`.
     """
     with _damage_told(folder):
-        about = meta_file.read(folder / "meta.json", folders.order(folder.name)[0])
+        about = _about(folder)
         with disk.open_regular(folder / "state.npz") as file:
             state_file.verify(file, about["state"])
         return dict(about["meta"])
@@ -168,6 +168,13 @@ def _damage_told(folder: Path) -> Iterator[None]:
         raise StorageError(f"checkpoint {folder} cannot be read: {reason}") from error
     except _DAMAGE as error:
         raise StorageError(f"checkpoint {folder} is damaged: {error}") from error
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    step, _ = folders.order(folder.name)
+    if folder.is_symlink():
+        raise ValueError("it is a link, and its numbers could be another run's")
+    return meta_file.read(folder / "meta.json", step)
 
 
 def _commit(folder: Path, step: int, state: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fitx import disk
+from fitx.errors import StorageError
 
 FORMAT = 1
 
@@ -31,10 +32,13 @@ def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, An
 
     Raises:
         OSError: the file cannot be written.
+        StorageError: it would be larger than any that is read.
         TypeError: `meta` holds what JSON lacks.
     """
     about = {"format": FORMAT, "step": step, "meta": _encode(meta), "state": state}
     text = json.dumps(about, sort_keys=True, allow_nan=False)
+    if len(text) > LARGEST - 100:
+        raise StorageError(f"cannot save a checkpoint with {len(text)} bytes beside its numbers")
     checksum = hashlib.sha256(text.encode()).hexdigest()
     with disk.create(path) as file:
         file.write(f'{text[:-1]}, "sha256": "{checksum}"}}\n'.encode())

@@ -127,6 +127,9 @@ def _arrays(
         expected = [_member(index) for index in range(len(about["variables"]))]
         if [member.filename for member in members] != expected:
             raise ValueError("state.npz does not hold the variables that meta.json lists")
+        # Arrays that share their bytes would take a multiple of the file in memory.
+        if sum(member.compress_size for member in members) > size:
+            raise ValueError("state.npz claims to hold more than it has bytes")
         for member, entry in zip(members, about["variables"], strict=True):
             if member.compress_type != zipfile.ZIP_STORED:
                 raise ValueError(f"'{entry['path']}' is compressed")
