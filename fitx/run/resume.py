@@ -111,9 +111,10 @@ def _start(order: Resumption, trial: Trial) -> _Start:
 
 
 def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
-    if problems and order.changes:
-        changed = "\n".join(f"  {change}" for change in order.changes)
-        text = f"the run cannot go on with what does not fit its checkpoint:\n{changed}\n{problems}"
+    changed = [f"  {change}" for change in order.changes if change.verdict != "harmless"]
+    if problems and changed:
+        listed = "\n".join(changed)
+        text = f"the run cannot go on with what does not fit its checkpoint:\n{listed}\n{problems}"
         raise UsageError(f"{text}\nTrain a new run with `fitx train`.")
     if problems:
         raise StorageError(f"checkpoint {newest.folder} is not one of this run:\n{problems}")
