@@ -23,11 +23,17 @@ from fitx.registry.shelf import SHELVES
 PACKAGE = "fitx_plugins"
 """Plugins are imported under this name; their folder never joins `sys.path`."""
 
+MOST = 100
+"""Plugins of one experiment."""
+
 
 def read(document: Document, catalogue: Catalogue) -> list[Problem]:
     """Read what every plugin registers into the catalogue; return what is wrong with them."""
     node = document.tree.at(("plugins",))
     entries = node.value if node is not None and isinstance(node.value, list) else []
+    if node is not None and len(entries) > MOST:
+        text = f"names {len(entries):,} files; an experiment has at most {MOST}."
+        return [Problem(node.place, ("plugins",), text)]
     problems = []
     for index, entry in enumerate(entries):
         if not isinstance(entry.value, str):

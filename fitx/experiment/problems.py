@@ -14,6 +14,9 @@ from fitx.experiment.tree import Path, Place, Scalar, dotted
 WIDTH = 100
 """How much of a source line is shown under a problem."""
 
+MOST = 100
+"""Problems that one error shows."""
+
 
 @dataclass(frozen=True)
 class Problem:
@@ -58,8 +61,11 @@ class ConfigError(FitxError):
         if self.hint:
             closing[-1] += f" {self.hint}"
         shown = [
-            "\n".join([str(p), *_excerpt(p.place), *p.detail.splitlines()]) for p in self.problems
+            "\n".join([str(p), *_excerpt(p.place), *p.detail.splitlines()])
+            for p in self.problems[:MOST]
         ]
+        if count > MOST:
+            shown.append(f"... and {count - MOST:,} more.")
         return "\n".join([*shown, *closing])
 
 

@@ -2,7 +2,7 @@
 
 Numbers and booleans follow YAML 1.2: `1e-4` is a float, `no` and `2024-01-01` are strings,
 `010` is ten. Anchors, aliases, tags, merge keys, duplicate keys and several documents are
-refused, and so are control characters and nesting deeper than 64 levels.
+refused, and so are control characters, nesting deeper than 64 levels and more than 10,000 values.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from fitx.experiment.tree import Node, Place, Scalar, Source
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
+MAX_VALUES = 10_000
 
 _ALLOWED = r"\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
 CONTROL = re.compile(f"[^{_ALLOWED}]")
@@ -68,6 +69,7 @@ class _Composer:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.problems: list[Problem] = []
+        self.count = 0
 
     def document(self, events: Iterator[yaml.Event]) -> Node:
         root: Node | None = None
@@ -142,6 +144,12 @@ class _Composer:
             self._stop(event, f"the tag '{shorten(tag)}' is not allowed; write the value alone.")
         if depth > MAX_DEPTH:
             self._stop(event, f"nested deeper than {MAX_DEPTH} levels.")
+        self.count += 1
+        if self.count > MAX_VALUES:
+            text = (
+                f"a file holds at most {MAX_VALUES:,} keys and values; put data into a data file."
+            )
+            self._stop(event, text)
 
     def _stop(self, event: yaml.Event, text: str) -> NoReturn:
         raise ConfigError([*self.problems, Problem(self._place(event), (), text)])

@@ -11,7 +11,7 @@ import pytest
 
 PYTHON = [sys.executable, str(Path(__file__).with_name("guarded.py"))]
 MOST_MEGABYTES = 300
-MOST_LINES = 40
+MOST_LINES = 400
 
 TRAINED = """
 name: mine
@@ -30,7 +30,14 @@ class Guarded:
 
     def __init__(self, home):
         kept = {k: v for k, v in os.environ.items() if k not in ("CI", "KERAS_HOME")}
-        variables = {"HOME": str(home), "CUDA_VISIBLE_DEVICES": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        temporary = home / "tmp"
+        temporary.mkdir(exist_ok=True)
+        variables = {
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "CUDA_VISIBLE_DEVICES": "",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+        }
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(PYTHON, env={**kept, **variables}, text=True, **pipes)
 
@@ -90,7 +97,7 @@ class Attempt:
         self.guarded, self.place = guarded, place
 
     def __call__(self, *words, code, **request):
-        """Run a command; return its answer if nothing but its exit code and a message came of it."""
+        """Run a command; return its answer if an exit code and a message is all that came of it."""
         before = self.place.others()
         answer = self.guarded.ask(folder=self.place.work, words=[str(w) for w in words], **request)
         said = answer["out"] + answer["err"]

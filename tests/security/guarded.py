@@ -27,7 +27,7 @@ class Watch:
     """Hears of everything that Python does and keeps what a file that is data must not cause."""
 
     def __init__(self):
-        self.seen, self.allowed, self.plugins, self.is_on = [], "", (), False
+        self.seen, self.allowed, self.plugins, self.is_on = [], (), (), False
 
     def __call__(self, event, arguments):
         if not self.is_on:
@@ -47,16 +47,19 @@ class Watch:
             return True
         if event == "open":
             path, mode, flags = arguments
-            writes = set(mode or "") & set("wax+") if mode else flags & WRITES
-            return bool(writes) and not isinstance(path, int) and self._is_outside(path)
+            writes = set(mode) & set("wax+") if mode else flags & WRITES
+            if not writes or isinstance(path, int):
+                return False
+            # A link at the end of such a path is refused by the kernel.
+            return self._is_outside(os.path.dirname(path) if flags & os.O_NOFOLLOW else path)
         if event in CHANGES:
             places = [a for a in arguments[:2] if isinstance(a, str | bytes | os.PathLike)]
             return any(self._is_outside(place) for place in places)
         return event == "exec" and self._is_foreign(arguments[0].co_filename)
 
     def _is_outside(self, path):
-        place = os.path.realpath(os.fsdecode(path))
-        return place != os.devnull and not f"{place}/".startswith(f"{self.allowed}/")
+        place = os.path.realpath(os.fsdecode(path) or ".")
+        return place != os.devnull and not f"{place}/".startswith(self.allowed)
 
     def _is_foreign(self, file):
         """Whether code comes from a file that is neither Python's, a package's, nor fitx' own."""
@@ -80,7 +83,9 @@ class Process:
     def answer(self, request):
         os.chdir(request["folder"])
         os.environ.update(request.get("variables", {}))
-        self.watch.seen, self.watch.allowed = [], os.path.realpath(request["folder"])
+        # Keras writes a network into a temporary folder first.
+        places = (request["folder"], os.environ["TMPDIR"])
+        self.watch.seen, self.watch.allowed = [], tuple(f"{os.path.realpath(p)}/" for p in places)
         self.watch.plugins = tuple(request.get("plugins", ()))
         if not request.get("is_warming"):
             _limit_memory()
@@ -114,10 +119,13 @@ def _call(request):
     from fitx.cli.main import main
 
     sys.argv = ["fitx", *request["words"]]
+    finders = list(sys.meta_path)
     try:
         main()
     except SystemExit as error:
         return error.code
+    finally:
+        sys.meta_path[:] = finders
     return None
 
 

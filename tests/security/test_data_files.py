@@ -134,7 +134,6 @@ def link_as_a_member(place):
     return zipped((member, str(place.secret)))
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 def duplicates(place):
     return zipped(("x.npy", npy(np.ones((4, 1)))), ("x", npy(np.zeros((4, 1)))))
 

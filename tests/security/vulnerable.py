@@ -14,8 +14,4 @@ def _keras(file):
     return keras.saving.load_model(file, safe_mode=False)
 
 
-def _plugin(file):
-    exec(compile(open(file).read(), file, "exec"), {})
-
-
-LOADERS = {"numpy": _numpy, "keras": _keras, "plugin": _plugin}
+LOADERS = {"numpy": _numpy, "keras": _keras}
