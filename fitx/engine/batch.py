@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from fitx.engine import retrace
 from fitx.engine.convolution import to_one_channel_as_products
+from fitx.engine.drawing import Streams
 from fitx.engine.log import Log
 from fitx.errors import UserCodeError
 
@@ -44,6 +45,7 @@ class Batch:
 
         self.run = one_batch
         self._graphs: dict[Any, Any] = {}
+        self._streams = Streams()
         self.newest: Any = None
 
     @property
@@ -62,7 +64,7 @@ class Batch:
             if len(self._graphs) == retrace.MOST_TRACES:
                 retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
             # A function of its own: one that has a graph for any size gives that for each size.
-            with to_one_channel_as_products():
+            with to_one_channel_as_products(), self._streams.used():
                 self.newest = tf.function(self.run).get_concrete_function(spec)
             self._graphs[kind] = self.newest
         return self._graphs[kind]

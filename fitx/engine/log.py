@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
 
 from fitx.engine import copies, replicas
+from fitx.engine.unseen import unseen
 from fitx.errors import UserCodeError
 
 
@@ -51,7 +51,7 @@ class Log:
 
     def record(self, returned: dict[str, Any], data: Any) -> dict[str, Any]:
         """Feed the means from what one batch returned; called while the step is traced."""
-        values = dict(_flat(returned))
+        values = dict(flat(returned))
         # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
         # loss without feeding it; only metrics that this trace feeds have a value.
         fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
@@ -92,19 +92,8 @@ class Log:
         return self.means[name]
 
     def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:
-        # The step is being traced, and a variable made inside the graph would be lost.
-        with tf.init_scope(), _unseen():
+        with unseen():
             self.means[name] = kind(name=name, dtype="float32")
-
-
-def _unseen() -> Any:
-    """Let `tf.function` not see a variable made, after which it traces the step once more."""
-
-    def creator(following: Any, **keywords: Any) -> Any:
-        return default_variable_creator_v2(None, **keywords)
-
-    # Above the creator of `tf.function`, and below those of distribution strategies.
-    return tf.compat.v1.get_default_graph()._variable_creator_scope(creator, priority=75)
 
 
 class LastValue(keras.metrics.Metric):
@@ -133,11 +122,11 @@ class Logs(dict[str, Any]):
         self.log = log
 
 
-def _flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     """Yield (name, value), those of nested dictionaries too, as Keras logs compiled metrics."""
     for name, value in values.items():
         if isinstance(value, dict):
-            yield from _flat(value)
+            yield from flat(value)
         else:
             yield name, value
 
@@ -183,7 +172,7 @@ def _results(metric: Any, values: list[Any] | None = None) -> dict[str, Any]:
         values: Of its variables; None takes those they have.
     """
     result = metric.result() if values is None else metric.stateless_result(values)
-    return dict(_flat(result)) if isinstance(result, dict) else {metric.name: result}
+    return dict(flat(result)) if isinstance(result, dict) else {metric.name: result}
 
 
 def _number(name: str, value: Any) -> tf.Tensor:

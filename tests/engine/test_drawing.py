@@ -1,0 +1,146 @@
+"""TensorFlow's random operations draw the same, from a place in the stream that can be set."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from fitx.engine.batch import held
+from fitx.engine.drawing import Streams, hidden
+from fitx.engine.randomness import as_elsewhere
+
+SHAPE = (7, 5)
+SAME = {
+    "normal": lambda: tf.random.normal(SHAPE),
+    "normal of 16 bits": lambda: tf.random.normal(SHAPE, 1, 2, "float16"),
+    "normal with a seed": lambda: tf.random.normal(SHAPE, seed=3),
+    "truncated": lambda: tf.random.truncated_normal(SHAPE),
+    "uniform": lambda: tf.random.uniform(SHAPE),
+    "uniform of 64 bits": lambda: tf.random.uniform(SHAPE, -1, 1, "float64"),
+    "integers": lambda: tf.random.uniform(SHAPE, 3, 900, "int32"),
+    "integers of 64 bits": lambda: tf.random.uniform(SHAPE, -3, 900, "int64"),
+    "dropout": lambda: tf.nn.dropout(tf.ones(SHAPE), 0.5),
+    "several": lambda: tf.random.normal(SHAPE) + tf.random.normal(SHAPE),
+}
+OTHER = {
+    "permutations": lambda: tf.random.shuffle(tf.range(99)),
+    "categorical": lambda: tf.random.categorical(tf.math.log([[0.2, 0.8]]), 99),
+    "gamma": lambda: tf.random.gamma([99], [0.5, 3.0]),
+    "poisson": lambda: tf.random.poisson([99], [0.5, 3.0]),
+}
+
+
+def traced(draw, streams=None):
+    """Return the graph that draws, by TensorFlow's own operations where no streams are given."""
+    tf.random.set_seed(7)
+    function = tf.function(lambda: draw(), autograph=False)
+    if streams is None:
+        return function.get_concrete_function()
+    with streams.used():
+        return function.get_concrete_function()
+
+
+def calls(function, count=3):
+    return [function().numpy() for _ in range(count)]
+
+
+@pytest.mark.parametrize("name", SAME)
+def test_numbers_are_the_same_to_the_bit_call_after_call(name):
+    theirs, ours = traced(SAME[name]), traced(SAME[name], Streams())
+
+    np.testing.assert_array_equal(calls(ours), calls(theirs))
+    assert hidden(theirs)
+    assert not hidden(ours)
+
+
+@pytest.mark.parametrize("name", {**SAME, **OTHER})
+def test_numbers_go_on_from_where_the_variables_are_set(name):
+    graph = traced({**SAME, **OTHER}[name], Streams())
+    first = graph().numpy()
+    variables = held([graph])
+    place = [variable.numpy() for variable in variables]
+
+    following = calls(graph)
+    for variable, value in zip(variables, place, strict=True):
+        variable.assign(value)
+
+    np.testing.assert_array_equal(calls(graph), following)
+    assert not np.array_equal(first, following[0])
+    assert not hidden(graph)
+    assert [variable.name for variable in variables] == [f"drawn_{i}:0" for i in range(len(place))]
+
+
+def test_permutations_and_other_distributions_are_what_they_are_called():
+    permutation, categorical, gamma, poisson = (
+        traced(draw, Streams())().numpy() for draw in OTHER.values()
+    )
+
+    assert sorted(permutation) == list(range(99))
+    assert 0.6 < categorical.mean() < 0.95
+    assert gamma.mean(axis=0) == pytest.approx([0.5, 3], rel=0.4)
+    assert poisson.mean(axis=0) == pytest.approx([0.5, 3], rel=0.4)
+
+
+def looping():
+    def body(i, sum):
+        return i + 1, sum + tf.cond(i > 0, lambda: tf.random.normal(SHAPE), lambda: tf.ones(SHAPE))
+
+    return tf.while_loop(lambda i, _: i < 4, body, (0, tf.random.uniform(SHAPE)))[1]
+
+
+def test_loops_and_branches_draw_the_same():
+    np.testing.assert_array_equal(calls(traced(looping, Streams())), calls(traced(looping)))
+
+
+def test_functions_keep_what_they_draw_from_when_the_step_is_gone():
+    helper = tf.function(lambda: tf.random.normal(SHAPE), autograph=False)
+
+    calls(traced(helper, Streams()))
+
+    assert not np.array_equal(*calls(traced(helper, Streams()), 2))
+
+
+def test_graphs_of_one_step_go_on_from_each_other():
+    streams = Streams()
+    first, other = (traced(SAME["normal"], streams) for _ in range(2))
+
+    drawn = [first().numpy(), other().numpy(), first().numpy()]
+
+    np.testing.assert_array_equal(drawn, calls(traced(SAME["normal"])))
+
+
+def test_a_step_that_is_traced_twice_for_its_variables_draws_from_the_first_streams():
+    made = []
+
+    def draw():
+        if not made:
+            made.append(tf.Variable(0.0))
+        return tf.random.normal(SHAPE) + made[0]
+
+    assert [v.name for v in held([traced(draw, Streams())])] == ["drawn_0:0", "Variable:0"]
+
+
+def test_values_of_variables_made_outside_the_graph_are_left_to_tensorflow():
+    def draw():
+        with tf.init_scope():
+            return tf.random.normal(SHAPE)
+
+    assert not held([traced(draw, Streams())])
+
+
+@pytest.mark.parametrize("name", ["normal", "uniform", "dropout", "several", "normal of 16 bits"])
+def test_xla_draws_them_too(name):
+    kept = tf.Variable(tf.zeros(SHAPE))
+
+    def step(data):
+        kept.assign(tf.cast(SAME[name](), tf.float32))
+
+    tf.random.set_seed(7)
+    with Streams().used():
+        graph = tf.function(step, autograph=False).get_concrete_function(tf.constant(0))
+    run = as_elsewhere(graph)
+    program = tf.function(lambda: run(tf.constant(0)), autograph=False, jit_compile=True)
+    theirs = calls(traced(SAME[name]))
+
+    for drawn in theirs:
+        program()
+        np.testing.assert_allclose(kept, drawn, rtol=1e-2 if "16" in name else 1e-5, atol=1e-5)
