@@ -15,6 +15,8 @@ from fitx.rundir import lock, record
 from fitx.rundir.saved import read_unimported
 from fitx.rundir.status import Unfinished, unfinished
 
+MOST_NOTES = 5
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -31,7 +33,9 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(experiment: Experiment, out: Path, *, allow_inexact: bool = False) -> Choice:
+def choose(
+    experiment: Experiment, out: Path, *, allow_inexact: bool = False, alone: bool = True
+) -> Choice:
     """Find the newest unfinished run that is this experiment, but for harmless changes.
 
     Nothing of a run is imported; its plugins must be those of the experiment.
@@ -40,6 +44,7 @@ def choose(experiment: Experiment, out: Path, *, allow_inexact: bool = False) ->
         experiment: What is to be trained.
         out: The folder of all runs.
         allow_inexact: Whether a run will do that does not end as it would have ended.
+        alone: Whether nobody else may be training it, as other workers of one cluster are.
 
     Raises:
         BusyError: That run is being trained now.
@@ -54,12 +59,12 @@ def choose(experiment: Experiment, out: Path, *, allow_inexact: bool = False) ->
             continue
         hindering = [c for c in changes if not _is_fine(c, allow_inexact=allow_inexact)]
         if not hindering:
-            if found.status == "running":
+            if found.status == "running" and alone:
                 raise lock.busy(found.run)
-            return Choice(found.run, tuple(changes), tuple(notes))
+            return Choice(found.run, tuple(changes), _cut(notes))
         more = f" and {len(hindering) - 1} more" if len(hindering) > 1 else ""
         notes.append(_passed_over(found, f"{hindering[0]}{more}"))
-    return Choice(None, notes=tuple(notes))
+    return Choice(None, notes=_cut(notes))
 
 
 class _Other(ValueError):
@@ -94,3 +99,10 @@ def _is_fine(change: Change, *, allow_inexact: bool) -> bool:
 
 def _passed_over(found: Unfinished, reason: str) -> str:
     return f"passed over {relative_to_cwd(found.run)} ({found.status}): {reason}"
+
+
+def _cut(notes: list[str]) -> tuple[str, ...]:
+    """Return the notes on the newest runs, and how many there are on others."""
+    if len(notes) <= MOST_NOTES:
+        return tuple(notes)
+    return (*notes[: MOST_NOTES - 1], f"passed over {len(notes) - MOST_NOTES + 1} more")

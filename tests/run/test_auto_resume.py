@@ -1,3 +1,4 @@
+import re
 import sys
 
 import pytest
@@ -120,6 +121,14 @@ def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run,
         "passed over runs/mine/20261103-120000-abcd (killed): seed: 7 -> 0 and 1 more",
         "passed over runs/mine/20261102-120000-abcd (interrupted): seed: 7 -> 0",
     )
+
+
+def test_of_many_runs_that_are_passed_over_the_newest_are_told(experiment, run, chosen):
+    for day in range(1, 9):
+        run(day, experiment(f"seed={day}"))
+    notes = chosen(experiment()).notes
+    assert [re.search(r"seed: (\d)", note)[1] for note in notes[:-1]] == ["8", "7", "6", "5"]
+    assert notes[-1] == "passed over 4 more"
 
 
 def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, chosen):
