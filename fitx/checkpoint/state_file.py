@@ -24,7 +24,7 @@ from fitx.errors import StorageError
 Array = np.ndarray[Any, Any]
 State = dict[str, Array]
 
-PIECE = 1 << 20
+PIECE = 4 << 20
 """Bytes that are gathered before they are hashed and written, while other threads go on."""
 
 NUMPY_DTYPES = frozenset(

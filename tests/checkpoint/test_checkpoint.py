@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.checkpoint import meta_file
+from fitx.checkpoint import meta_file, state_file
 from fitx.errors import StorageError
 
 STATE = {
@@ -70,6 +70,19 @@ def test_a_state_comes_back_bit_for_bit(tmp_path):
 
 def test_an_empty_state_is_a_state(tmp_path):
     assert checkpoint.load(checkpoint.save(tmp_path, 0, {}, {}, keep=1)) == ({}, {})
+
+
+def test_a_state_is_written_without_a_copy_of_it(tmp_path):
+    large = {name: np.ones((4, 1 << 20), "float32") for name in ("a", "b")}
+    large |= {f"c{n}": np.ones(1 << 18, "float32") for n in range(32)}
+    state_file.write(tmp_path / "before", {})
+    tracemalloc.start()
+    try:
+        state_file.write(tmp_path / "state.npz", large)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < state_file.PIECE + (1 << 20)
 
 
 def test_order_in_memory_and_byte_order_do_not_matter(tmp_path):
