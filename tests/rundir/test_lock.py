@@ -24,15 +24,15 @@ with lock.hold(Path(sys.argv[1])):
 """
 
 RACER = """
-import sys, time
+import sys
 from pathlib import Path
 from fitx.errors import BusyError
 from fitx.rundir import lock
 sys.stdin.readline()
 try:
     with lock.hold(Path(sys.argv[1])):
-        time.sleep(0.3)
-        print("held")
+        print("held", flush=True)
+        sys.stdin.readline()
 except BusyError as error:
     print(error)
 """
@@ -97,6 +97,9 @@ def test_of_several_that_start_together_exactly_one_holds(tmp_path):
     for racer in racers:
         racer.stdin.write("go\n")
         racer.stdin.flush()
+    deadline = time.monotonic() + 20
+    while sum(racer.poll() is None for racer in racers) > 1 and time.monotonic() < deadline:
+        time.sleep(0.01)
     said = [racer.communicate()[0].strip() for racer in racers]
     winner = racers[said.index("held")].pid
 
