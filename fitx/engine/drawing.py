@@ -125,10 +125,8 @@ def _taken(generator: tf.random.Generator, shape: Any) -> dict[str, Any]:
     return {"shape": shape, "key": state[2:], "counter": state[:2], "alg": _PHILOX}
 
 
-def _seed(generator: tf.random.Generator) -> Any:
-    """Return a seed for what draws by itself."""
-    taken = _taken(generator, tf.constant([2]))
-    # XLA takes no wider ones.
+def _bits(generator: tf.random.Generator, shape: Any) -> Any:
+    taken = _taken(generator, shape)
     return tf.raw_ops.StatelessRandomUniformFullIntV2(**taken, dtype=tf.int32)
 
 
@@ -150,24 +148,30 @@ def _integers(generator: tf.random.Generator, shape: Any, minval: Any, maxval: A
 
 
 def _shuffled(generator: tf.random.Generator, value: Any) -> Any:
-    return tf.random.experimental.stateless_shuffle(value, _seed(generator))
+    # By sorting random numbers: XLA does not know TensorFlow's stateless operation for it.
+    order = tf.argsort(_bits(generator, tf.shape(value)[:1]), stable=True)
+    return tf.gather(value, order)
 
 
 def _categorical(
     generator: tf.random.Generator, logits: Any, num_samples: Any, output_dtype: Any = tf.int64
 ) -> Any:
-    return tf.random.stateless_categorical(logits, num_samples, _seed(generator), output_dtype)
+    # XLA's operation for it draws others than TensorFlow's.
+    ends = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=1)
+    places = _uniform(generator, tf.stack([tf.shape(ends)[0], num_samples]), tf.float32)
+    found = tf.searchsorted(ends, places * ends[:, -1:], side="right")
+    return tf.cast(found, output_dtype)
 
 
 def _gamma(generator: tf.random.Generator, shape: Any, alpha: Any) -> Any:
     whole = tf.concat([shape, tf.shape(alpha)], axis=0)
-    return tf.random.stateless_gamma(whole, _seed(generator), alpha, dtype=alpha.dtype)
+    return tf.random.stateless_gamma(whole, _bits(generator, [2]), alpha, dtype=alpha.dtype)
 
 
 def _poisson(generator: tf.random.Generator, shape: Any, rate: Any, dtype: Any = tf.int64) -> Any:
     rate = tf.convert_to_tensor(rate)
     whole = tf.concat([shape, tf.shape(rate)], axis=0)
-    return tf.random.stateless_poisson(whole, _seed(generator), rate, dtype)
+    return tf.random.stateless_poisson(whole, _bits(generator, [2]), rate, dtype)
 
 
 _DRAWING: dict[str, Callable[..., Any]] = {
