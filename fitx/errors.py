@@ -5,7 +5,7 @@ FitxError              something the user can act on; printed without a tracebac
 ├── UsageError      2  words on the command line that lead nowhere
 ├── DataError       3  numbers that cannot be trained on
 ├── DeviceError     4  a device or a package that this machine lacks
-├── Diverged        5  a logged value is NaN or infinite
+├── Diverged        5  a logged value or a weight is NaN or infinite
 ├── ExpectationError 6 a value missed what `expect:` asks
 ├── StorageError    7  disk full, unreadable or damaged files
 ├── BusyError       8  another process works in the run folder
@@ -47,9 +47,20 @@ class WorkerLost(DeviceError):
 
 
 class Diverged(FitxError):
-    """A logged value became NaN or infinite."""
+    """A logged value, or a variable that a checkpoint was to keep, became NaN or infinite.
+
+    Args:
+        found: What is not finite, such as `loss is nan`.
+        where: When or on what it was seen, such as `after step 15 (epoch 3)`.
+        more: What else there is to say.
+        names: The logged values that are not finite, if it was those.
+    """
 
     exit_code = 5
+
+    def __init__(self, found: str, where: str, more: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(f"diverged: {found} {where}. {more}")
+        self.found, self.where, self.names = found, where, names
 
 
 class ExpectationError(FitxError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import tensorflow as tf
 
 from fitx.build.trial import Trial
@@ -34,3 +36,9 @@ def evaluation_feed(trial: Trial, split: str, steps: int | None = None) -> tf.da
     feed = evaluation_blocks if in_blocks else evaluation_batches
     steps = steps or trial.evaluation_steps(split)
     return feed(trial.data.splits[split], trial.data.batch_size, steps)
+
+
+def training_batch(trial: Trial, done: int) -> Any:
+    """Return the batch of the training step that follows `done` others."""
+    epoch, step = divmod(done, trial.data.steps("train"))
+    return next(iter(training_batches(trial.data, first_epoch=epoch, first_step=step)))

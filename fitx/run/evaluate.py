@@ -21,7 +21,7 @@ from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
 from fitx.run.display import Display, Plan
-from fitx.run.observer import refuse_divergence
+from fitx.run.divergence import refuse_measured
 from fitx.run.result import Result, relative_to_cwd
 from fitx.run.run_state import BEST, FINAL, part
 from fitx.run.state import NETWORKS, State, assign, variables
@@ -83,7 +83,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
             agreement.trace_evaluation(trial, split)
             settle(Work(trial, "test", trial.data.steps(split), device.kind))
             values = evaluate_split(trial, split, display, question.steps)
-    refuse_divergence(values, f"on the {split} split")
+    refuse_measured(values, split, trial.step)
     run = relative_to_cwd(question.run) if question.run is not None else None
     facts: dict[str, Any] = {"examples": examples}
     if restored is not None:

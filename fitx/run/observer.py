@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,12 +9,14 @@ from typing import Any
 
 import keras
 
-from fitx.errors import Diverged, Interrupted
+from fitx.errors import Interrupted
 from fitx.run.display import Display
+from fitx.run.finite import refuse_values, when
 from fitx.run.position import Position, from_meta
 from fitx.run.run_state import RunState, Snapshot
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
+from fitx.run.trail import Trail
 from fitx.rundir import journal as journals
 from fitx.rundir.journal import Journal
 from fitx.step import Step
@@ -38,9 +39,10 @@ class Observer(keras.callbacks.Callback):
     Attributes:
         at: Where the run stands.
         values: What the last epoch logged.
+        trail: What is needed to run the steps again.
 
     Raises:
-        Diverged: NaN or an infinite value was logged.
+        Diverged: NaN or an infinite value was logged, or was to be kept.
         Interrupted: A signal came; the state is on disk.
     """
 
@@ -59,6 +61,7 @@ class Observer(keras.callbacks.Callback):
         self.validation_steps = validation_steps
         self.at = Position()
         self.values: dict[str, float] = {}
+        self.trail = Trail(state.variables)
         self._earlier: Snapshot | None = None
         self._trained: Snapshot | None = None
         self._began = self._checked = 0.0
@@ -90,6 +93,8 @@ class Observer(keras.callbacks.Callback):
         """Put everything back, after other callbacks have begun anew."""
         if self._earlier is not None:
             self.state.put_back(self._earlier)
+        elif self.model.execution.strategy is None:
+            self.trail.start = self.snapshot()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin an epoch, or go on with one; Keras counts from 0, people from 1."""
@@ -99,6 +104,8 @@ class Observer(keras.callbacks.Callback):
         if self._earlier is not None:
             self._continue(self._earlier)
             self._earlier = None
+        if self.model.execution.strategy is None:
+            self.trail.epoch_begins(self.at.step, has_checkpoint=self.saver.last is not None)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""
@@ -145,7 +152,7 @@ class Observer(keras.callbacks.Callback):
         self.at.stopping = self.model.stop_training
         self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
         self.display.epoch_end(self.at.epoch, self.values, seconds)
-        refuse_divergence(self.values, f"in epoch {self.at.epoch}")
+        self._refuse(self.values, self.at.epoch)
         self.state.best.see(self.at.epoch, self.values, self.model)
         is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
         if is_last or self.saver.is_due_after_epoch():
@@ -175,7 +182,11 @@ class Observer(keras.callbacks.Callback):
         """Stop if the epoch under way has diverged; of several processes each would stop alone."""
         self._checked = time.perf_counter()
         if self.model.execution.strategy is None:
-            refuse_divergence(self.model.logged(), f"in epoch {self.at.epoch + 1}")
+            self._refuse(self.model.logged(), self.at.epoch + 1)
+
+    def _refuse(self, values: dict[str, float], epoch: int) -> None:
+        refuse_values(values, when(self.at.step, epoch))
+        self.trail.finite_until = self.at.step
 
     def _seconds(self) -> float:
         """Return what the epoch under way has taken so far."""
@@ -193,14 +204,6 @@ class Opening(keras.callbacks.Callback):
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Pass on that a validation is about to begin."""
         self.observer.before_validation()
-
-
-def refuse_divergence(values: dict[str, float], when: str) -> None:
-    """Raise Diverged if a value is NaN or infinite, naming each."""
-    bad = [f"{name} is {value}" for name, value in values.items() if not math.isfinite(value)]
-    if bad:
-        advice = "Lower the learning rate, or look at the data and the loss."
-        raise Diverged(f"diverged: {', '.join(bad)} {when}. {advice}")
 
 
 def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:

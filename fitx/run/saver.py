@@ -13,7 +13,6 @@ import numpy as np
 from fitx import checkpoint
 from fitx.checkpoint.writer import Writer
 from fitx.experiment.schema import Checkpoint
-from fitx.run.finite import refuse_state, when
 from fitx.run.run_state import FINAL, Snapshot, part, prefixed
 from fitx.run.state import State
 
@@ -121,6 +120,7 @@ class Saver:
 
     def _commit(self, snapshot: Snapshot) -> Path:
         done, keep = snapshot.meta["step"], self.settings.keep
+        snapshot.demand_finite()
         self.sync()
         self.last = checkpoint.save(self.folder, done, snapshot.state, snapshot.meta, keep)
         self.last_best = snapshot.meta.get("best")

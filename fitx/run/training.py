@@ -10,12 +10,14 @@ from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make_callbacks
 from fitx.build.trial import Trial
+from fitx.errors import Diverged
 from fitx.run import callback_state, leftover, summary
 from fitx.run.best import Best
 from fitx.run.display import Display
+from fitx.run.divergence import explained, refuse_measured
 from fitx.run.evaluate import evaluate_split
 from fitx.run.networks import save_networks
-from fitx.run.observer import Observer, Opening, refuse_divergence
+from fitx.run.observer import Observer, Opening
 from fitx.run.result import Result
 from fitx.run.run_state import RunState, Snapshot
 from fitx.run.saver import Saver
@@ -62,14 +64,17 @@ def carry_out(work: Work) -> Result:
             observer.go_on(work.earlier)
             callback_state.keep_files(callbacks)
         _stop_if_asked(observer)
-        if trial.experiment.fit.epochs:
-            _fit(work, observer)
-        work.saver.save(observer.snapshot)
-        work.saver.finish(network_state(trial.step))
+        try:
+            if trial.experiment.fit.epochs:
+                _fit(work, observer)
+            work.saver.save(observer.snapshot)
+            work.saver.finish(network_state(trial.step))
+        except Diverged as error:
+            raise explained(error, trial, observer) from None
         save_networks(trial.step, work.run / "networks", state.best.epoch)
         tested = _test(work, observer) if "test" in trial.data.splits else {}
     values = {**observer.values, **tested}
-    refuse_divergence(tested, "on the test split")
+    refuse_measured(tested, "test", trial.step)
     return summary.write(work.run, trial, observer, values, time.perf_counter() - began)
 
 

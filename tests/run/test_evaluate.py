@@ -257,7 +257,10 @@ def test_values_that_are_not_finite_are_no_result(tiny, trained, measured, recor
     display = recording()
     with pytest.raises(Diverged) as error:
         measured(run, display=display)
-    assert str(error.value).startswith("diverged: loss is nan, mae is nan on the test split.")
+    assert str(error.value) == (
+        "diverged: loss is nan, mae is nan on the test split. "
+        "'networks/model/sequential/dense/kernel' holds nan."
+    )
     assert display.told[-1] == "end"
 
 

@@ -250,13 +250,12 @@ def test_diverging_ends_a_run_with_its_values_written_down(tiny, trained, record
     words = ["optimizer={name: sgd, learning_rate: 1e30}", "fit.epochs=9"]
     run, error = trained(tiny(*words), display)
     assert isinstance(error, Diverged)
-    found = "diverged: loss is nan, mae is nan, val_loss is nan, val_mae is nan in epoch 1."
-    assert str(error).startswith(found)
+    assert str(error).startswith("diverged: loss is nan, mae is nan after step 2 (epoch 1). ")
     assert run.record["status"] == "diverged"
     assert run.record["last"] is None
     assert run.epochs[0]["loss"] == "nan"
     assert not (run.folder / "summary.json").exists()
-    assert display.told[-2:] == ["end of epoch 1", "end"]
+    assert display.told[-3:] == ["end of epoch 1", "note", "end"]
 
 
 def test_what_was_best_before_a_run_diverged_is_in_its_last_checkpoint(tiny, trained):

@@ -1,0 +1,327 @@
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from fitx import checkpoint
+from fitx.errors import Diverged
+
+ADVICE = "Lower the learning rate, or look at the data and the loss."
+NO_CHECKPOINT = f"\n{ADVICE} There is no checkpoint: it diverged before the first."
+EXPLODING = "optimizer={name: sgd, learning_rate: 10}"
+KERNEL = "networks/model/sequential/dense/kernel"
+LAST_KERNEL = "networks/model/sequential/dense_1/kernel"
+OF_GRADIENT = f"The first number that was not finite is the gradient of '{LAST_KERNEL}'"
+
+STEP = """
+import keras
+import tensorflow as tf
+from fitx import Step, steps
+
+@steps.register
+class Plugin(Step):
+    '''Computes something that is not finite in one of its steps.'''
+
+    def __init__(self, model, *, at: int = 0):
+        super().__init__(model=model)
+        self.at = at
+        self.done = self.add_weight(shape=(), dtype="int64", initializer="zeros", trainable=False)
+
+    def train_step(self, data):
+        x, y = data
+        self.done.assign_add(1)
+        is_due = self.done.value == self.at
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(y - tf.cast(self(x, training=True), y.dtype)))
+            {loss}
+        {update}
+        return {{"loss": loss}}
+
+    def test_step(self, data):
+        return {{"loss": {tested}}}
+"""
+MINIMIZE = 'self.minimize(loss, tape, "model")'
+GRADIENT = """
+        weights = self.model.trainable_variables
+        grads = tape.gradient(loss, weights)
+        grads[2] = tf.where(is_due, {bad}, grads[2])
+        self.optimizer.{apply}"""
+AFTERWARDS = f"""{MINIMIZE}
+        kernel = self.model.trainable_variables[0]
+        kernel.assign(tf.where(is_due, float("inf"), kernel.value))"""
+CALLBACK = """
+import keras
+from fitx import callbacks
+
+@callbacks.register
+class Other(keras.callbacks.Callback):
+    '''Changes a variable of the network.'''
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            self.model.model.trainable_variables[0].assign_add([[{by}] * 3] * 4)
+"""
+MASKED = """
+import keras
+from fitx import models
+
+@keras.saving.register_keras_serializable()
+class Masked(keras.layers.Dense):
+    def build(self, shape):
+        super().build(shape)
+        self.mask = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(float("-inf")), trainable=False
+        )
+
+@models.register
+def plugin(input_shape, outputs):
+    '''Return a network that keeps an infinity.'''
+    return keras.Sequential([keras.Input(input_shape), Masked(outputs)])
+"""
+
+
+def plugin(loss="pass", update=MINIMIZE, tested="tf.reduce_mean(data[1])", more=""):
+    return STEP.format(loss=loss, update=update, tested=tested) + more
+
+
+def gradient(bad="float('nan')", apply="apply(grads, weights)"):
+    return plugin(update=GRADIENT.format(bad=bad, apply=apply))
+
+
+LOGARITHM = plugin(loss="loss += tf.where(is_due, tf.math.log(-loss), 0.0)")
+OWN = ["~loss", "~metrics", "~checkpoint"]
+
+
+@pytest.fixture
+def diverged(tiny, trained):
+    """Train what diverges; return the run and what is said of it."""
+
+    def diverged(*words, plugin=None, at=None, display=None):
+        own = [f"step={{name: plugin, at: {at}}}", *OWN] if at is not None else []
+        run, error = trained(tiny(*own, *words, plugin=plugin), display)
+        assert isinstance(error, Diverged), error
+        assert error.exit_code == 5
+        assert run.record["status"] == "diverged"
+        assert run.record["error"] == str(error)
+        return run, str(error)
+
+    return diverged
+
+
+def way_on(run, folder):
+    return (
+        f"\n{ADVICE} Checkpoint {folder} is whole; `fitx resume {run.folder} --allow-inexact "
+        "optimizer.learning_rate=...` goes on from it."
+    )
+
+
+def value_at(step, epoch):
+    return (
+        f"diverged: loss is nan after step {step} (epoch {epoch}). The first number that was not "
+        f"finite is loss itself at step {step}: its batch, and every variable before it, were "
+        "finite, the largest number "
+    )
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step(diverged):
+    run, text = diverged(plugin=LOGARITHM, at=3)
+    assert text.startswith(value_at(3, 1))
+    assert text.endswith(f"'.{NO_CHECKPOINT}")
+    assert run.record["last"] is None
+    assert run.epochs[0]["loss"] == "nan"
+
+
+def test_the_search_begins_at_the_newest_checkpoint(diverged, recording):
+    display = recording()
+    words = ["checkpoint.every=epoch", "fit.epochs=6"]
+    run, text = diverged(*words, plugin=LOGARITHM, at=13, display=display)
+    assert text.startswith(value_at(13, 3))
+    assert text.endswith(way_on(run, "000010"))
+    assert run.record["last"] == "000010"
+    note = "diverged: running steps 11 to 15 again, to find where it began"
+    assert display.notes[-1] == note
+
+
+def test_it_is_seen_within_an_epoch(diverged, monkeypatch):
+    monkeypatch.setattr("fitx.run.observer.CHECKED_EVERY", 0)
+    run, text = diverged("checkpoint.every=3 steps", plugin=LOGARITHM, at=4)
+    assert text.startswith(value_at(4, 1))
+    assert text.endswith(way_on(run, "000003"))
+    assert run.epochs == []
+
+
+@pytest.mark.parametrize("apply", ["apply(grads, weights)", "apply_gradients(zip(grads, weights))"])
+def test_a_gradient_is_named_where_only_it_is_not_finite(diverged, apply):
+    run, text = diverged("checkpoint.every=epoch", plugin=gradient(apply=apply), at=8)
+    assert text == (
+        "diverged: loss is nan after step 9 (epoch 2). The first number that was not finite is the "
+        f"gradient of '{LAST_KERNEL}' at step 8."
+    ) + way_on(run, "000005")
+
+
+def test_accumulated_gradients_are_watched_too(diverged):
+    adam = "optimizer={name: adam, gradient_accumulation_steps: 4}"
+    _, text = diverged(adam, plugin=gradient(), at=6)
+    assert text.startswith("diverged: loss is nan after step 9 (epoch 2). ")
+    assert f"the gradient of '{LAST_KERNEL}' at step 6." in text
+
+
+def test_a_checkpoint_with_gradients_that_are_not_finite_is_not_written(diverged):
+    adam = "optimizer={name: adam, gradient_accumulation_steps: 4}"
+    run, text = diverged(adam, "checkpoint.every=epoch", plugin=gradient(), at=10)
+    assert text.startswith("diverged: 'optimizers/model/")
+    assert f"holds nan after step 10 (epoch 2). {OF_GRADIENT} at step 10." in text
+    assert text.endswith(way_on(run, "000005"))
+
+
+def test_averages_of_weights_do_not_hide_them(diverged):
+    _, text = diverged("optimizer={name: adam, use_ema: true}", plugin=gradient(), at=5)
+    assert f"the gradient of '{LAST_KERNEL}' at step 5." in text
+
+
+def test_a_variable_is_named_where_a_finite_gradient_spoils_it(diverged):
+    _, text = diverged(EXPLODING, plugin=gradient(bad="3e38"), at=1)
+    assert text.startswith("diverged: loss is inf after step 2 (epoch 1). ")
+    found = f"is in '{LAST_KERNEL}', as step 1 left it; its gradient was finite."
+    assert f"The first number that was not finite {found}" in text
+
+
+def test_a_variable_that_no_optimizer_changed_is_named(diverged):
+    _, text = diverged(plugin=plugin(update=AFTERWARDS), at=2)
+    assert f"The first number that was not finite is in '{KERNEL}', after step 2." in text
+
+
+def test_a_step_that_cannot_run_by_itself_is_named_all_the_same(diverged):
+    refusing = "if tf.executing_eagerly(): raise ValueError('only in a graph')"
+    step = plugin(refusing, update=GRADIENT.format(bad="float('nan')", apply="apply(grads)"))
+    _, text = diverged(plugin=step, at=7)
+    assert f"The first number that was not finite is in '{LAST_KERNEL}', after step 7." in text
+
+
+@pytest.mark.parametrize("mode", ["plain", "xla", "fused", "fused_xla"])
+def test_every_mode_names_the_same_step(diverged, mode):
+    words = [EXPLODING, f"execution.mode={mode}", "fit.epochs=20"]
+    _, text = diverged(*words)
+    assert " after step 4 (epoch 1). " in text
+    assert "The first number that was not finite is loss itself at step 4: its batch" in text
+
+
+def test_a_checkpoint_with_weights_that_are_not_finite_is_not_written(diverged):
+    run, text = diverged("checkpoint.every=epoch", plugin=gradient(), at=10)
+    assert text == (
+        f"diverged: '{LAST_KERNEL}' holds nan after step 10 (epoch 2). The first number that was "
+        f"not finite is the gradient of '{LAST_KERNEL}' at step 10."
+    ) + way_on(run, "000005")
+    assert [folder.name for folder in (run.folder / "checkpoints").iterdir()] == ["000005"]
+
+
+def test_a_run_does_not_end_with_weights_that_are_not_finite(diverged):
+    run, text = diverged("fit.epochs=2", plugin=gradient(), at=10)
+    assert f"is the gradient of '{LAST_KERNEL}' at step 10." in text
+    assert not list(run.folder.rglob("*.keras"))
+    assert not (run.folder / "summary.json").exists()
+
+
+def test_what_a_network_holds_for_infinity_on_purpose_is_kept(tiny, trained):
+    run, result = trained(tiny("model=plugin", plugin=MASKED))
+    assert run.record["status"] == "finished"
+    state, _ = checkpoint.load(run.folder / "checkpoints" / run.record["last"])
+    assert any(np.isneginf(array).any() for array in state.values())
+
+
+def test_epochs_are_run_again_as_they_ran(diverged):
+    schedule = "{name: exponential_decay, initial_learning_rate: 0.1, decay_steps: 1, "
+    callback = f"{{name: learning_rate_scheduler, schedule: {schedule}decay_rate: 0.5}}}}"
+    words = [f"callbacks=[{callback}]", "checkpoint.every=90 minutes", "fit.epochs=9"]
+    _, text = diverged(*words, plugin=LOGARITHM, at=33)
+    assert text.startswith(value_at(33, 7))
+    assert text.endswith(f"'.{NO_CHECKPOINT}")
+
+
+def test_it_is_said_that_a_callback_makes_the_second_time_another(diverged):
+    step = LOGARITHM + CALLBACK.format(by=0.1)
+    words = ["callbacks=[plugin]", "checkpoint.every=90 minutes", "fit.epochs=9"]
+    _, text = diverged(*words, plugin=step, at=18)
+    assert text.startswith(value_at(18, 4))
+    assert (
+        "(The steps that were run again did not log quite the same, as happens where training is "
+        "not deterministic or a callback changes variables.)"
+    ) in text
+
+
+def test_it_is_said_what_is_known_if_it_does_not_happen_again(diverged):
+    step = plugin() + CALLBACK.format(by=3e38)
+    run, text = diverged("callbacks=[plugin]", "checkpoint.every=epoch", plugin=step, at=0)
+    assert text == (
+        "diverged: loss is nan after step 15 (epoch 3). Steps 11 to 15, run again, gave finite "
+        "numbers, as happens where training is not deterministic or a callback changes variables; "
+        "it is only known to have happened after step 10."
+    ) + way_on(run, "000010")
+
+
+def test_a_signal_ends_the_search(diverged, recording):
+    display = recording("note", lambda: os.kill(os.getpid(), signal.SIGTERM))
+    _, text = diverged(plugin=LOGARITHM, at=3, display=display)
+    assert text == (
+        "diverged: loss is nan after step 5 (epoch 1). The search for what was not finite first "
+        f"was stopped by SIGTERM.{NO_CHECKPOINT}"
+    )
+
+
+def test_a_search_that_fails_is_told(diverged, recording):
+    def full():
+        raise MemoryError("no room for a second time")
+
+    _, text = diverged(plugin=LOGARITHM, at=3, display=recording("note", full))
+    assert text == (
+        "diverged: loss is nan after step 5 (epoch 1). What was not finite first could not be "
+        f"found: no room for a second time.{NO_CHECKPOINT}"
+    )
+
+
+def test_a_validation_alone_is_told_from_the_training(diverged):
+    _, text = diverged(plugin=plugin(tested="tf.math.log(-1.0)"), at=0)
+    assert text == (
+        "diverged: val_loss is nan after step 5 (epoch 1). All that the training steps logged is "
+        "finite, and so is every variable of the networks and optimizers.\nLook at the validation "
+        "data, the step's `test_step` and the callbacks."
+    )
+
+
+def test_a_test_that_is_not_finite_says_whether_the_networks_are(diverged):
+    _, text = diverged("fit.epochs=0", plugin=plugin(tested="tf.math.log(-1.0)"), at=0)
+    assert text == (
+        "diverged: test_loss is nan on the test split. Every variable of the networks is finite: "
+        "look at the data and the step."
+    )
+
+
+def test_of_several_networks_the_one_is_named(diverged):
+    dense = "layers: [{name: dense, units: 8}, {name: dense, units: "
+    networks = (
+        f"networks={{discriminator: {{name: sequential, {dense}1}}]}}, "
+        f"generator: {{name: sequential, input_shape: [2], {dense}4}}]}}}}"
+    )
+    optimizers = "optimizers={discriminator: adam, generator: {name: sgd, learning_rate: 1e38}}"
+    words = ["step=gan", "data.labels=false", "~model", "~optimizer", networks, optimizers]
+    _, text = diverged(*words, *OWN)
+    assert text.startswith(
+        "diverged: d_loss is nan, g_loss is nan after step 2 (epoch 1). The first number that was "
+        "not finite is d_loss itself at step 2: its batch, and every variable before it, were "
+        "finite, the largest number "
+    )
+    assert "in 'networks/generator/sequential/dense_1/" in text
+
+
+def test_overflow_under_float16_is_no_divergence(tiny, trained):
+    words = ["execution.precision=mixed_float16", "optimizer={name: sgd, learning_rate: 1e-3}"]
+    run, _ = trained(tiny(*words, *OWN, "step={name: plugin, at: 0}", plugin=plugin("loss *= 9")))
+    assert run.record["status"] == "finished"
+    state, _ = checkpoint.load(run.folder / "checkpoints" / run.record["last"])
+    scale = next(array for name, array in state.items() if name.endswith("dynamic_scale"))
+    assert scale < 2**15
+
+
+def test_overflow_under_float16_is_not_blamed(diverged):
+    _, text = diverged("execution.precision=mixed_float16", plugin=LOGARITHM, at=3)
+    assert text.startswith(value_at(3, 1))
