@@ -33,6 +33,18 @@ def out(command: Command) -> Command:
     )(command)
 
 
+def smoke(command: Command) -> Command:
+    """Offer `--smoke` of a training."""
+    text = "Only try it: two steps of everything."
+    return click.option("--smoke", is_flag=True, help=text)(command)
+
+
+def resume(command: Command) -> Command:
+    """Offer `--resume`."""
+    text = "Go on with RUN; auto: with the newest unfinished run of FILE, if there is one."
+    return click.option("--resume", metavar="auto|RUN", help=text)(command)
+
+
 def allow_inexact(command: Command) -> Command:
     """Offer `--allow-inexact`."""
     text = "Go on though the result will not be the same to the bit."

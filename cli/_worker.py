@@ -27,6 +27,12 @@ class Part:
     is_chief: bool
     out: Path
 
+    def own(self, run: Path) -> Path:
+        """Return the folder in which this process goes on with a run: the run's, or a copy."""
+        from fitx.rundir.duplicate import duplicate
+
+        return run if self.is_chief else duplicate(run, self.out)
+
 
 @contextmanager
 def part(experiment: Experiment, out: Path) -> Iterator[Part]:

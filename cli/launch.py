@@ -16,7 +16,9 @@ from . import _complete, _options
     "--workers", type=click.IntRange(1, 64), required=True, help="How many processes share it."
 )
 @_options.out
-@click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")
+@_options.smoke
+@_options.resume
+@_options.allow_inexact
 @_options.json_output
 @_options.progress
 def command(
@@ -24,6 +26,7 @@ def command(
     overrides: tuple[str, ...],
     workers: int,
     out: Path,
+    resume: str | None,
     **flags: bool,
 ) -> int:
     """Train FILE by several workers on this machine, as `fitx train` does on several machines.
@@ -42,5 +45,6 @@ def command(
     words = (*overrides, "execution.strategy=multi_worker")
     # What is wrong with the experiment is said once, and not by every worker.
     read(file, words)
-    asked = [f"--{name.removeprefix('as_')}" for name, is_set in flags.items() if is_set]
+    given = [name.removeprefix("as_").replace("_", "-") for name in flags if flags[name]]
+    asked = [f"--{name}" for name in given] + (["--resume", resume] if resume else [])
     return run(["train", file, *words, "--out", str(out), *asked], workers)

@@ -10,6 +10,7 @@ import click
 from . import _complete, _options
 from ._process import results_alone
 from ._report import present
+from ._worker import part
 
 
 @click.command()
@@ -41,15 +42,23 @@ def command(
     """
     from fitx.run.resumption import finished, reopened
     from fitx.rundir import folder
+    from fitx.rundir.saved import read_unimported
 
     with results_alone() as output:
         where = folder.find(run, out)
         result = finished(where) if not overrides else None
-        if result is None:
-            with reopened(where, overrides, allow_inexact=allow_inexact) as order:
-                from fitx.run.resume import resume
+        if result is not None:
+            present(result, output, as_json=as_json)
+            return
+        with (
+            part(read_unimported(where), out) as mine,
+            reopened(mine.own(where), overrides, allow_inexact=allow_inexact) as order,
+        ):
+            from fitx.run.resume import resume
 
-                from .display import choose
+            from .display import choose
 
-                result = resume(replace(order, stop_after=stop_after), choose(quiet))
-    present(result, output, as_json=as_json)
+            display = choose(quiet or not mine.is_chief)
+            result = resume(replace(order, stop_after=stop_after), display)
+    if mine.is_chief:
+        present(result, output, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from fitx.errors import UsageError
 from . import _complete, _options
 from ._process import results_alone
 from ._report import present
-from ._worker import part
+from ._worker import Part, part
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
@@ -25,12 +26,8 @@ if TYPE_CHECKING:
 @click.argument("file", type=_complete.EXPERIMENT)
 @_options.overrides
 @_options.out
-@click.option("--smoke", is_flag=True, help="Only try it: two steps of everything.")
-@click.option(
-    "--resume",
-    metavar="auto|RUN",
-    help="Go on with RUN; auto: with the newest unfinished run of FILE, if there is one.",
-)
+@_options.smoke
+@_options.resume
 @_options.allow_inexact
 @_options.json_output
 @_options.progress
@@ -52,7 +49,7 @@ def command(
         experiment = read(file, overrides)
         asked = _Wish(**wish)  # type: ignore[arg-type]
         with part(experiment, asked.out) as mine:
-            result = _carry_out(experiment, replace(asked, out=mine.out), quiet or not mine.is_chief)
+            result = _carry_out(experiment, asked, mine, quiet)
     if mine.is_chief:
         present(result, output, as_json=as_json)
 
@@ -72,28 +69,31 @@ class _Wish:
             raise UsageError("--smoke tries a new run and --resume goes on with one; give one.")
 
 
-def _carry_out(experiment: Experiment, wish: _Wish, quiet: bool) -> Result:
+def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
     """Begin a run or go on with one, and return what comes out."""
     from fitx.run.order import place
     from fitx.run.resumption import chosen, finished, taken_up
 
-    run, notes = chosen(experiment, wish.resume, wish.out, allow_inexact=wish.allow_inexact)
+    display, inexact = partial(_display, quiet or not mine.is_chief), wish.allow_inexact
+    run, notes = chosen(
+        experiment, wish.resume, wish.out, allow_inexact=inexact, alone=mine.is_chief
+    )
     if run is None:
-        new = place(experiment, wish.out, smoke=wish.smoke)
+        new = place(experiment, mine.out, smoke=wish.smoke)
         new = replace(new, stop_after=wish.stop_after, notes=notes)
 
         from fitx.run.train import train
 
-        return train(experiment, new, _display(quiet))
+        return train(experiment, new, display())
     result = finished(run, experiment)
     if result is not None:
         return result
-    with taken_up(run, experiment, allow_inexact=wish.allow_inexact) as going_on:
+    with taken_up(mine.own(run), experiment, allow_inexact=inexact) as going_on:
         from fitx.run.resume import resume
 
         told = (*notes, *going_on.notes)
         order = replace(going_on, stop_after=wish.stop_after, notes=told)
-        return resume(order, _display(quiet))
+        return resume(order, display())
 
 
 def _display(quiet: bool) -> Display:

@@ -39,12 +39,19 @@ def to_array(variable: Any) -> np.ndarray:
 
 
 def assign(variable: Any, value: Any) -> None:
-    """Let a variable hold a value, so that `total` returns exactly that."""
+    """Let a variable hold a value, so that `total` returns exactly that.
+
+    What is summed over processes, the first of them holds alone.
+    """
     if not _is_per_replica(variable):
         variable.assign(value)
         return
     first, *others = of(variable)
-    first.assign(value)
+    strategy = getattr(variable, "value", variable).distribute_strategy
+    if strategy.extended._in_multi_worker_mode() and not strategy.extended.should_checkpoint:
+        others = [first, *others]
+    else:
+        first.assign(value)
     for other in others:
         other.assign(tf.zeros_like(other))
 

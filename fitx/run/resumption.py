@@ -130,7 +130,7 @@ def _demand_plugins(run: Path, asked: Experiment) -> None:
 
 
 def chosen(
-    experiment: Experiment, wish: str | None, out: Path, *, allow_inexact: bool
+    experiment: Experiment, wish: str | None, out: Path, *, allow_inexact: bool, alone: bool = True
 ) -> tuple[Path | None, tuple[str, ...]]:
     """Return the run that `--resume` means, None for a new one, and what there is to say of it.
 
@@ -139,6 +139,7 @@ def chosen(
         wish: `auto`, a run, or None for a new one.
         out: The folder of all runs.
         allow_inexact: Whether a run will do that does not end as it would have ended.
+        alone: Whether nobody else may be training it, as other workers of one cluster are.
 
     Raises:
         UsageError: There is no such run.
@@ -148,7 +149,7 @@ def chosen(
         return None, ()
     if wish != "auto":
         return folder.find(wish, out), ()
-    choice = choose(experiment, out, allow_inexact=allow_inexact)
+    choice = choose(experiment, out, allow_inexact=allow_inexact, alone=alone)
     return choice.run, choice.notes
 
 

@@ -68,6 +68,25 @@ def test_launched_workers_train_to_the_weights_and_values_of_one_process(folder,
     assert "[worker 1]" not in said
 
 
+def test_workers_that_are_started_again_go_on_to_the_weights_of_one_process(folder, tmp_path):
+    from fitx.run.order import Order
+    from fitx.run.train import train
+
+    words = ("launch", "--workers", "2", "raw.yaml", "-q", "--json", "--out", str(tmp_path / "two"))
+    _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=120)
+    (run,) = (tmp_path / "two" / "raw").glob("2*")
+    record.reopen(run).update(status="interrupted")
+    launched = started((*words, "--resume", "auto"), folder)
+    experiment = read(str(folder / "raw.yaml"), ("execution.mode=plain",))
+    one = train(experiment, Order(tmp_path / "one"), NoDisplay())
+    output, said = launched.communicate(timeout=120)
+    assert launched.returncode == 0, said
+    assert json.loads(output)["run"] == str(run)
+    assert difference(weights(Path.cwd() / one.run), weights(run)) < 1e-5
+    assert json.loads(output)["metrics"] == pytest.approx(one.metrics, rel=1e-5)
+    assert [kept["from"] for kept in record.load(run)["resumed"]] == ["000021"]
+
+
 def test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4(tmp_path):
     with socket.socket() as one, socket.socket() as other:
         one.bind(("127.0.0.1", 0))
