@@ -1,7 +1,7 @@
 # make demo   trains on the shipped digits        make check  everything CI runs
 # make test   runs every test                     make bench  prints benchmark ratios
 # make format rewrites the code's layout          make clean  removes what make made
-# make soak   runs every test, with many more kills and faults (hours)
+# make soak   runs every test, with many more kills and faults
 PYTHON ?= python3
 BIN := .venv/bin
 

@@ -11,13 +11,20 @@ DRIVER = Path(__file__).with_name("driver.py")
 CODES = ("ENOSPC", "EIO", "EDQUOT", "EROFS")
 
 
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk(monkeypatch):
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
 @pytest.fixture
 def act(tmp_path):
     """Let a scenario of driver.py be acted: `act("faults", "save", "kill before", ...)`."""
 
     def act(what, scenario, *kinds):
         command = [sys.executable, str(DRIVER), what, scenario, str(tmp_path), *kinds]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        # The driver forks, which only a process without further threads should.
+        alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=alone)
         assert done.stderr == ""
         return [json.loads(line) for line in done.stdout.splitlines()]
 

@@ -8,6 +8,7 @@ folders, each on its own, as Pillai et al. (All File Systems Are Not Created Equ
 import base64
 import itertools
 import os
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -208,6 +209,13 @@ def test_a_journal_holds_the_epochs_that_were_put_on_the_disk(cuts):
         if reported or (place / journal.NAME).exists():
             epochs = [line["epoch"] for line in journal.read(place)]
             assert epochs[: len(reported)] == reported, place
+
+
+def test_a_journal_gone_on_with_can_be_cut_again(cuts):
+    for reported, place in cuts("journal_gone_on_with"):
+        if reported:
+            with closing(journal.Journal(place, 2 * len('{"epoch": 1, "step": 10, "old": 1}\n'))):
+                assert [line["epoch"] for line in journal.read(place)] == [1, 2], place
 
 
 def test_a_run_that_was_made_is_found(cuts):
