@@ -43,6 +43,26 @@ optimizers: {discriminator: adam, generator: {name: adam, learning_rate: 0.01}}
 data: {name: random, rows: 53, features: 12, batch_size: 8, validation_split: 0.2, labels: false}
 fit: {epochs: 2}
 """
+DRAWING = """
+import tensorflow as tf
+
+from fitx.step import Step
+from fitx.steps import register
+
+
+@register
+class Drawing(Step):
+    def train_step(self, data):
+        x, y = data
+        order = tf.random.shuffle(tf.range(tf.shape(x)[0]))
+        x = tf.nn.dropout(tf.gather(x, order), 0.3) + tf.random.normal(tf.shape(x))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - tf.gather(y, order)) ** 2)
+        self.minimize(loss, tape, "model")
+        return {"loss": loss, "drawn": tf.random.uniform((), 0, 1000, tf.int32)}
+"""
+"""A step that draws with TensorFlow's own operations."""
+
 MIXED = """{name: dense, units: 9, use_bias: false}, batch_normalization, re_lu,
   {name: gaussian_noise, stddev: 0.3}, {name: dropout, rate: 0.4}"""
 """No bias before the normalization: it would have no gradient but rounding, which Adam enlarges."""
@@ -133,6 +153,14 @@ def test_dropout_noise_statistics_and_short_batches_are_the_same_in_every_mode(w
 
 def test_the_noise_of_a_gan_is_the_same_in_every_mode(written):
     compare(written(GAN), "fused", "fused_xla")
+
+
+def test_what_tensorflows_own_operations_draw_is_the_same_in_every_mode(written, tmp_path):
+    (tmp_path / "drawing.py").write_text(DRAWING)
+    words = f"plugins=[{tmp_path}/drawing.py]", "step=drawing", "~loss", "~metrics"
+    text = OWN.replace("MODEL", "{name: dense, units: 9}")
+
+    compare(written(text, *words, "~data.validation_split"), "fused", "fused_xla")
 
 
 def test_recurrent_networks_are_the_same_in_every_mode(written):
