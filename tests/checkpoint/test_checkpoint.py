@@ -453,10 +453,10 @@ def test_a_disk_that_fills_up_leaves_the_checkpoints_before_it(tmp_path, limit):
     assert checkpoint.newest(tmp_path).step == 1
 
 
-def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path):
+def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path, times):
     random = np.random.default_rng(0)
     step = 0
-    for _ in range(8):
+    for _ in range(times(8, 200)):
         command = [sys.executable, "-c", SAVER, str(tmp_path), str(step), "1000000"]
         saver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         reported = int(saver.stdout.readline())
