@@ -46,7 +46,7 @@ def test_operations_that_keep_their_state_are_told_by_their_lines(written):
 def test_a_step_whose_state_is_all_saved_is_told_nothing_about(written):
     layers = (
         "model={name: sequential, layers: [{name: dropout, rate: 0.5},"
-        " {name: reshape, target_shape: [3, 1]}, {name: lstm, units: 2, dropout: 0.5}]}"
+        " {name: reshape, target_shape: [3, 1]}, {name: lstm, units: 1, dropout: 0.5}]}"
     )
 
     assert not unsaved(traced(written(layers, "data.validation_split=0.2")))
