@@ -23,9 +23,9 @@ from fitx.data.facts import facts
 from fitx.data.prepare import Data
 from fitx.data.validate import validate
 from fitx.errors import DeviceError
+from fitx.experiment.callback_files import written_below
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
-from fitx.experiment.callback_files import written_below
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
