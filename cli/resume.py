@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -21,16 +22,7 @@ from ._worker import part
 @_options.json_output
 @_options.progress
 @_options.stop_after
-def command(
-    run: str,
-    overrides: tuple[str, ...],
-    allow_inexact: bool,
-    out: Path,
-    as_json: bool,
-    quiet: bool,
-    verbose: bool,
-    stop_after: int | None,
-) -> None:
+def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
     """Go on with RUN, a run's folder or name, from its newest whole checkpoint.
 
     However it ended, it comes out the same to the bit as if it had never ended. A finished run
@@ -48,17 +40,17 @@ def command(
         where = folder.find(run, out)
         result = finished(where) if not overrides else None
         if result is not None:
-            present(result, output, as_json=as_json)
+            present(result, output, as_json=options["as_json"])
             return
         with (
             part(read_unimported(where), out) as mine,
-            reopened(mine.own(where), overrides, allow_inexact=allow_inexact) as order,
+            reopened(mine.own(where), overrides, allow_inexact=options["allow_inexact"]) as order,
         ):
             from fitx.run.resume import resume
 
             from .display import choose
 
-            display = choose(quiet or not mine.is_chief)
-            result = resume(replace(order, stop_after=stop_after), display)
+            display = choose(options["quiet"] or not mine.is_chief)
+            result = resume(replace(order, stop_after=options["stop_after"]), display)
     if mine.is_chief:
-        present(result, output, as_json=as_json)
+        present(result, output, as_json=options["as_json"])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fitx.errors import FitxError
+from fitx.errors import FitxError, StorageError
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.run.changes import Change, compare
@@ -74,20 +74,29 @@ class _Other(ValueError):
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
         facts = record.load(run)
-        _compare_plugins(facts.get("plugins"), experiment)
+        other = other_plugin(facts.get("plugins"), experiment)
+        if other is not None:
+            raise _Other(f"the plugin {other} is not what it was")
         return compare(read_unimported(run), experiment, facts.get("references"))
     except FitxError as error:
         raise _Other(str(error).partition("\n")[0]) from error
 
 
-def _compare_plugins(trained: Any, experiment: Experiment) -> None:
+def other_plugin(trained: Any, experiment: Experiment) -> str | None:
+    """Return the name of a plugin that is not what a run was trained with; None if all are.
+
+    Args:
+        trained: What run.json says of the run's plugins.
+        experiment: What is to be trained.
+
+    Raises:
+        StorageError: run.json is damaged.
+    """
     if not isinstance(trained, dict):
-        raise _Other("run.json is damaged: it names no plugins")
+        raise StorageError("run.json is damaged: it names no plugins")
     before = {Path(name).name: sha256 for name, sha256 in trained.items()}
     now = {path.name: plugins.sha256(path) for path in experiment.plugins}
-    for name in {**before, **now}:
-        if before.get(name) != now.get(name):
-            raise _Other(f"the plugin {name} is not what it was")
+    return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)
 
 
 def _is_fine(change: Change, *, allow_inexact: bool) -> bool:

@@ -42,10 +42,8 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         **environment.describe(),
         "git": origin.git(),
         "device": device.description,
-        **computing(device),
+        **computing(trial, device),
         "seed": experiment.seed,
-        "mode": trial.step.execution.modes["train"].name,
-        "evaluation_mode": trial.step.execution.modes["test"].name,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
         "references": references.seal(experiment),
@@ -55,9 +53,12 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
     return record.start(run, facts)
 
 
-def computing(device: Runtime) -> dict[str, Any]:
-    """Return what of the device decides the bits of the results, as run.json keeps it."""
+def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
+    """Return what of the device and the execution decides the bits of the results."""
+    modes = trial.step.execution.modes
     return {
+        "mode": modes["train"].name,
+        "evaluation_mode": modes["test"].name,
         "device_kind": device.kind,
         "threads": device.threads,
         "precision": device.precision,

@@ -54,6 +54,6 @@ def from_meta(meta: Mapping[str, Any]) -> Position:
         return TypeAdapter(Position).validate_json(json.dumps(said), strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        key = first["loc"][0]
-        text = f"the checkpoint does not say where the run stood: its '{key}' is {said[str(key)]!r}."
+        key = str(first["loc"][0])
+        text = f"the checkpoint does not say where the run stood: its '{key}' is {said[key]!r}."
         raise StorageError(text) from error

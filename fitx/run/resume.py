@@ -13,6 +13,7 @@ from fitx.build.trial import Trial
 from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
 from fitx.run import changes, describe, epochs, references
+from fitx.run.changes import Change
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE, SMOKE_STEPS
@@ -28,7 +29,6 @@ from fitx.run.state import capture, differences, variables
 from fitx.run.training import Work, carry_out
 from fitx.rundir import environment, record
 from fitx.rundir.journal import Journal
-from fitx.runtime import Runtime
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ def resume(order: Resumption, display: Display) -> Result:
     with located(order.run):
         device = prepare_runtime(order.on_threads(runtime.threads()))
         trial = ready(order.experiment, device, order.modes)
-        around = _surroundings(order, trial, device)
+        now = {**describe.computing(trial, device), "data": describe.fingerprint(trial.data)}
+        around = _allowed(order, now)
         start = _start(order, trial)
         notes = [*order.notes, *changes.notes(around), *_notes(order, trial, start)]
         with listening(order.stop_after) as stop:
             order.rewrite_experiment()
             kept = record.reopen(order.run)
-            history, seals = _history(order, start), references.seal(order.experiment)
-            kept.update(status="running", error=None, resumed=history, references=seals)
+            kept.update(status="running", error=None, **now, **_recorded_anew(order, start, around))
             with closing(Journal(order.run, start.journal_bytes)) as journal:
                 saver = _saver(order, start, journal)
                 asked = stop if device.is_chief else StopRequest()
@@ -80,9 +80,8 @@ def resume(order: Resumption, display: Display) -> Result:
                     return carry_out(work)
 
 
-def _surroundings(order: Resumption, trial: Trial, device: Runtime) -> list[changes.Change]:
+def _allowed(order: Resumption, now: dict[str, Any]) -> list[Change]:
     """Return what differs in device and data; refuse it unless that is allowed."""
-    now = {**describe.computing(device), "data": describe.fingerprint(trial.data)}
     found = changes.compare_environment(order.facts, now)
     changes.demand(found, allow_inexact=order.allow_inexact)
     return found
@@ -138,16 +137,20 @@ def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
         yield left
 
 
-def _history(order: Resumption, start: _Start) -> list[dict[str, Any]]:
-    """Return what run.json says of every time that the run went on."""
-    before = order.facts.get("resumed", [])
+def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> dict[str, Any]:
+    """Return what run.json is to say from now on: how the run went on each time, and in what."""
+    before, here = order.facts.get("resumed", []), environment.describe()
     this = {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "from": start.newest.folder.name if start.newest is not None else None,
-        "changes": [str(change) for change in order.changes],
-        **environment.describe(),
+        "changes": [str(change) for change in (*order.changes, *around)],
+        **here,
     }
-    return [*(before if isinstance(before, list) else []), this]
+    return {
+        "resumed": [*(before if isinstance(before, list) else []), this],
+        "references": references.seal(order.experiment),
+        **{key: value for key, value in here.items() if key in changes.ENVIRONMENT},
+    }
 
 
 def _saver(order: Resumption, start: _Start, journal: Journal) -> Saver:

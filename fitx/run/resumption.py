@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fitx.errors import StorageError, UsageError
-from fitx.experiment import plugins
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
 from fitx.run import changes
-from fitx.run.auto_resume import choose
+from fitx.run.auto_resume import choose, other_plugin
 from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import environment, folder, record
@@ -56,7 +55,7 @@ class Resumption:
             return None
         modes = {"train": self.facts.get("mode"), "test": self.facts.get("evaluation_mode")}
         if not set(modes.values()) <= set(MODES):
-            raise StorageError(f"{self.run / record.RECORD} is damaged: it names no known mode.")
+            raise StorageError(f"{self.run / folder.RECORD} is damaged: it names no known mode.")
         return {kind: str(mode) for kind, mode in modes.items()}
 
     def changes_below(self, key: str) -> bool:
@@ -119,14 +118,12 @@ def _judged(
 
 def _demand_plugins(run: Path, asked: Experiment) -> None:
     """Refuse plugins that are not what a run was trained with."""
-    known = {Path(name).name: digest for name, digest in record.load(run)["plugins"].items()}
-    own = {path.name: plugins.sha256(path) for path in asked.plugins}
-    for name in sorted(known.keys() | own.keys()):
-        if known.get(name) != own.get(name):
-            raise UsageError(
-                f"plugins: {name} is not what {run} was trained with, so the run cannot go on "
-                "exactly. Restore the file, or train a new run."
-            )
+    other = other_plugin(record.load(run).get("plugins"), asked)
+    if other is not None:
+        raise UsageError(
+            f"plugins: {other} is not what {run} was trained with, so the run cannot go on "
+            "exactly. Restore the file, or train a new run."
+        )
 
 
 def chosen(
@@ -171,10 +168,10 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
         return None
     path = run / "summary.json"
     found = read_json(path)
-    metrics = found.pop("metrics", None) if isinstance(found, dict) else None
-    if not isinstance(metrics, dict):
-        raise StorageError(f"{path} is damaged: expected the values of a finished run.")
-    values = {str(name): float(value) for name, value in metrics.items()}
-    data = facts.get("data", {})
-    split = next((s for s in ("test", "validation", "train") if s in data), None)
+    try:
+        values = {str(name): float(value) for name, value in found.pop("metrics").items()}
+        split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        text = f"{path} is damaged: expected the values of a finished run."
+        raise StorageError(text) from error
     return Result(relative_to_cwd(run), split, values, found)

@@ -46,7 +46,7 @@ def variables(step: Step) -> dict[str, Any]:
 
 def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
     """Return those of the variables that an evaluation may change; metrics at least, it resets."""
-    changed = {id(variable) for graph in step.execution.graphs("test") for variable in written(graph)}
+    changed = {id(v) for graph in step.execution.graphs("test") for v in written(graph)}
     means = [mean for log in step.logs.values() for mean in log.means.values()]
     reset = [*step.metrics_variables, *(variable for mean in means for variable in mean.variables)]
     changed |= {id(copy) for variable in reset for copy in copies.of(variable)}

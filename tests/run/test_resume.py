@@ -263,7 +263,9 @@ def own(tmp_path):
     (tmp_path / "wandering.py").write_text(WANDERING)
     (tmp_path / "moody.py").write_text(MOODY)
     text = "extends: rich.yaml\nname: own\nplugins: [wandering.py, moody.py]\nstep: wandering\n"
-    text += "loss: null\nmetrics: null\noptimizer: {name: adam, learning_rate: 0.01, use_ema: false}\n"
+    text += (
+        "loss: null\nmetrics: null\noptimizer: {name: adam, learning_rate: 0.01, use_ema: false}\n"
+    )
     text += "callbacks: [moody]\nfit: {epochs: 3}\ncheckpoint: {every: epoch, monitor: null}\n"
     (tmp_path / "own.yaml").write_text(text)
     return read(str(tmp_path / "own.yaml"))
