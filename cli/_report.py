@@ -43,8 +43,9 @@ def present(
 
 def _lines(result: Result) -> Iterator[str]:
     """Yield the lines of a result: values one a line, expectations, the run folder."""
-    width = max(map(len, result.metrics), default=0)
-    for name, value in result.metrics.items():
+    shown = {visible(name).replace("\n", r"\n"): value for name, value in result.metrics.items()}
+    width = max(map(len, shown), default=0)
+    for name, value in shown.items():
         yield f"{name:<{width}}  {value:.6g}"
     for judged in result.facts.get("expect", ()):
         yield _expectation(judged)

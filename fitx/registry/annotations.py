@@ -51,7 +51,8 @@ _BY_NAME: dict[str, Any] = {
     ),
     "baseline": _NUMBER,
     **dict.fromkeys(("ema_overwrite_frequency", "gradient_accumulation_steps"), _COUNT | None),
-    **dict.fromkeys(("filename", "separator", "log_dir"), Annotated[str, MinLen(1)]),
+    **dict.fromkeys(("filename", "log_dir"), Annotated[str, MinLen(1)]),
+    "separator": Annotated[str, MinLen(1), MaxLen(1)],
     "rate": Annotated[float, Strict(), Ge(0), Le(1)],
 }
 """Options that Keras leaves without a default or an annotation to judge them by."""

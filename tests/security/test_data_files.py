@@ -189,3 +189,11 @@ def test_a_hostile_data_file_is_refused(heavy, place, make):
     assert "data.npz" in answer["err"]
     assert HOSTILE[make] in answer["err"]
     assert not (place.work / "runs").exists()
+
+
+def test_the_canary_fires_where_numpy_unpickles(heavy_process, place):
+    file = place.write("data.npz", object_array(place))
+    answer = heavy_process.ask(folder=place.work, loader="numpy", file=file)
+    assert place.canary.exists()
+    assert any("pickle.find_class" in event for event in answer["seen"])
+    assert any("canary" in event for event in answer["seen"])

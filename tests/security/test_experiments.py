@@ -165,3 +165,22 @@ def test_a_plugin_of_the_file_on_the_command_line_is_code(light, place):
     assert (place.work / "imported").exists()
     with pytest.raises(AssertionError, match=r"exec .*plain\.py"):
         light("check", "mine.yaml", code=0)
+
+
+SECRET = "tok_Zq3vXw8PfJr6LmT2-yB9dKs4HnC" * 4
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_no_value_of_the_environment_is_told(light_process, place, field):
+    line = FIELDS[field]
+    key = line.partition(":")[0]
+    given = {"networks": "model", "optimizers": "optimizer"}.get(key, key)
+    base = "".join(f"{k}: {v}\n" for k, v in BASE.items() if k != given)
+    place.write("mine.yaml", base + line.replace("WORD", '"${env:FITX_SECRET}"') + "\n")
+    for option in ((), ("--json",), ("--verbose",)):
+        variables = {"FITX_SECRET": SECRET}
+        request = {"folder": place.work, "words": ["check", "mine.yaml", *option]}
+        answer = light_process.ask(**request, variables=variables)
+        assert answer["code"] == 2
+        said = answer["out"] + answer["err"]
+        assert not [n for n in range(len(SECRET) - 9) if SECRET[n : n + 10] in said]
