@@ -45,7 +45,7 @@ class Batch:
 
         self.run = one_batch
         self._graphs: dict[Any, Any] = {}
-        self._streams = Streams()
+        self._streams = Streams(self._name)
         self.newest: Any = None
 
     @property

@@ -36,9 +36,13 @@ class Streams:
 
     All graphs of the step share these: the first operation of each uses the first stream, so that a
     batch goes on where the one before it stopped, whichever graph took that.
+
+    Args:
+        name: What the names of their variables begin with.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._generators: list[tf.random.Generator] = []
         self._counts: dict[Any, int] = {}
 
@@ -63,19 +67,19 @@ class Streams:
         name: str | None = None,
         **keywords: Any,
     ) -> Any:
-        if tf.executing_eagerly():
-            # Out of the graph, such as for the first values of a variable.
+        graphs = list(_traced())
+        if not graphs:
+            # Such as for the first values of a variable.
             return original(*args, seed=seed, seed2=seed2, name=name, **keywords)
         with tf.name_scope(name or original.__name__):
-            return draw(self._next(seed or 0, seed2 or 0), *args, **keywords)
+            return draw(self._next(graphs, seed or 0, seed2 or 0), *args, **keywords)
 
-    def _next(self, *seeds: int) -> tf.random.Generator:
-        # Outermost is that of the step, which may be traced twice; inside, those of loops and such.
-        graphs = list(_traced())
+    def _next(self, graphs: list[Any], *seeds: int) -> tf.random.Generator:
+        # The last is that of the step, which may be traced twice; others those of loops and such.
         index = self._counts.get(graphs[-1], 0)
         self._counts[graphs[-1]] = index + 1
         if index == len(self._generators):
-            self._generators.append(_generator(f"drawn_{index}", *seeds))
+            self._generators.append(_generator(f"{self._name}/drawn_{index}", *seeds))
         for graph in graphs:
             _KEPT.setdefault(graph, []).append(self._generators[index])
         return self._generators[index]
@@ -102,7 +106,7 @@ def _keeps_its_place(op: tf.Operation) -> bool:
 
 
 def _traced() -> Iterator[Any]:
-    """Yield the graph being traced, and those it is inside of."""
+    """Yield the graph being traced, and those it is inside of; none while nothing is."""
     graph = tf.compat.v1.get_default_graph()
     while isinstance(graph, tf.__internal__.FuncGraph):
         yield graph

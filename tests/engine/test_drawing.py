@@ -45,7 +45,7 @@ def calls(function, count=3):
 
 @pytest.mark.parametrize("name", SAME)
 def test_numbers_are_the_same_to_the_bit_call_after_call(name):
-    theirs, ours = traced(SAME[name]), traced(SAME[name], Streams())
+    theirs, ours = traced(SAME[name]), traced(SAME[name], Streams("step"))
 
     np.testing.assert_array_equal(calls(ours), calls(theirs))
     assert hidden(theirs)
@@ -54,7 +54,7 @@ def test_numbers_are_the_same_to_the_bit_call_after_call(name):
 
 @pytest.mark.parametrize("name", {**SAME, **OTHER})
 def test_numbers_go_on_from_where_the_variables_are_set(name):
-    graph = traced({**SAME, **OTHER}[name], Streams())
+    graph = traced({**SAME, **OTHER}[name], Streams("step"))
     first = graph().numpy()
     variables = held([graph])
     place = [variable.numpy() for variable in variables]
@@ -66,12 +66,12 @@ def test_numbers_go_on_from_where_the_variables_are_set(name):
     np.testing.assert_array_equal(calls(graph), following)
     assert not np.array_equal(first, following[0])
     assert not hidden(graph)
-    assert [variable.name for variable in variables] == [f"drawn_{i}:0" for i in range(len(place))]
+    assert [v.name for v in variables] == [f"step/drawn_{i}:0" for i in range(len(place))]
 
 
 def test_permutations_and_other_distributions_are_what_they_are_called():
     permutation, categorical, gamma, poisson = (
-        traced(draw, Streams())().numpy() for draw in OTHER.values()
+        traced(draw, Streams("step"))().numpy() for draw in OTHER.values()
     )
 
     assert sorted(permutation) == list(range(99))
@@ -88,19 +88,19 @@ def looping():
 
 
 def test_loops_and_branches_draw_the_same():
-    np.testing.assert_array_equal(calls(traced(looping, Streams())), calls(traced(looping)))
+    np.testing.assert_array_equal(calls(traced(looping, Streams("step"))), calls(traced(looping)))
 
 
 def test_functions_keep_what_they_draw_from_when_the_step_is_gone():
     helper = tf.function(lambda: tf.random.normal(SHAPE), autograph=False)
 
-    calls(traced(helper, Streams()))
+    calls(traced(helper, Streams("step")))
 
-    assert not np.array_equal(*calls(traced(helper, Streams()), 2))
+    assert not np.array_equal(*calls(traced(helper, Streams("step")), 2))
 
 
 def test_graphs_of_one_step_go_on_from_each_other():
-    streams = Streams()
+    streams = Streams("step")
     first, other = (traced(SAME["normal"], streams) for _ in range(2))
 
     drawn = [first().numpy(), other().numpy(), first().numpy()]
@@ -116,7 +116,10 @@ def test_a_step_that_is_traced_twice_for_its_variables_draws_from_the_first_stre
             made.append(tf.Variable(0.0))
         return tf.random.normal(SHAPE) + made[0]
 
-    assert [v.name for v in held([traced(draw, Streams())])] == ["drawn_0:0", "Variable:0"]
+    assert [v.name for v in held([traced(draw, Streams("step"))])] == [
+        "step/drawn_0:0",
+        "Variable:0",
+    ]
 
 
 def test_values_of_variables_made_outside_the_graph_are_left_to_tensorflow():
@@ -124,7 +127,7 @@ def test_values_of_variables_made_outside_the_graph_are_left_to_tensorflow():
         with tf.init_scope():
             return tf.random.normal(SHAPE)
 
-    assert not held([traced(draw, Streams())])
+    assert not held([traced(draw, Streams("step"))])
 
 
 @pytest.mark.parametrize("name", ["uniform", "integers", "dropout", "permutations", "categorical"])
@@ -147,8 +150,8 @@ def by_xla_too(name):
     def step(data):
         kept.assign(draw())
 
-    with Streams().used():
+    with Streams("step").used():
         graph = tf.function(step, autograph=False).get_concrete_function(tf.constant(0))
     run = as_elsewhere(graph)
     program = tf.function(lambda: run(tf.constant(0)) and None, autograph=False, jit_compile=True)
-    return calls(traced(draw, Streams())), [program() or kept.numpy() for _ in range(3)]
+    return calls(traced(draw, Streams("step"))), [program() or kept.numpy() for _ in range(3)]
