@@ -52,6 +52,8 @@ _BY_NAME: dict[str, Any] = {
     "baseline": _NUMBER,
     **dict.fromkeys(("ema_overwrite_frequency", "gradient_accumulation_steps"), _COUNT | None),
     **dict.fromkeys(("filename", "log_dir"), Annotated[str, MinLen(1)]),
+    # Keras takes the name of a file too, and shows lines of it in its errors.
+    "vocabulary": list[str | int] | None,
     "separator": Annotated[str, MinLen(1), MaxLen(1)],
     "rate": Annotated[float, Strict(), Ge(0), Le(1)],
 }

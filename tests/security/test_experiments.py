@@ -84,6 +84,15 @@ def test_a_layer_that_holds_code_is_no_layer(light, place, layer):
     assert "it holds code" in light("check", "mine.yaml", code=2)["err"]
 
 
+@pytest.mark.parametrize("layer", ["string_lookup", "integer_lookup", "text_vectorization"])
+def test_a_vocabulary_is_a_list_and_no_file_to_read(light, place, layer):
+    model = f"{{name: sequential, layers: [{{name: {layer}, vocabulary: {place.secret}}}]}}"
+    base = "".join(f"{k}: {v}\n" for k, v in BASE.items() if k != "model")
+    place.write("mine.yaml", f"{base}model: {model}\n")
+    answer = light("check", "mine.yaml", code=2)
+    assert "vocabulary: expected a list, found the string" in answer["err"]
+
+
 CALL = "!!python/object/apply:os.system ['touch canary']"
 YAML = {
     "call": f"step: {CALL}\n",
