@@ -41,9 +41,11 @@ class Writer:
             BaseException: what the one before raised; this one is not begun then.
         """
         self.wait()
-        self._pending = futures.Future()
+        result: futures.Future[Path] = futures.Future()
         # A pool of threads would be joined when the process ends, and a disk can hang for ever.
-        Thread(target=self._run, args=(task, self._pending), daemon=True).start()
+        Thread(target=self._run, args=(task, result), daemon=True).start()
+        # Only now: a result that no thread is going to set would be waited for without end.
+        self._pending = result
 
     def check(self) -> None:
         """Raise what the last task raised, if it has ended; else return at once."""
