@@ -3,6 +3,7 @@ import math
 import os
 import signal
 import threading
+import time
 
 import keras
 import numpy as np
@@ -275,15 +276,15 @@ def test_what_was_best_before_a_run_diverged_is_in_its_last_checkpoint(tiny, tra
 
 @pytest.mark.parametrize("target", ["os.fsync", "os.rename"])
 def test_a_disk_that_fills_up_ends_a_run_with_its_earlier_checkpoint(
-    tiny, trained, recording, monkeypatch, target
+    tiny, trained, recording, monkeypatch, target, tmp_path
 ):
     def fill():
+        # The checkpoint of the first epoch is written while the second one is trained.
+        while not list(tmp_path.glob("runs/*/2*/checkpoints/000005/meta.json")):
+            time.sleep(0.01)
         monkeypatch.setattr(target, full_disk)
 
-    display = recording("step 2", fill)
-    display.told = []
-    words = ["checkpoint.every=epoch"]
-    run, error = trained(tiny(*words), recording("end of epoch 2", fill))
+    run, error = trained(tiny("checkpoint.every=epoch"), recording("end of epoch 2", fill))
     monkeypatch.undo()
     assert isinstance(error, StorageError)
     assert "No space left on device" in str(error)
