@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fitx.build import inexact
 from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make_callbacks
@@ -82,9 +84,8 @@ def _fit(work: Work, observer: Observer) -> None:
     trial, fit, at = work.trial, work.trial.experiment.fit, observer.at
     has_validation = "validation" in trial.data.splits
     trial.step.execution.limit = observer.steps_until_due
-    for name, callback in observer.state.callbacks.items():
-        if callback_state.is_forgetful(callback):
-            work.display.note(_FORGETFUL.format(name))
+    for text in _warnings(trial, observer):
+        work.display.note(text)
     trial.step.fit(
         training_feed(trial, at.step),
         initial_epoch=at.epoch,
@@ -107,10 +108,15 @@ def _fit(work: Work, observer: Observer) -> None:
         work.display.note(text)
 
 
-_FORGETFUL = (
-    "callback {}: it has no get_state and set_state, so what it remembers is lost when the run is "
-    "resumed"
-)
+def _warnings(trial: Trial, observer: Observer) -> Iterator[str]:
+    """Say what would keep a resumed run from going on exactly."""
+    for name, callback in observer.state.callbacks.items():
+        if callback_state.is_forgetful(callback):
+            yield (
+                f"callback {name}: it has no get_state and set_state, so what it remembers is lost "
+                "when the run is resumed"
+            )
+    yield from inexact.unsaved(trial)
 
 
 def _test(work: Work, observer: Observer) -> dict[str, float]:
