@@ -126,6 +126,7 @@ def _callbacks(way: Fitx, epochs: int, steps_per_epoch: int) -> dict[str, float]
     if not experiment.callbacks:
         return {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        (Path(folder) / "samples").mkdir()
         callbacks = make_callbacks(experiment, Path(folder))
         heard: list[keras.callbacks.Callback] = [_Mark(spent, "")]
         for part, callback in zip(experiment.callbacks, callbacks, strict=True):
