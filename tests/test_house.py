@@ -41,7 +41,8 @@ WITHOUT_TENSORFLOW = (
         f"fitx.run.{name}"
         for name in (
             *("doctor", "changes", "epochs", "auto_resume", "checkpoints"),
-            *("values", "verdict", "references"),
+            *("values", "verdict", "references", "selftest", "trainings"),
+            *("child", "interruptions", "difference", "hints"),
         )
     ),
     "fitx.cli",
