@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.experiment.locate import shipped
 from fitx.registry.step_source import COMPILED
 from fitx.run.evaluate import Question, evaluate
+from fitx.run.resume import resume
+from fitx.run.resumption import reopened
 from fitx.run.train import Order, train
 
 NAMES = sorted(
@@ -137,6 +140,24 @@ def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outc
         kind = "trainable_weights" if trained else "weights"
         pairs = zip(getattr(before, kind), getattr(found.after[network], kind), strict=True)
         assert {not np.array_equal(b, a) for b, a in pairs} == {trained}
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes, tmp_path):
+    with pytest.raises(Interrupted):
+        train(read(name, FEW), Order(tmp_path, stop_after=8), NoDisplay())
+    (latest,) = tmp_path.glob("*/latest")
+    with reopened(latest.resolve(), (), allow_inexact=False) as order:
+        result = resume(order, NoDisplay())
+    lines = (latest / "metrics.jsonl").read_text().splitlines()
+    rows = [{**json.loads(line), "seconds": 0} for line in lines]
+
+    assert result.metrics == outcomes[name].metrics
+    assert rows == [{**row, "seconds": 0} for row in outcomes[name].rows]
+    for network, straight in outcomes[name].after.items():
+        file = latest / "networks" / f"{network}.keras"
+        again = keras.saving.load_model(file, compile=False).get_weights()
+        assert [w.tobytes() for w in again] == [w.tobytes() for w in straight.get_weights()]
 
 
 def test_networks_load_where_fitx_is_not_and_predict_the_same(outcomes):
