@@ -43,10 +43,11 @@ def command(
     fitx train my.yaml '~callbacks' 'metrics+=mae'
     fitx train my.yaml --resume auto         on machines that may be taken away: the same each time
     """
-    from fitx.experiment.check import read
+    from fitx.experiment.check import check_unimported
+    from fitx.experiment.load import load
 
     with results_alone() as output:
-        experiment = read(file, overrides)
+        experiment = check_unimported(load(file, overrides))
         asked = _Wish(**wish)  # type: ignore[arg-type]
         with part(experiment, asked.out) as mine:
             result = _carry_out(experiment, asked, mine, quiet)
@@ -71,6 +72,7 @@ class _Wish:
 
 def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
     """Begin a run or go on with one, and return what comes out."""
+    from fitx.experiment import plugins
     from fitx.run.order import place
     from fitx.run.resumption import chosen, finished, taken_up
 
@@ -81,6 +83,7 @@ def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> 
     if run is None:
         new = place(experiment, mine.out, smoke=wish.smoke)
         new = replace(new, stop_after=wish.stop_after, notes=notes)
+        plugins.load(experiment)
 
         from fitx.run.train import train
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment import plugins
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
@@ -94,7 +95,7 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
 
 @contextmanager
 def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[Resumption]:
-    """Hold a run while it goes on as an experiment file says.
+    """Hold a run while it goes on as an experiment file says; its plugins are imported then.
 
     Raises:
         BusyError, UsageError, ConfigError, StorageError: As `reopened`, and where a plugin of the
@@ -102,7 +103,9 @@ def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[R
     """
     with hold(run):
         _demand_plugins(run, asked)
-        yield _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
+        order = _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
+        plugins.load(asked)
+        yield order
 
 
 def _judged(
