@@ -250,3 +250,35 @@ def test_a_block_function_says_that_it_lacks_who_hears_of_its_steps():
 
     with pytest.raises(RuntimeError, match="a block function needs a watcher"):
         step.train_function(itertools.repeat(None))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("passed", [1, 4, 6])
+def test_steps_that_ran_before_are_passed_over_without_a_word_and_without_data(mode, passed, most):
+    step, hearing = counting(mode, chunk=1), Hearing()
+    feed = training_blocks if MODES[mode].takes_blocks else training_batches
+    step.fit(
+        feed(DATA, first_epoch=1, first_step=passed),
+        steps_per_epoch=STEPS,
+        initial_epoch=1,
+        epochs=3,
+        steps_passed=passed,
+        callbacks=[hearing],
+        verbose=0,
+        shuffle=False,
+    )
+    expected = [*range(passed, STEPS), *range(STEPS)]
+    assert hearing.of("begin") == hearing.of("end") == expected
+    assert step.seen[0] == len(expected)
+    assert step.seen == passed_by_hand(passed)
+
+
+@cache
+def passed_by_hand(passed):
+    """Return what the plain mode sees of the batches of two epochs but the first few."""
+    step, stream = counting("plain"), iter(training_batches(DATA, first_epoch=1))
+    for number in range(2 * STEPS):
+        batch = next(stream)
+        if number >= passed:
+            step.train_step(batch)
+    return step.seen
