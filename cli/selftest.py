@@ -40,7 +40,7 @@ def resume(
     epochs: int | None,
     as_json: bool,
     quiet: bool,
-    **choice: int | None,
+    **more: int | None,
 ) -> None:
     """Prove that FILE goes on exactly after interruptions, with your own steps and callbacks.
 
@@ -59,7 +59,7 @@ def resume(
 
     experiment = check_unimported(load(file, overrides))
     demand_training(experiment, smoke=False)
-    seed = secrets.randbelow(1000) if choice["seed"] is None else choice["seed"]
+    seed = secrets.randbelow(1000) if more["seed"] is None else more["seed"]
     order = Order(
         experiment,
         [file, *overrides],
@@ -68,6 +68,7 @@ def resume(
         seed,
         # -P: no module is imported from the working folder.
         [sys.executable, "-P", "-m", f"{__package__}.main"],
+        ["-q", *(["--verbose"] if more["verbose"] else [])],
     )
     report = selftest(order, (lambda text: None) if quiet else print_error)
     if as_json:

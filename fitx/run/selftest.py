@@ -37,6 +37,7 @@ class Order:
         stops: How many interruptions.
         seed: What their choice follows from.
         command: What starts fitx.
+        options: Of `fitx train` and `fitx resume`.
     """
 
     experiment: Experiment
@@ -45,6 +46,7 @@ class Order:
     stops: int
     seed: int
     command: Sequence[str]
+    options: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def selftest(order: Order, say: Say) -> Report:
     with ended_by_signals(), _folder() as (root, keep):
         words = [*order.words, f"fit.epochs={epochs}"]
         words += ["expect={}"] if order.experiment.expect else []
-        trainings = Trainings(order.command, order.experiment, words, root)
+        trainings = Trainings(order.command, order.options, order.experiment, words, root)
         say(_opening(order, epochs))
         straight, facts, changes = trainings.first()
         for change in changes:

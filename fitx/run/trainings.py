@@ -33,15 +33,21 @@ class Trainings:
 
     Args:
         command: What starts fitx.
+        options: Of `fitx train` and `fitx resume`.
         experiment: The experiment, its plugins not imported.
         words: The command line's, by which it is trained: the file, and changes.
         root: A folder for all runs.
     """
 
     def __init__(
-        self, command: Sequence[str], experiment: Experiment, words: Sequence[str], root: Path
+        self,
+        command: Sequence[str],
+        options: Sequence[str],
+        experiment: Experiment,
+        words: Sequence[str],
+        root: Path,
     ) -> None:
-        self.command, self.experiment, self.root = command, experiment, root
+        self.command, self.options, self.experiment, self.root = command, options, experiment, root
         # All checkpoints stay, so that those of two runs can be compared.
         self.words = [*words, "checkpoint.every=epoch", "checkpoint.keep=1000"]
 
@@ -114,11 +120,11 @@ class Trainings:
         return self.root / name / self.experiment.name / LATEST
 
     def _training(self, name: str) -> list[str]:
-        out = ["--out", str(self.root / name), "-q"]
-        return [*self.command, "train", *self.words, *out]
+        out = ["--out", str(self.root / name)]
+        return [*self.command, "train", *self.words, *out, *self.options]
 
     def _resumption(self) -> list[str]:
-        return [*self.command, "resume", str(self.run(INTERRUPTED)), "-q"]
+        return [*self.command, "resume", str(self.run(INTERRUPTED)), *self.options]
 
     def _newest(self, name: str) -> str:
         newest = checkpoint.newest(self.run(name) / "checkpoints")
@@ -166,4 +172,7 @@ def _changes(experiment: Experiment, facts: dict[str, Any]) -> Iterator[str]:
 def _demand(ended: Ended, *codes: int) -> None:
     """Raise ChildFailed for a process that ended in another way than it may."""
     if ended.code not in codes:
-        raise ChildFailed(ended.said or f"a process ended with code {ended.code}.", ended.code)
+        # The run's folder will be gone, or that of all runs is named.
+        lines = [line for line in ended.said.splitlines() if not line.startswith("run: ")]
+        text = "\n".join(lines) or f"a process ended with code {ended.code}."
+        raise ChildFailed(text, ended.code)
