@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 from typing import IO
 
@@ -43,31 +44,53 @@ class Ended:
     said: str
 
 
-def run(command: Sequence[str], is_enough: Callable[[], bool] | None = None) -> Ended:
+def run(
+    command: Sequence[str], temporary: Path, is_enough: Callable[[], bool] | None = None
+) -> Ended:
     """Run a command until it ends, or kill it as soon as that is asked for.
 
     Whatever ends the wait kills the process, and those that it has started.
 
     Args:
         command: The command, its program first.
+        temporary: Where it finds a folder for what it leaves there if it is killed.
         is_enough: Asked many times a second whether to kill it.
     """
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=errors,
-            # A terminal's Ctrl-C reaches this process alone.
-            process_group=0,
-        )
+        process: subprocess.Popen[bytes] | None = None
         try:
+            with _unheard() as before:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=errors,
+                    env={**os.environ, "TMPDIR": str(temporary)},
+                    # A terminal's Ctrl-C reaches this process alone.
+                    process_group=0,
+                    preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
+                )
             if is_enough is not None:
                 _watch(process, is_enough)
             process.wait()
         finally:
-            _kill(process)
+            if process is not None:
+                _kill(process)
         return Ended(process.returncode, _text(errors))
+
+
+@contextmanager
+def _unheard() -> Iterator[set[signal.Signals | int]]:
+    """Let signals wait: one that came in the midst of it would lose sight of a process.
+
+    Yields:
+        The signals that waited before.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(process: subprocess.Popen[bytes], is_enough: Callable[[], bool]) -> None:

@@ -76,7 +76,8 @@ class Report:
         steps = ", ".join(f"{one.step:,}" for one in self.interruptions)
         after = f"after {count} interruption{'s' * (count != 1)} (step{'s' * (count != 1)} {steps})"
         if not self.differences:
-            return f"exact: {self.arrays:,} arrays are equal to the bit {after}"
+            are = "1 array is" if self.arrays == 1 else f"{self.arrays:,} arrays are"
+            return f"exact: {are} equal to the bit {after}"
         lines = [f"not exact: the run does not end as it would have ended {after}", self.finding]
         lines += [f"repeat: --seed {self.facts['seed']}", f"kept: {self.kept}"]
         return "\n".join(lines)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,11 +62,11 @@ class Trainings:
             What the run came to, what run.json says of it, and changes made to the experiment.
         """
         look = _Look(self.experiment, self._link(STRAIGHT))
-        ended = child.run(self._training(STRAIGHT), look)
+        ended = self._run(self._training(STRAIGHT), look)
         if look():
             shutil.rmtree(self.root / STRAIGHT)
             self.words += look.changes
-            ended = child.run(self._training(STRAIGHT))
+            ended = self._run(self._training(STRAIGHT))
         _demand(ended, 0)
         run = self.run(STRAIGHT)
         return outcome(run), record.load(run), look.changes
@@ -74,7 +74,7 @@ class Trainings:
     def straight(self, name: str, stop_after: int | None = None) -> Outcome:
         """Train once more without an interruption, to the end or up to a step."""
         stop = ["--stop-after", str(stop_after)] if stop_after is not None else []
-        ended = child.run([*self._training(name), *stop])
+        ended = self._run([*self._training(name), *stop])
         _demand(ended, *((STOPPED,) if stop else (0,)))
         return outcome(self.run(name), self._newest(name) if stop else None)
 
@@ -101,20 +101,25 @@ class Trainings:
             now = self._interruption(is_killed=ended.code == KILLED)
             yield now
             last, command = now.step, self._resumption()
-        _demand(child.run([*command, "checkpoint.every=epoch"]), 0)
+        _demand(self._run([*command, "checkpoint.every=epoch"]), 0)
 
     def _until(self, planned: Planned, command: Sequence[str], chance: random.Random) -> Ended:
         """Train until an interruption."""
         if planned.every is None:
             stop = ["--stop-after", str(planned.step), "checkpoint.every=epoch"]
-            return child.run([*command, *stop])
+            return self._run([*command, *stop])
         delay = min(LONGEST_DELAY, self._seconds() / 2) * chance.random()
         instant = Instant(self._link(INTERRUPTED) / "checkpoints", planned.step, delay)
-        return child.run([*command, f"checkpoint.every={planned.every}"], instant)
+        return self._run([*command, f"checkpoint.every={planned.every}"], instant)
 
     def _seconds(self) -> float:
         """Return what the shortest epoch of the straight run took."""
         return min(float(line["seconds"]) for line in journal.read(self.run(STRAIGHT)))
+
+    def _run(self, command: Sequence[str], is_enough: Callable[[], bool] | None = None) -> Ended:
+        temporary = self.root / "temporary"
+        temporary.mkdir(exist_ok=True)
+        return child.run(command, temporary, is_enough)
 
     def _link(self, name: str) -> Path:
         return self.root / name / self.experiment.name / LATEST

@@ -40,18 +40,23 @@ def nested(tmp_path):
     return python(PARENT, tmp_path / "pid"), tmp_path / "pid"
 
 
-def test_a_process_tells_its_code_and_what_it_said():
+def test_a_process_tells_its_code_and_what_it_said(tmp_path):
     text = "import sys; print('out'); print(' in the end ', file=sys.stderr); sys.exit(7)"
-    assert run(python(text)) == Ended(7, "in the end")
+    assert run(python(text), tmp_path) == Ended(7, "in the end")
 
 
-def test_a_process_that_ends_before_it_is_to_be_killed_is_not_killed():
-    assert run(python("raise SystemExit(3)"), lambda: False).code == 3
+def test_what_a_process_leaves_in_the_temporary_folder_is_in_the_one_it_was_given(tmp_path):
+    assert run(python("import tempfile; tempfile.mkstemp()"), tmp_path).code == 0
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_process_that_ends_before_it_is_to_be_killed_is_not_killed(tmp_path):
+    assert run(python("raise SystemExit(3)"), tmp_path, lambda: False).code == 3
 
 
 def test_a_process_is_killed_with_those_it_started_when_it_is_time(nested):
     command, file = nested
-    ended = run(command, lambda: file.exists() and file.read_text() != "")
+    ended = run(command, file.parent, lambda: file.exists() and file.read_text() != "")
     assert ended.code == KILLED
     assert ends(int(file.read_text()))
 
@@ -68,7 +73,7 @@ def test_a_signal_ends_the_process_and_those_it_started(nested, number):
     before = signal.signal(number, signal.SIG_DFL)
     try:
         with pytest.raises(Interrupted) as error, ended_by_signals():
-            run(command, ask)
+            run(command, file.parent, ask)
         assert signal.getsignal(number) is signal.SIG_DFL
     finally:
         signal.signal(number, before)

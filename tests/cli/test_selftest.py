@@ -1,0 +1,163 @@
+"""fitx selftest, as it is typed, on steps and callbacks of a user's own."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+OWN = '''
+import keras
+import tensorflow as tf
+from fitx import Step, callbacks, steps
+
+
+@steps.register
+class Own(Step):
+    """Descends with noise, and counts what it has seen."""
+
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.seen = tf.Variable(0, name="seen")
+        self.noise = keras.random.SeedGenerator(3)
+
+    def train_step(self, data):
+        x, y = data
+        self.seen.assign_add(tf.shape(x)[0])
+        noise = keras.random.normal(tf.shape(y), seed=self.noise)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x, training=True) - y + 0.1 * noise))
+        self.minimize(loss, tape, "model")
+        return {"loss": loss, "seen": tf.cast(self.seen, "float32")}
+'''
+MOODY = '''
+import keras
+from fitx import callbacks
+
+
+@callbacks.register
+class Moody(keras.callbacks.Callback):
+    """Lets the learning rate follow what it remembers."""
+
+    mood = 0
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.mood += 1
+        self.model.optimizer.learning_rate = 0.01 / self.mood
+'''
+TINY = """
+plugins: [own.py]
+step: own
+model: linear
+optimizer: {name: adam, learning_rate: 0.01}
+data: {name: random, rows: 60, features: 4, batch_size: 8, validation_split: 0.2}
+fit: {epochs: 2}
+expect: {loss: "< 0"}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("selftest")
+    (folder / "own.py").write_text(OWN)
+    (folder / "moody.py").write_text(MOODY)
+    (folder / "own.yaml").write_text(TINY)
+    (folder / "moody.yaml").write_text(
+        "extends: own.yaml\nplugins: [own.py, moody.py]\ncallbacks: [moody]\n"
+    )
+    (folder / "temporary").mkdir()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tried(folder, launch):
+    """One experiment that goes on exactly, and one that does not, both tried at once."""
+    command = ("selftest", "resume")
+    options = {"env": {"TMPDIR": str(folder / "temporary")}}
+    exact = launch(folder, *command, "own.yaml", "--stops", "1", "--seed", "4", **options)
+    inexact = launch(folder, *command, "moody.yaml", "--stops=1", "--json", "-q", **options)
+    return exact.result(), inexact.result()
+
+
+def test_a_step_that_keeps_all_it_knows_in_variables_is_exact(tried, folder):
+    done, _ = tried
+    assert done.code == 0, done.err
+    first, second, third = done.err.splitlines()
+    assert first == "own: 2 epochs, interrupted at steps chosen by --seed 4"
+    assert second == "straight: 12 steps, mode plain"
+    step = third.removeprefix("interrupted: killed after step ")
+    assert done.out.startswith("exact: ")
+    assert done.out.endswith(f" arrays are equal to the bit after 1 interruption (step {step})\n")
+    assert not (folder / "runs").exists()
+
+
+def test_a_callback_that_forgets_is_found_out(tried, folder):
+    _, done = tried
+    assert done.code == 6, done.err
+    report = done.json
+    assert (report["exact"], report["code"]) == (False, 6)
+    assert report["differences"][0].startswith("networks/model/")
+    assert report["error"] == done.err.rstrip("\n")
+    hint = "hint: no get_state and set_state, so what it remembers is lost: Moody"
+    assert hint in report["error"].splitlines()
+    (kept,) = (folder / "temporary").iterdir()
+    assert report["kept"] == str(kept)
+    assert f"kept: {kept}" in report["error"].splitlines()
+    seed = report["seed"]
+    assert f"repeat: --seed {seed}" in report["error"].splitlines()
+
+
+def test_an_error_of_the_experiment_is_told_as_training_tells_it(folder, fitx):
+    done = fitx(folder, "selftest", "resume", "own.yaml", "fit.epoch=3", "--json")
+    assert done.code == 2
+    assert done.json["problems"][0]["key"] == "fit.epoch"
+    assert done.err == f"{done.json['error']}\n"
+
+
+def test_what_is_to_be_tried_has_to_be_named(folder, fitx):
+    done = fitx(folder, "selftest", "resme", "own.yaml")
+    assert done.code == 2
+    assert "No such command 'resme'. Did you mean 'resume'?" in done.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_what_it_has_started_and_leaves_nothing(
+    folder, fitx_command, environment, tmp_path, number
+):
+    process = subprocess.Popen(
+        [*fitx_command, "selftest", "resume", "own.yaml", "fit.epochs=1000000", "--epochs=1000000"],
+        cwd=folder,
+        env={**environment, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        child = _child(process.pid)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert process.returncode == 128 + number
+    assert said.splitlines()[-1] == f"stopped by {number.name}."
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+
+
+def _child(pid):
+    """Wait for the first process that one has started."""
+    for _ in range(1000):
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            found = file.read().split()
+        if found:
+            return int(found[0])
+        time.sleep(0.01)
+    raise AssertionError("it started nothing")
+
+
+def test_the_report_is_one_object_of_json(tried):
+    _, done = tried
+    assert json.loads(done.out)["interruptions"][0]["killed"] is True
