@@ -1,8 +1,9 @@
 """fitx itself, timed in turn with others: python ours.py WHAT FILE [key=value ...]
 
 WHAT is fit (the epochs of `fit`, as `fitx train` calls it, no callbacks), stock (the same step in
-Keras' own `fit`), evaluate (one call of `evaluate`, on the training rows) or train (an epoch of
-everything `fitx train` does, validation, callbacks, journal and checkpoints).
+Keras' own `fit`), evaluate (one call of `evaluate`, on the training rows), train (an epoch of
+everything `fitx train` does, validation, callbacks, journal and checkpoints: the median), mean (the
+same: the mean) or stall (by how much a checkpoint holds up an epoch, the copy of the state aside).
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.run.bench_ways import Fitx, Stock
 from fitx.run.evaluate import prepare_runtime
 from fitx.run.order import Order
+from fitx.run.run_state import RunState, Snapshot
 from fitx.run.train import train
 
 SECONDS = 0.3
@@ -43,8 +45,8 @@ def main() -> None:
     """Make the experiment, and run it whenever it is asked for."""
     what, file, *words = sys.argv[1:]
     experiment = read(file, words)
-    turn = {"fit": fit, "stock": stock, "evaluate": evaluate, "train": whole}[what](experiment)
-    serve(turn)
+    turns = {"fit": fit, "stock": stock, "evaluate": evaluate, "train": whole}
+    serve({**turns, "mean": mean, "stall": stall}[what](experiment))
 
 
 def fit(experiment: Experiment) -> Callable[[], float]:
@@ -81,13 +83,45 @@ def evaluate(experiment: Experiment) -> Callable[[], float]:
 def whole(experiment: Experiment) -> Callable[[], float]:
     """Return what trains and tells the median time from one epoch's end to the next one's."""
 
-    def epoch() -> float:
-        display = EpochEnds()
-        with tempfile.TemporaryDirectory() as out:
-            train(experiment, Order(Path(out)), display)
-        return statistics.median(b - a for a, b in pairwise(display.ends[1:]))
+    return lambda: statistics.median(spans(experiment))
 
-    return epoch
+
+def mean(experiment: Experiment) -> Callable[[], float]:
+    """Return what trains and tells the mean time from one epoch's end to the next one's."""
+    return lambda: statistics.mean(spans(experiment))
+
+
+def stall(experiment: Experiment) -> Callable[[], float]:
+    """Return what trains with a checkpoint at every other epoch's end, and tells what that costs.
+
+    That is how much longer an epoch takes in which a checkpoint is written, less the time in which
+    the state is copied.
+    """
+    copies: list[float] = []
+    take = RunState.take
+
+    def timed_take(state: RunState) -> Snapshot:
+        snapshots: list[Snapshot] = []
+        copies.append(timed(lambda: snapshots.append(take(state))))
+        return snapshots[0]
+
+    RunState.take = timed_take  # type: ignore[method-assign]
+
+    def once() -> float:
+        copies.clear()
+        taken = spans(experiment)
+        written, free = statistics.median(taken[0::2]), statistics.median(taken[1::2])
+        return written - free - statistics.median(copies)
+
+    return once
+
+
+def spans(experiment: Experiment) -> list[float]:
+    """Train, and return the seconds from one epoch's end to the next, the first two left out."""
+    display = EpochEnds()
+    with tempfile.TemporaryDirectory() as out:
+        train(experiment, Order(Path(out)), display)
+    return [b - a for a, b in pairwise(display.ends[1:])]
 
 
 class EpochEnds(NoDisplay):

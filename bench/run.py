@@ -7,6 +7,7 @@ torch and lightning can be imported by the interpreter that TORCH_PYTHON names.
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,9 @@ TORCH = os.environ.get("TORCH_PYTHON", sys.executable)
 ROWS = "32000"
 """Examples of the guide's programs, in batches of 32."""
 
+STEPS_OF_DIGITS = 21
+"""In an epoch."""
+
 STOPPING = "callbacks=[{name: early_stopping, monitor: val_loss, patience: 1000}]"
 
 
@@ -29,7 +33,7 @@ def main() -> None:
     print("| what | fitx | compared to | ratio | target |\n|---|---|---|---|---|", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        for figures in (starting, simple, others, digits, gan, networks):
+        for figures in (starting, simple, others, digits, gan, networks, saving, resuming):
             for row in figures(rounds):
                 print(row, flush=True)
 
@@ -120,6 +124,46 @@ def networks(rounds: int) -> Iterator[str]:
         ours, stock = in_turn(commands, rounds)
         what = f"an epoch of digits with a small {name}, `mode: auto`"
         yield times(what, ours, stock, "at least 0.97")
+
+
+def saving(rounds: int) -> Iterator[str]:
+    """Yield what checkpoints cost, of epochs of milliseconds and of 100 MB of state."""
+    short = ["digits", "model=mlp", "execution.mode=fused_xla", "fit.epochs=300"]
+    large = ["digits", "model={name: mlp, units: [2048, 2048, 2048]}", "~expect"]
+    large += ["checkpoint.monitor=null"]
+    never = "checkpoint.every=900000000 steps"
+    cases = {"`digits` (mlp)": [*short, "~expect"], "100 MB of state": [*large, "fit.epochs=30"]}
+    for what, words in cases.items():
+        commands = {
+            "fitx": own("mean", *words, "checkpoint.every=auto"),
+            "without": own("mean", *words, never),
+        }
+        ours, without = in_turn(commands, rounds)
+        told = f"an epoch of {what}, `checkpoint.every: auto`"
+        yield share(told, ours, without, "without checkpoints", "at most 1.03 of it")
+    every = ["fit.epochs=12", f"checkpoint.every={2 * STEPS_OF_DIGITS} steps"]
+    [stall] = in_turn({"fitx": own("stall", *large, *every)}, rounds)
+    held = "the training is held up by a checkpoint of 100 MB, its copy aside"
+    yield row(held, spelled(stall.median), "", "", "at most 50 ms")
+
+
+def resuming(rounds: int) -> Iterator[str]:
+    """Yield how soon a run takes its first step, begun or gone on with."""
+    for epochs in (1, 3000):
+        words = ["guide/simple", "execution.mode=fused", "-q", "--out", f"runs-{epochs}"]
+        done = 32 * epochs - 7
+        longer = [*words, "fit.epochs=100000"]
+        subprocess.run([FITX, "train", *longer, "--stop-after", str(done)], check=False)
+        [run] = Path(f"runs-{epochs}").glob("simple/2*")
+        resume = f"rm -rf copy; cp -r {run} copy; {FITX} resume copy -q --stop-after {done + 1}"
+        begin = shlex.join([FITX, "train", *longer, "--stop-after", "1"])
+        commands = {
+            name: ["sh", "-c", f"{command}; test $? = 143"]
+            for name, command in {"fitx": resume, "begun": begin}.items()
+        }
+        again, begun = whole(commands, rounds)
+        what = f"`fitx resume` after {done:,} steps, to its first step, whole process"
+        yield share(what, again, begun, "a new run to its first step", "at most 1.15 of it")
 
 
 def own(*words: str) -> list[str]:
