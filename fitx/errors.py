@@ -9,7 +9,7 @@ FitxError              something the user can act on; printed without a tracebac
 ├── ExpectationError 6 a value missed what `expect:` asks
 ├── StorageError    7  disk full, unreadable or damaged files
 ├── BusyError       8  another process works in the run folder
-├── Interrupted  130, 143  a signal asked the run to stop
+├── Interrupted  129, 130, 143  a signal asked the run to stop
 └── UserCodeError   1  the user's own code raised; carries the user's own frames
 """
 
