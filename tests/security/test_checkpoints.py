@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 import zipfile
+import zlib
 
 import numpy as np
 import pytest
@@ -98,6 +99,36 @@ def compressed(checkpoint, place):
     checkpoint.write(compression=zipfile.ZIP_DEFLATED)
 
 
+def overlapping(checkpoint, place):
+    """Let thousands of arrays of a quarter of a megabyte each be the same."""
+    count, tail = 3000, bytes(1 << 18)
+    state, entries = overlaid(count, tail)
+    checkpoint.variables[:] = [
+        {"path": f"networks/{n}", "shape": [size], "dtype": "uint8"} for n, size in entries
+    ]
+    checkpoint.write(state)
+
+
+def overlaid(count, tail):
+    """Return an archive in which each member holds all the following ones, and their sizes."""
+    content, members = tail, []
+    for number in reversed(range(count)):
+        array = header(f"({len(content)},)", "|u1") + content
+        name = f"v{number:05d}.npy".encode()
+        crc = zlib.crc32(array)
+        fields = struct.pack("<HHHHHIIIHH", 20, 0, 0, 0, 0x21, crc, len(array), len(array), 10, 0)
+        members.append((number, name, fields, len(content)))
+        content = b"PK\x03\x04" + fields + name + array
+    total, directory, offset = len(content), b"", 0
+    for _, name, fields, size in reversed(members):
+        directory += b"PK\x01\x02" + struct.pack("<H", 20) + fields
+        directory += struct.pack("<HHHII", 0, 0, 0, 0, offset) + name
+        offset += 30 + len(name) + len(header(f"({size},)", "|u1"))
+    end = struct.pack("<HHHHIIH", 0, 0, count, count, len(directory), total, 0)
+    entries = [(number, size) for number, _, _, size in reversed(members)]
+    return content + directory + b"PK\x05\x06" + end, entries
+
+
 def traversal(checkpoint, place):
     checkpoint.members["../../../outside/.bashrc"] = checkpoint.members.pop(first(checkpoint))
     checkpoint.write()
@@ -169,6 +200,7 @@ HOSTILE = {
     five_tebibytes: "has too few or too many bytes",
     just_below_four_gibibytes: "has too few or too many bytes",
     compressed: "is compressed",
+    overlapping: "state.npz claims to hold more than it has bytes",
     traversal: "does not hold the variables that meta.json lists",
     duplicates: "does not hold the variables that meta.json lists",
     encrypted: "is encrypted",
