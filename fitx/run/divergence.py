@@ -93,8 +93,8 @@ class _Search:
     def origin(self) -> Origin:
         """Return where the divergence began."""
         if self.trial.step.execution.strategy is not None:
-            return self.unknown("What was not finite first is found on one device only.")
-        if not self.names and self._is_sound():
+            return self.unknown(_ON_SEVERAL)
+        if self.error.names and not self.names and self._is_sound():
             return replace(self.unknown(_SOUND), advice=_LOOK_ELSEWHERE)
         begin, end = self._beginning(), self.observer.at.step
         if begin is None or begin.at.step >= end:
@@ -194,6 +194,7 @@ class _Search:
         return next(names, getattr(variable, "path", variable.name))
 
 
+_ON_SEVERAL = "Which number was the first is not looked for where several devices train."
 _SOUND = (
     "All that the training steps logged is finite, and so is every variable of the networks and "
     "optimizers."

@@ -61,7 +61,7 @@ class Observer(keras.callbacks.Callback):
         self.validation_steps = validation_steps
         self.at = Position()
         self.values: dict[str, float] = {}
-        self.trail = Trail(state.variables)
+        self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
         self._earlier: Snapshot | None = None
         self._trained: Snapshot | None = None
         self._began = self._checked = 0.0

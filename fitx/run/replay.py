@@ -10,7 +10,7 @@ from fitx.build.feed import evaluation_feed, training_batch, training_feed
 from fitx.build.trial import Trial
 from fitx.engine import silent
 from fitx.run.position import Position
-from fitx.run.state import State, assign, capture
+from fitx.run.state import State, assign, capture, test_changes_metrics_only
 
 
 class Stopped(Exception):
@@ -35,8 +35,8 @@ class Instant:
 class Replay:
     """Runs the steps of a training again, in the mode in which they ran.
 
-    Validations are run again too, for the random numbers that they may draw. Of what callbacks do
-    only the learning rates are known, with which each epoch began.
+    Validations are run again too where they draw random numbers, say. Of what callbacks do only
+    the learning rates are known, with which each epoch began.
 
     Args:
         trial: What was trained.
@@ -61,6 +61,8 @@ class Replay:
         self.variables = dict(variables)
         self.lines = {line["epoch"]: line for line in lines}
         self.is_exact = True
+        is_validated = "validation" in trial.data.splits
+        self._validates = is_validated and not test_changes_metrics_only(trial.step)
 
     def run(self, begin: Instant, end: int) -> Instant:
         """Go on from an instant until so many steps are done.
@@ -106,7 +108,7 @@ class Replay:
         values = step.logged().items()
         self.is_exact &= all(line.get(name, value) == value for name, value in values)
         step.logs["train"].running = False
-        if "validation" in trial.data.splits and epoch % trial.experiment.fit.validation_freq == 0:
+        if self._validates and epoch % trial.experiment.fit.validation_freq == 0:
             feed = evaluation_feed(trial, "validation")
             step.evaluate(feed, steps=trial.evaluation_steps("validation"), verbose=0)
 

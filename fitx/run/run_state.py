@@ -112,9 +112,10 @@ def _finite_from_the_start(named: Mapping[str, Any]) -> Iterator[str]:
     for name, variable in named.items():
         if name.startswith(OPTIMIZERS):
             yield name
-        elif name.startswith(NETWORKS):
-            if variable.trainable or is_finite(copies.to_array(variable)):
-                yield name
+        elif not name.startswith(NETWORKS):
+            continue
+        elif variable.trainable or is_finite(copies.to_array(variable)):
+            yield name
 
 
 def best_epoch(snapshot: Snapshot, monitor: str | None) -> BestEpoch | None:

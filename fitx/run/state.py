@@ -46,11 +46,24 @@ def variables(step: Step) -> dict[str, Any]:
 
 def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
     """Return those of the variables that an evaluation may change; metrics at least, it resets."""
-    changed = {id(v) for graph in step.execution.graphs("test") for v in written(graph)}
+    changed = _changed_by_test(step) | _reset(step)
+    return {k: v for k, v in named.items() if changed & {id(copy) for copy in copies.of(v)}}
+
+
+def test_changes_metrics_only(step: Step) -> bool:
+    """Whether an evaluation changes metrics alone: it draws no random numbers, for example."""
+    return _changed_by_test(step) <= _reset(step)
+
+
+def _changed_by_test(step: Step) -> set[int]:
+    return {id(v) for graph in step.execution.graphs("test") for v in written(graph)}
+
+
+def _reset(step: Step) -> set[int]:
+    """Return the ids of metrics' variables, which begin anew with each epoch."""
     means = [mean for log in step.logs.values() for mean in log.means.values()]
     reset = [*step.metrics_variables, *(variable for mean in means for variable in mean.variables)]
-    changed |= {id(copy) for variable in reset for copy in copies.of(variable)}
-    return {k: v for k, v in named.items() if changed & {id(copy) for copy in copies.of(v)}}
+    return {id(copy) for variable in reset for copy in copies.of(variable)}
 
 
 def network_variables(step: Step) -> dict[str, Any]:

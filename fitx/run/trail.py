@@ -14,6 +14,7 @@ class Trail:
 
     Args:
         variables: All that changes, by name.
+        has_callbacks: Whether there are callbacks, which alone change learning rates.
 
     Attributes:
         start: The run at its beginning, until there is a checkpoint; None then.
@@ -22,19 +23,22 @@ class Trail:
         finite_until: The last step after which every value logged so far was finite.
     """
 
-    def __init__(self, variables: Mapping[str, Any]) -> None:
+    def __init__(self, variables: Mapping[str, Any], *, has_callbacks: bool) -> None:
         self.start: Snapshot | None = None
         self.rates: dict[int, State] = {}
         self.finite_until = 0
         self._variables = {name: v for name, v in variables.items() if _is_rate(name)}
-        self._newest: State = {}
+        self._newest: State | None = None
+        self._has_callbacks = has_callbacks
 
     def epoch_begins(self, done: int, *, has_checkpoint: bool) -> None:
         """Note how an epoch begins, or goes on, after so many steps."""
         if has_checkpoint:
             self.start = None
+        if self._newest is not None and not self._has_callbacks:
+            return
         rates = capture(self._variables)
-        if not self._newest or any(rates[name] != rate for name, rate in self._newest.items()):
+        if self._newest is None or any(rates[name] != rate for name, rate in self._newest.items()):
             self.rates[done] = self._newest = rates
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from fitx import checkpoint
 from fitx.errors import Diverged
+from fitx.run.resume import resume
+from fitx.run.resumption import reopened
 
 ADVICE = "Lower the learning rate, or look at the data and the loss."
 NO_CHECKPOINT = f"\n{ADVICE} There is no checkpoint: it diverged before the first."
@@ -236,6 +238,29 @@ def test_epochs_are_run_again_as_they_ran(diverged):
     _, text = diverged(*words, plugin=LOGARITHM, at=33)
     assert text.startswith(value_at(33, 7))
     assert text.endswith(f"'.{NO_CHECKPOINT}")
+
+
+def test_random_numbers_are_drawn_again_as_they_were(diverged):
+    draws = "loss += 0.001 * keras.random.uniform(()) + tf.where(is_due, tf.math.log(-loss), 0.0)"
+    step = plugin(draws, tested="keras.random.uniform(())")
+    _, text = diverged("checkpoint.every=90 minutes", "fit.epochs=9", plugin=step, at=18)
+    assert text.startswith(value_at(18, 4))
+    assert text.endswith(f"'.{NO_CHECKPOINT}")
+
+
+def test_a_learning_rate_that_was_changed_on_resume_is_the_one_that_counts(
+    trained, tiny, recording
+):
+    words = ["optimizer=sgd", "checkpoint.every=epoch", "fit.epochs=2"]
+    run, _ = trained(tiny(*words))
+    changes = ["optimizer.learning_rate=10", "fit.epochs=9"]
+    reopening = reopened(run.folder, changes, allow_inexact=True)
+    with reopening as order, pytest.raises(Diverged) as error:
+        resume(order, recording())
+    text = str(error.value)
+    assert text.startswith("diverged: loss is inf")
+    assert "The first number that was not finite is loss itself at step 14: its batch" in text
+    assert text.endswith(way_on(run, "000010"))
 
 
 def test_it_is_said_that_a_callback_makes_the_second_time_another(diverged):
