@@ -1,4 +1,4 @@
-"""Commands of fitx in processes of their own, none of which goes on when its parent ends."""
+"""Commands in processes of their own, which a signal to their parent ends with it."""
 
 from __future__ import annotations
 

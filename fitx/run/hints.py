@@ -19,16 +19,13 @@ def hint(first: Difference, callbacks: Mapping[str, Any]) -> str:
         callbacks: What a checkpoint says of each callback, by name.
     """
     if first.kind == "callbacks":
-        return "set_state of this callback does not put back all that its get_state returns"
+        return "get_state or set_state of this callback leaves out something that it remembers"
     if first.kind == "random":
-        return (
-            "Python's or NumPy's random numbers are drawn where a run goes on, before its state "
-            "is put back is fine: later, or in on_epoch_begin, is not"
-        )
+        return "Python's or NumPy's random numbers were drawn another number of times"
     if first.kind in ("journal", "values"):
         return (
-            "all arrays are the same; the value that is logged comes from what Python keeps, in an "
-            "attribute or a global variable"
+            "all arrays are the same; what is logged comes from what no checkpoint holds, such as "
+            "a global variable or an attribute that Python changes"
         )
     if first.kind == "position":
         return _forgetful(callbacks) or (

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from fitx.checkpoint import folders
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.run.child import ChildFailed, ended_by_signals
@@ -178,6 +179,8 @@ def _interrupted(
         keep()
         text = f"{error}\nit fails only after it was {done[-1]}; kept: {trainings.root}"
         raise ChildFailed(text, error.exit_code) from None
+    if not done:
+        raise UsageError("the training was over before it could be killed; try more --epochs.")
     return done
 
 
@@ -196,8 +199,10 @@ def _finding(
             "random numbers without a seed"
         )
     run = trainings.run(INTERRUPTED)
-    blamed, seen, first = interruptions[-1], "at the end", different[0]
-    for before, following in pairwise(interruptions):
+    # After the last step, nothing of a training is left to change.
+    within = [one for one in interruptions if one.step < straight.facts["step"]] or interruptions
+    blamed, seen, first = within[-1], "at the end", different[0]
+    for before, following in pairwise(within):
         expected = _reference(trainings, following)
         found = differences(expected, outcome(run, following.folder))
         if found:
@@ -212,6 +217,5 @@ def _finding(
 def _reference(trainings: Trainings, at: Interruption) -> Outcome:
     """Return what a run without interruptions is at the step of an interruption."""
     if at.phase == "between":
-        # It keeps a checkpoint of every epoch's end, its last one aside under the same name.
-        return outcome(trainings.run(STRAIGHT), f"{at.step:06d}")
+        return outcome(trainings.run(STRAIGHT), folders.name(at.step))
     return trainings.straight(f"up-to-{at.step}", at.step)

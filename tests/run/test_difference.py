@@ -141,12 +141,18 @@ def test_a_run_without_a_checkpoint_has_come_to_nothing(tmp_path):
 @pytest.mark.parametrize(
     ("change", "beginning"),
     [
-        ({"state": {"callbacks/EarlyStopping/best": np.array(0.0)}}, "set_state of this callback"),
+        (
+            {"state": {"callbacks/EarlyStopping/best": np.array(0.0)}},
+            "get_state or set_state of this callback",
+        ),
         (
             {"state": {"random/numpy": np.arange(1, 5, dtype="uint32")}},
             "Python's or NumPy's random",
         ),
-        ({"lines": [*LINES[:1], {**LINES[1], "loss": 1.0}]}, "all arrays are the same; the value"),
+        (
+            {"lines": [*LINES[:1], {**LINES[1], "loss": 1.0}]},
+            "all arrays are the same; what is logged",
+        ),
         ({"state": {"graph/state": np.array([2, 2])}}, "the training depends on what fitx cannot"),
         ({"meta": {"step": 7}}, "a callback that ends the training has to remember"),
     ],

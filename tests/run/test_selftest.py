@@ -153,6 +153,14 @@ def test_a_training_of_one_step_cannot_be_interrupted(tried):
         tried("rows=8", epochs=1)
 
 
+def test_a_training_that_is_over_before_it_can_be_killed_proves_nothing(tried, tmp_path):
+    with pytest.raises(UsageError) as error:
+        tried("fault=hasty", stops=1)
+    text = "the training was over before it could be killed; try more --epochs."
+    assert str(error.value) == text
+    assert not left(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
