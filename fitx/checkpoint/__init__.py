@@ -121,8 +121,13 @@ def verify(folder: Path) -> dict[str, Any]:
         return dict(about["meta"])
 
 
-def newest(root: Path) -> Newest | None:
+def newest(root: Path, run: str | None = None) -> Newest | None:
     """Return the newest checkpoint that is whole, or None where none was ever written.
+
+    Args:
+        root: the folder of all checkpoints of a run.
+        run: what `run` in the meta must be, so that no other run's checkpoint is taken for one
+            of this; None does not ask.
 
     Raises:
         StorageError: there are checkpoints and none is whole; names each with its reason.
@@ -132,10 +137,12 @@ def newest(root: Path) -> Newest | None:
     for folder in reversed(listed):
         try:
             state, meta = load(folder)
+            if run is not None and meta.get("run") != run:
+                raise StorageError(f"checkpoint {folder} belongs to another run")
         except StorageError as error:
             if folders.listed(root) != listed:
                 # A run that is being trained has replaced its checkpoints meanwhile.
-                return newest(root)
+                return newest(root, run)
             passed_over.append(str(error))
             continue
         step, _ = folders.order(folder.name)

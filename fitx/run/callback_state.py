@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fitx.errors import UserCodeError
+from fitx.errors import StorageError, UserCodeError
 
 REMEMBERED: dict[type, tuple[str, ...]] = {
     keras.callbacks.EarlyStopping: (
@@ -61,16 +61,20 @@ def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
 
 
 def put_back(callback: keras.callbacks.Callback, packed: Any, arrays: Arrays) -> None:
-    """Let a callback remember what `take` took."""
-    state = _unpacked(packed, arrays)
-    if _has_own(callback):
-        callback.set_state(state)  # type: ignore[attr-defined]
-        return
-    for key in _attributes(callback):
-        if key in state:
-            setattr(callback, key, state[key])
-    if isinstance(callback, keras.callbacks.CSVLogger):
-        _continue_file(callback, state["size"])
+    """Let a callback remember what `take` took.
+
+    Raises:
+        StorageError: It is nothing that `take` took.
+    """
+    try:
+        state = _unpacked(packed, arrays)
+        if not _has_own(callback):
+            _set(callback, state)
+            return
+    except (LookupError, TypeError, ValueError) as error:
+        name = type(callback).__name__
+        raise StorageError(f"the checkpoint holds no state of the callback {name}.") from error
+    callback.set_state(state)  # type: ignore[attr-defined]
 
 
 def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -78,6 +82,14 @@ def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             callback.append = True
+
+
+def _set(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
+    for key in _attributes(callback):
+        if key in state:
+            setattr(callback, key, state[key])
+    if isinstance(callback, keras.callbacks.CSVLogger):
+        _continue_file(callback, state["size"])
 
 
 def _has_own(callback: keras.callbacks.Callback) -> bool:

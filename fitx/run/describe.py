@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
     write_atomically(run / "experiment.yaml", dump(experiment, plugins=list(where.values())))
     facts: dict[str, Any] = {
         "name": experiment.name,
+        "id": secrets.token_hex(8),
         **environment.describe(),
         "git": origin.git(),
         "device": device.description,

@@ -20,8 +20,8 @@ from fitx.rundir.files import read_json
 ORDER = ("networks", "optimizers", "means", "step", "graph", "callbacks", "random", "best", "final")
 """How the names of arrays begin, those first from which the others follow."""
 
-TIMES = ("seconds", "begun", "journal_bytes")
-"""What a checkpoint says of how long things took; it never is the same twice."""
+TIMES = ("seconds", "begun", "journal_bytes", "run")
+"""What a checkpoint says of how long things took, and of which run it is: never twice the same."""
 
 
 @dataclass(frozen=True)

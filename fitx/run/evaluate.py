@@ -190,7 +190,7 @@ def _same_data(trial: Trial, run: Path, split: str) -> bool:
 
 def _restore(trial: Trial, run: Path, weights: str) -> _Restored:
     """Set the networks, and the step's own variables, to a run's newest whole checkpoint."""
-    newest = checkpoint.newest(run / "checkpoints")
+    newest = checkpoint.newest(run / "checkpoints", record.load(run).get("id"))
     if newest is None:
         raise StorageError(f"{run} holds no checkpoint yet.")
     networks = _networks(newest.state, run, weights)

@@ -6,6 +6,11 @@ import random
 
 import numpy as np
 
+from fitx.errors import StorageError
+
+WORDS = 624
+"""Of the Mersenne Twister."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -23,7 +28,21 @@ def take() -> Arrays:
 
 
 def put_back(state: Arrays) -> None:
-    """Let both generators go on from there."""
+    """Let both generators go on from there.
+
+    Raises:
+        StorageError: It is no state of theirs.
+    """
+    try:
+        # NumPy checks no position, and reads memory that is not its own.
+        if not 0 <= int(state["numpy_position"][0]) <= WORDS:
+            raise ValueError("a position beyond the words")
+        _put_back(state)
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise StorageError(f"the checkpoint holds no state of random numbers: {error}") from error
+
+
+def _put_back(state: Arrays) -> None:
     gauss = state["python_gauss"].tolist()
     random.setstate((3, tuple(state["python"].tolist()), gauss[0] if gauss else None))
     position, has_gauss = state["numpy_position"].tolist()

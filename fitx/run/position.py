@@ -1,18 +1,17 @@
-"""Where a run stands."""
+"""Where a run stands, and what else its checkpoints must say."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Ge, Lt
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fitx.errors import StorageError
 
-Count = Annotated[int, Ge(0)]
+Count = Annotated[int, Ge(0), Lt(10**18)]
 
 
 @dataclass
@@ -30,10 +29,10 @@ class Position:
         begun: What the epoch under way has taken so far, in seconds.
     """
 
-    epoch: Count = 0
-    step: Count = 0
-    passed: Count = 0
-    phase: Literal["between", "epoch", "validation"] = "between"
+    epoch: int = 0
+    step: int = 0
+    passed: int = 0
+    phase: str = "between"
     stopping: bool = False
     seconds: float = 0.0
     begun: float = 0.0
@@ -43,17 +42,40 @@ class Position:
         return asdict(self)
 
 
-def from_meta(meta: Mapping[str, Any]) -> Position:
-    """Return the position that a checkpoint was taken at.
+class _Best(BaseModel):
+    monitor: str
+    epoch: Count
+    value: float
 
-    Raises:
-        StorageError: What the checkpoint says is no position.
-    """
-    said = {field.name: meta.get(field.name) for field in fields(Position)}
+
+class _Said(BaseModel):
+    """What a checkpoint says beside its arrays."""
+
+    model_config = ConfigDict(strict=True)
+
+    epoch: Count
+    step: Count
+    passed: Count
+    phase: Literal["between", "epoch", "validation"]
+    stopping: bool
+    seconds: float
+    begun: float
+    journal_bytes: Count
+    callbacks: dict[str, Any]
+    best: _Best | None = None
+
+
+def demand_meta(meta: Any) -> None:
+    """Raise StorageError unless a checkpoint says everything that a run goes on from."""
     try:
-        return TypeAdapter(Position).validate_json(json.dumps(said), strict=True)
+        _Said.model_validate(meta if isinstance(meta, dict) else {})
     except ValidationError as error:
         first = error.errors()[0]
-        key = str(first["loc"][0])
-        text = f"the checkpoint does not say where the run stood: its '{key}' is {said[key]!r}."
+        key = ".".join(map(str, first["loc"]))
+        text = f"the checkpoint does not say where the run stood: '{key}': {first['msg']}."
         raise StorageError(text) from error
+
+
+def from_meta(meta: Mapping[str, Any]) -> Position:
+    """Return the position that a checkpoint was taken at."""
+    return Position(**{field.name: meta[field.name] for field in fields(Position)})

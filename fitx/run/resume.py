@@ -18,7 +18,7 @@ from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE, SMOKE_STEPS
 from fitx.run.outcome import ended_together, located, recorded
-from fitx.run.position import Position, from_meta
+from fitx.run.position import Position, demand_meta, from_meta
 from fitx.run.ready import ready
 from fitx.run.result import Result
 from fitx.run.resumption import Resumption
@@ -94,10 +94,11 @@ def _start(order: Resumption, trial: Trial) -> _Start:
         UsageError: The changes do not fit what the checkpoint holds.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    newest = checkpoint.newest(order.run / "checkpoints")
+    newest = checkpoint.newest(order.run / "checkpoints", order.facts.get("id"))
     if newest is None:
         return _Start(None, None)
-    named, meta = variables(trial.step), {"journal_bytes": 0, **newest.meta}
+    demand_meta(newest.meta)
+    named, meta = variables(trial.step), dict(newest.meta)
     _demand_fit(order, newest, differences(named, training_part(newest.state)))
     state = dict(newest.state)
     for name, variable in named.items():
@@ -154,7 +155,9 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
 
 
 def _saver(order: Resumption, start: _Start, journal: Journal) -> Saver:
-    saver = Saver(order.run / "checkpoints", order.experiment.checkpoint, journal.sync)
+    saver = Saver(
+        order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts.get("id")
+    )
     if start.newest is not None and start.snapshot is not None:
         saver.go_on(start.newest.folder, start.snapshot)
     return saver

@@ -55,7 +55,7 @@ class Resumption:
         if self.changes_below("execution.mode"):
             return None
         modes = {"train": self.facts.get("mode"), "test": self.facts.get("evaluation_mode")}
-        if not set(modes.values()) <= set(MODES):
+        if any(mode not in MODES for mode in modes.values()):
             raise StorageError(f"{self.run / folder.RECORD} is damaged: it names no known mode.")
         return {kind: str(mode) for kind, mode in modes.items()}
 

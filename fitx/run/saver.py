@@ -35,6 +35,7 @@ class Saver:
         folder: The run's `checkpoints` folder.
         settings: The experiment's `checkpoint` section.
         sync: Called before each is written; puts on disk what it relies on.
+        run: What the run is known by; every checkpoint says it.
         clock: Seconds that only grow.
 
     Attributes:
@@ -47,9 +48,11 @@ class Saver:
         folder: Path,
         settings: Checkpoint,
         sync: Callable[[], None] = lambda: None,
+        run: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.folder, self.settings, self.sync, self.clock = folder, settings, sync, clock
+        self.folder, self.settings, self.sync = folder, settings, sync
+        self.run, self.clock = run, clock
         self.last: Path | None = None
         self.last_best: dict[str, Any] | None = None
         self._saved: tuple[int, str] | None = None
@@ -83,13 +86,15 @@ class Saver:
 
     def save(self, take: Take) -> None:
         """Begin to write a checkpoint, unless there is one of that very instant already."""
+        # No more than one copy of the state is there beside the state itself.
+        self.wait()
         began = self.clock()
         snapshot = take()
         if _instant(snapshot.meta) == self._saved:
             return
-        self._write(snapshot)
         self._saved_at = self.clock()
         self._copying = self._saved_at - began
+        self._write(snapshot)
 
     def check(self) -> None:
         """Raise what has gone wrong since the last call; waits for nothing."""
@@ -122,7 +127,8 @@ class Saver:
         done, keep = snapshot.meta["step"], self.settings.keep
         snapshot.demand_finite()
         self.sync()
-        self.last = checkpoint.save(self.folder, done, snapshot.state, snapshot.meta, keep)
+        meta = {**snapshot.meta, "run": self.run}
+        self.last = checkpoint.save(self.folder, done, snapshot.state, meta, keep)
         self.last_best = snapshot.meta.get("best")
         return self.last
 

@@ -40,7 +40,9 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
         with located(run), hold(run):
             record = describe.write(run, trial, device, given, data)
             with closing(Journal(run)) as journal:
-                saver = Saver(run / "checkpoints", experiment.checkpoint, journal.sync)
+                saver = Saver(
+                    run / "checkpoints", experiment.checkpoint, journal.sync, record.facts["id"]
+                )
                 # The chief stops for all workers, with a checkpoint; the others end when it has
                 # gone.
                 asked = stop if device.is_chief else StopRequest()

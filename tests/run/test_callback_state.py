@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.errors import UserCodeError
+from fitx.errors import StorageError, UserCodeError
 from fitx.run import callback_state
 from fitx.run.callback_state import is_forgetful, keep_files, named, put_back, take
 
@@ -130,3 +130,10 @@ def test_every_callback_that_keras_offers_is_known():
 
     offered = {class_name("callback", name) for name in Catalogue().names("callback")} - {None}
     assert offered == {kind.__name__ for kind in callback_state.REMEMBERED}
+
+
+@pytest.mark.parametrize("packed", [7, {"best": {"$array": "missing"}}])
+def test_what_is_no_state_is_refused(packed):
+    with pytest.raises(StorageError) as error:
+        put_back(keras.callbacks.EarlyStopping("loss"), packed, {})
+    assert str(error.value) == "the checkpoint holds no state of the callback EarlyStopping."

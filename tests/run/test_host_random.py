@@ -1,7 +1,9 @@
 import random
 
 import numpy as np
+import pytest
 
+from fitx.errors import StorageError
 from fitx.run import host_random
 
 
@@ -16,3 +18,17 @@ def test_both_generators_go_on_where_they_stood():
     host_random.put_back(state)
     assert [drawn() for _ in range(400)] == expected
     assert all(array.dtype.kind in "fiu" for array in state.values())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"numpy_position": np.array([2 * 10**9, 0])},
+        {"numpy_position": np.array([])},
+        {"numpy": np.zeros(3, "uint32")},
+        {"python": np.zeros((2, 2))},
+    ],
+)
+def test_what_is_no_state_of_theirs_is_refused(change):
+    with pytest.raises(StorageError, match="^the checkpoint holds no state of random numbers: "):
+        host_random.put_back({**host_random.take(), **change})

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.errors import Diverged, Interrupted, StorageError, UsageError
+from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.experiment.check import read
 from fitx.run import resume as resuming
 from fitx.run import run_state, training
@@ -25,7 +25,12 @@ name: rich
 step: supervised
 model:
   name: sequential
-  layers: [{DENSE}, {{name: dropout, rate: 0.5}}, batch_normalization, {{name: gaussian_noise, stddev: 0.1}}, {{name: dense, units: 1}}]
+  layers:
+  - {DENSE}
+  - {{name: dropout, rate: 0.5}}
+  - batch_normalization
+  - {{name: gaussian_noise, stddev: 0.1}}
+  - {{name: dense, units: 1}}
 optimizer:
   name: adam
   use_ema: true
@@ -51,9 +56,15 @@ GAN = f"""
 name: pair
 step: gan
 networks:
-  discriminator: {{name: sequential, layers: [{DENSE}, {{name: dropout, rate: 0.3}}, {{name: dense, units: 1}}]}}
-  generator: {{name: sequential, layers: [{DENSE}, batch_normalization, {{name: dense, units: 4, activation: sigmoid}}]}}
-optimizers: {{discriminator: {{name: adam, use_ema: true}}, generator: {{name: rmsprop, momentum: 0.5}}}}
+  discriminator:
+    name: sequential
+    layers: [{DENSE}, {{name: dropout, rate: 0.3}}, {{name: dense, units: 1}}]
+  generator:
+    name: sequential
+    layers: [{DENSE}, batch_normalization, {{name: dense, units: 4, activation: sigmoid}}]
+optimizers:
+  discriminator: {{name: adam, use_ema: true}}
+  generator: {{name: rmsprop, momentum: 0.5}}
 data: {{name: random, rows: 40, features: 4, batch_size: 8, labels: false}}
 fit: {{epochs: 3}}
 checkpoint: {{every: 1 steps, keep: 1000}}
@@ -61,7 +72,8 @@ checkpoint: {{every: 1 steps, keep: 1000}}
 HALF = """
 extends: rich.yaml
 name: half
-optimizer: {name: sgd, learning_rate: 0.05, momentum: 0.9, use_ema: false, gradient_accumulation_steps: 4}
+optimizer:
+  {name: sgd, learning_rate: 0.05, momentum: 0.9, use_ema: false, gradient_accumulation_steps: 4}
 execution: {precision: mixed_float16}
 fit: {epochs: 3}
 """
@@ -77,7 +89,7 @@ class Finished:
         self.run = run
         newest = checkpoint.newest(run / "checkpoints")
         self.step, self.state = newest.step, newest.state
-        times = ("seconds", "begun", "journal_bytes")
+        times = ("seconds", "begun", "journal_bytes", "run")
         self.meta = {k: v for k, v in newest.meta.items() if k not in times}
         lines = (run / "metrics.jsonl").read_text().splitlines()
         self.epochs = [{**json.loads(line), "seconds": 0} for line in lines]
@@ -313,24 +325,27 @@ CONTROLS = {
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_part_of_the_state_that_were_lost_would_be_noticed(straight, stopped, name, monkeypatch):
     experiment, step, spoiled = CONTROLS[name]
+    whole, run = straight(experiment), stopped(experiment, step)
     put_back = run_state.RunState.put_back
 
     def without(state, snapshot):
         put_back(state, spoiled(state, snapshot, state.take().state))
 
     monkeypatch.setattr(run_state.RunState, "put_back", without)
-    assert straight(experiment).differences(going_on(stopped(experiment, step)))
+    assert whole.differences(going_on(run))
 
 
 def test_another_order_of_the_data_would_be_noticed(straight, stopped, monkeypatch):
+    whole, run = straight("rich"), stopped("rich", 11)
     feed = training.training_feed
     monkeypatch.setattr(training, "training_feed", lambda trial, done: feed(trial, done + 1))
-    assert straight("rich").differences(going_on(stopped("rich", 11)))
+    assert whole.differences(going_on(run))
 
 
 def test_a_journal_that_is_not_cut_would_be_noticed(straight, stopped, monkeypatch):
+    whole, run = straight("rich"), stopped("rich", 11)
     monkeypatch.setattr(resuming, "Journal", lambda run, size: Journal(run))
-    assert straight("rich").differences(going_on(stopped("rich", 11))) == {"epochs"}
+    assert whole.differences(going_on(run)) == {"epochs"}
 
 
 def test_a_finished_run_is_trained_further_from_what_training_left(straight, stopped):
@@ -389,6 +404,15 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(straight, stopped, tmp_pa
     assert f"passed over: {damaged}: state.npz does not match its checksum" in notes.notes
 
 
+def test_a_checkpoint_of_another_run_is_passed_over(straight, stopped, tmp_path):
+    run, notes = stopped("rich", 11), Silent()
+    other = straight("rich", "fused").run / "checkpoints/000012"
+    shutil.copytree(other, run / "checkpoints/000012")
+    assert not straight("rich").differences(going_on(run, display=notes))
+    foreign = f"checkpoint {run / 'checkpoints/000012'} belongs to another run"
+    assert f"passed over: {foreign}" in notes.notes
+
+
 def test_a_learning_rate_that_is_changed_counts_from_there_on(stopped):
     run = stopped("plateau", 13)
     with pytest.raises(UsageError) as error:
@@ -432,6 +456,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(straight, stopped):
     run = stopped("rich", 11)
     shutil.rmtree(run / "checkpoints")
     shutil.copytree(straight("pair").run / "checkpoints", run / "checkpoints")
+    reopen(run).update(id=json.loads((straight("pair").run / "run.json").read_text())["id"])
     with pytest.raises(StorageError) as error:
         going_on(run)
     first = str(error.value).splitlines()[0]

@@ -6,10 +6,10 @@ import pytest
 
 from fitx.errors import StorageError
 from fitx.run.best import Best, BestEpoch
-from fitx.run.position import Position, from_meta
-from fitx.run.run_state import RunState, Snapshot, best_epoch
-from fitx.run.ready import ready
 from fitx.run.evaluate import prepare_runtime
+from fitx.run.position import Position, demand_meta, from_meta
+from fitx.run.ready import ready
+from fitx.run.run_state import RunState, Snapshot, best_epoch
 from fitx.run.state import capture
 
 DRAWING = '''
@@ -114,9 +114,27 @@ def test_a_position_comes_back_from_what_a_checkpoint_says():
     assert from_meta({**position.plain(), "journal_bytes": 12}) == position
 
 
-@pytest.mark.parametrize(("key", "value"), [("epoch", -1), ("phase", "later"), ("step", "7")])
-def test_what_is_no_position_is_refused(key, value):
+META = {**Position().plain(), "journal_bytes": 0, "callbacks": {}}
+
+
+@pytest.mark.parametrize(
+    ("meta", "text"),
+    [
+        (7, "'epoch': Field required."),
+        ({**META, "epoch": -1}, "'epoch': Input should be greater than or equal to 0."),
+        ({**META, "step": 10**30}, f"'step': Input should be less than {10**18}."),
+        ({**META, "step": True}, "'step': Input should be a valid integer."),
+        ({**META, "phase": "x"}, "'phase': Input should be 'between', 'epoch' or 'validation'."),
+        ({**META, "journal_bytes": []}, "'journal_bytes': Input should be a valid integer."),
+        ({**META, "best": {"monitor": 1}}, "'best.monitor': Input should be a valid string."),
+        (Position().plain(), "'journal_bytes': Field required."),
+    ],
+)
+def test_what_is_no_position_is_refused(meta, text):
     with pytest.raises(StorageError) as error:
-        from_meta({**Position().plain(), key: value})
-    expected = f"the checkpoint does not say where the run stood: its '{key}' is {value!r}."
-    assert str(error.value) == expected
+        demand_meta(meta)
+    assert str(error.value) == f"the checkpoint does not say where the run stood: {text}"
+
+
+def test_what_a_checkpoint_says_is_taken():
+    demand_meta({**META, "best": {"monitor": "loss", "epoch": 1, "value": float("nan")}, "run": 1})

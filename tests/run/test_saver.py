@@ -41,7 +41,7 @@ def saving(tmp_path):
     def saving(every="auto", sync=lambda: None, **settings):
         clock = Clock()
         checked = Checkpoint(every=every, **settings)
-        made = Saver(tmp_path / "checkpoints", checked, sync, clock)
+        made = Saver(tmp_path / "checkpoints", checked, sync, "a1b2", clock)
         return made, clock, Training(clock)
 
     return saving
@@ -132,7 +132,7 @@ def test_what_is_saved_is_the_state_of_that_moment(saving):
     saver.wait()
     state, meta = checkpoint.load(saver.last)
     assert not state["networks/model/kernel"].any()
-    assert meta == {"step": 1, "phase": "between"}
+    assert meta == {"step": 1, "phase": "between", "run": "a1b2"}
 
 
 def test_networks_that_end_as_training_left_them_are_not_saved_twice(saving):

@@ -155,6 +155,11 @@ def dtype_that_is_an_attribute(checkpoint, place):
     checkpoint.write()
 
 
+def names_that_are_no_strings(checkpoint, place):
+    checkpoint.variables[0]["path"] = [["a"]]
+    checkpoint.write()
+
+
 def shape_of_words(checkpoint, place):
     checkpoint.variables[0]["shape"] = ["x", {}]
     checkpoint.write()
@@ -205,6 +210,7 @@ HOSTILE = {
     duplicates: "does not hold the variables that meta.json lists",
     encrypted: "is encrypted",
     dtype_that_is_an_attribute: "its dtype is __loader__, which is no number's",
+    names_that_are_no_strings: "no name of a variable",
     shape_of_words: "damaged",
     table_of_nothing: "damaged",
     other_step: f"it was taken after step {10**30}, not 2",
