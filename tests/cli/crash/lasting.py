@@ -10,13 +10,15 @@ import keras
 from fitx import callbacks, models
 
 PACE_SECONDS = 0.005
+LONGEST_SECONDS = 60
 
 
 def wait(place):
-    """Hold the run at a place named by $HOLD, until there is a file called `go`."""
+    """Hold the run at a place named by $HOLD, until there is a file called `go`; not for ever."""
+    end = time.monotonic() + LONGEST_SECONDS
     if os.environ.get("HOLD") == place and not Path("go").exists():
         print(f"holding {place}", file=sys.stderr, flush=True)
-        while not Path("go").exists():
+        while not Path("go").exists() and time.monotonic() < end:
             time.sleep(0.005)
 
 
