@@ -88,10 +88,10 @@ def test_a_learning_rate_scheduler_takes_a_schedule_of_epochs(trained):
     assert run.column("learning_rate") == pytest.approx([0.2, 0.2, 0.02])
 
 
-def test_csv_logger_writes_what_is_logged(trained):
+def test_csv_logger_writes_what_is_logged_into_the_run(trained):
     run = trained(VALIDATED, "fit.epochs=2", "callbacks=[{name: csv_logger, filename: log.csv}]")
 
-    with Path("log.csv").open() as file:
+    with (run.folder / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     for name in ("loss", "val_loss"):
         assert [float(row[name]) for row in rows] == pytest.approx(run.column(name))
