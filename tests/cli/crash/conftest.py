@@ -23,7 +23,7 @@ def chain(fitx_command, environment, tmp_path_factory, times):
 
     def chain(kind="plain"):
         name, *words = KINDS[kind]
-        words = ("train", f"{name}.yaml", "--resume", "auto", f"fit.epochs={times(9, 40)}", *words)
+        words = ("train", f"{name}.yaml", "--resume", "auto", f"fit.epochs={times(7, 40)}", *words)
         return Chain(tmp_path_factory.mktemp("crash"), fitx_command, environment, words)
 
     return chain

@@ -17,8 +17,8 @@ class Result:
         newest = checkpoint.newest(run / "checkpoints")
         assert not newest.passed_over
         self.step, self.state = newest.step, newest.state
-        times = ("seconds", "begun", "journal_bytes")
-        self.meta = {k: v for k, v in newest.meta.items() if k not in times}
+        own = ("seconds", "begun", "journal_bytes", "run")
+        self.meta = {k: v for k, v in newest.meta.items() if k not in own}
         lines = (run / "metrics.jsonl").read_text().splitlines()
         self.epochs = [{**json.loads(line), "seconds": 0} for line in lines]
         summary = json.loads((run / "summary.json").read_text())

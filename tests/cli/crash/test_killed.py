@@ -66,7 +66,7 @@ def act(chain, ways, last, seed):
 def acts(chain, crew, times, left_alone):
     """Runs that are ended: two in `make check`, ten of four kinds in `make soak`."""
     kinds = times(["plain"] * 2, ["plain"] * 4 + ["fused_xla", "half", "pair"] * 2)
-    ways, last = times(FEW, MANY), times(9, 40) * 15
+    ways, last = times(FEW, MANY), times(7, 40) * 15
     for kind in kinds:
         left_alone(kind)
     return [
