@@ -33,27 +33,32 @@ def totals(variables: Iterable[Any], *, everywhere: bool) -> list[Any]:
     return [_over_processes(variable, value) for variable, value in found]
 
 
+def shape(variable: Any) -> tuple[int, ...]:
+    """Return the shape of what `to_array` returns."""
+    own = tuple(variable.shape)
+    return (len(of(variable)), *own) if _is_per_replica(variable) else own
+
+
 def to_array(variable: Any) -> np.ndarray:
-    """Return `total` as an array."""
+    """Return what a variable holds; of a metric's, each copy of this process in its turn."""
+    if _is_per_replica(variable):
+        return np.stack([np.array(copy) for copy in of(variable)])
     return np.array(total(variable))
 
 
 def assign(variable: Any, value: Any) -> None:
-    """Let a variable hold a value, so that `total` returns exactly that.
+    """Let a variable hold what `to_array` returned.
 
     What is summed over processes, the first of them holds alone.
     """
     if not _is_per_replica(variable):
         variable.assign(value)
         return
-    first, *others = of(variable)
-    strategy = getattr(variable, "value", variable).distribute_strategy
-    if strategy.extended._in_multi_worker_mode() and not strategy.extended.should_checkpoint:
-        others = [first, *others]
-    else:
-        first.assign(value)
-    for other in others:
-        other.assign(tf.zeros_like(other))
+    extended = getattr(variable, "value", variable).distribute_strategy.extended
+    if extended._in_multi_worker_mode() and not extended.should_checkpoint:
+        value = np.zeros_like(value)
+    for copy, part in zip(of(variable), value, strict=True):
+        copy.assign(part)
 
 
 def _over_processes(variable: Any, value: Any) -> Any:

@@ -107,13 +107,15 @@ def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
     for name in sorted(state.keys() - named.keys()):
         yield f"the checkpoint holds '{name}', which the experiment does not build."
     for name in sorted(named.keys() & state.keys()):
-        found, expected = _form(state[name]), _form(named[name])
+        array, variable = state[name], named[name]
+        found = _form(array, array.shape)
+        expected = _form(variable, copies.shape(variable))
         if found != expected:
             yield f"the checkpoint's '{name}' is {found}; the experiment builds {expected}."
 
 
-def _form(value: Any) -> str:
-    return f"{keras.backend.standardize_dtype(value.dtype)} {tuple(value.shape)}"
+def _form(value: Any, shape: tuple[int, ...]) -> str:
+    return f"{keras.backend.standardize_dtype(value.dtype)} {tuple(shape)}"
 
 
 def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:

@@ -8,17 +8,18 @@ from fitx.engine import copies
 
 @pytest.fixture
 def metric():
-    """A metric of a strategy, and one of a single device."""
+    """A metric of a strategy, which has a copy on each device, and one of a single device."""
     with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
         distributed = keras.metrics.Mean()
     return {"distributed": distributed, "alone": keras.metrics.Mean()}
 
 
-@pytest.mark.parametrize("kind", ["distributed", "alone"])
-def test_a_variable_holds_what_it_was_assigned(kind, metric):
+@pytest.mark.parametrize(("kind", "shape"), [("distributed", (1,)), ("alone", ())])
+def test_a_variable_holds_what_it_was_assigned(kind, shape, metric):
     total = metric[kind].total
-    copies.assign(total, np.float32(2.5))
-    assert copies.to_array(total) == np.float32(2.5)
+    copies.assign(total, np.full(shape, 2.5, "float32"))
+    assert copies.to_array(total) == np.full(shape, 2.5, "float32")
+    assert copies.shape(total) == copies.to_array(total).shape == shape
     assert [float(copy) for copy in copies.of(total)] == [2.5]
     assert float(copies.totals([total], everywhere=True)[0]) == 2.5
 
