@@ -37,7 +37,7 @@ def interrupt(chain, process, draw):
 
 def too_short_a_grace(chain, process, draw):
     process.send(signal.SIGTERM)
-    time.sleep(0.2)
+    time.sleep(draw.uniform(0, 0.2))
     process.send(signal.SIGKILL)
 
 
