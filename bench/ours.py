@@ -31,10 +31,10 @@ from fitx.build.trial import Trial
 from fitx.cli.display.quiet import NoDisplay
 from fitx.experiment.check import read
 from fitx.experiment.experiment import Experiment
-from fitx.run.bench_ways import Fitx, Stock
+from fitx.run.bench.ways import Fitx, Stock
 from fitx.run.evaluate import prepare_runtime
 from fitx.run.order import Order
-from fitx.run.run_state import RunState, Snapshot
+from fitx.run.state.run_state import RunState, Snapshot
 from fitx.run.train import train
 
 SECONDS = 0.3

@@ -12,7 +12,7 @@ from . import _complete, _options
 from ._process import results_alone
 
 if TYPE_CHECKING:
-    from fitx.run.bench_table import Comparison, Row
+    from fitx.run.bench.table import Comparison, Row
 
 
 @click.command()

@@ -37,14 +37,8 @@ WITHOUT_TENSORFLOW = (
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),
     *(f"fitx.run.{name}" for name in ("order", "result", "expectations", "signals", "display")),
-    *(
-        f"fitx.run.{name}"
-        for name in (
-            *("doctor", "changes", "epochs", "auto_resume", "checkpoints"),
-            *("values", "verdict", "references", "selftest", "trainings"),
-            *("child", "interruptions", "difference", "hints"),
-        )
-    ),
+    *(f"fitx.run.{name}" for name in ("doctor", "changes", "auto_resume", "resumption")),
+    *(f"fitx.run.{name}" for name in ("checkpoints", "selftest")),
     "fitx.cli",
 )
 MOST_LINES = 250

@@ -11,7 +11,7 @@ from fitx.build.trial import Trial
 from fitx.data.prepare import Data
 from fitx.data.splits import Split
 from fitx.experiment.dump import dump
-from fitx.run import references
+from fitx.run.changes import references
 from fitx.run.display import Plan
 from fitx.run.result import relative_to_cwd
 from fitx.rundir import environment, record

@@ -23,8 +23,8 @@ from fitx.run import describe
 from fitx.run.display import Display, Plan
 from fitx.run.divergence import refuse_measured
 from fitx.run.result import Result, relative_to_cwd
-from fitx.run.run_state import BEST, FINAL, part
 from fitx.run.state import NETWORKS, State, assign, variables
+from fitx.run.state.run_state import BEST, FINAL, part
 from fitx.rundir import record
 from fitx.runtime import Runtime
 

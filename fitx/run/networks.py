@@ -9,8 +9,8 @@ import keras
 
 from fitx.disk import sync_folder
 from fitx.errors import UserCodeError
-from fitx.run.best import BestEpoch
 from fitx.run.state import assign, capture, network_variables
+from fitx.run.state.best import BestEpoch
 from fitx.rundir.files import storage_errors
 from fitx.step import Step
 

@@ -11,11 +11,11 @@ import keras
 
 from fitx.errors import Interrupted
 from fitx.run.display import Display
-from fitx.run.finite import refuse_values, when
-from fitx.run.position import Position, from_meta
-from fitx.run.run_state import RunState, Snapshot
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
+from fitx.run.state.finite import refuse_values, when
+from fitx.run.state.position import Position, from_meta
+from fitx.run.state.run_state import RunState, Snapshot
 from fitx.run.trail import Trail
 from fitx.rundir import journal as journals
 from fitx.rundir.journal import Journal

@@ -12,20 +12,20 @@ from fitx import checkpoint, runtime
 from fitx.build.trial import Trial
 from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
-from fitx.run import changes, describe, epochs, references
-from fitx.run.changes import Change
+from fitx.run import changes, describe
+from fitx.run.changes import Change, epochs, references
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE, SMOKE_STEPS
 from fitx.run.outcome import ended_together, located, recorded
-from fitx.run.position import Position, demand_meta, from_meta
 from fitx.run.ready import ready
 from fitx.run.result import Result
 from fitx.run.resumption import Resumption
-from fitx.run.run_state import Snapshot, training_part
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest, listening
 from fitx.run.state import capture, differences, variables
+from fitx.run.state.position import Position, demand_meta, from_meta
+from fitx.run.state.run_state import Snapshot, training_part
 from fitx.run.training import Work, carry_out
 from fitx.rundir import environment, record
 from fitx.rundir.journal import Journal

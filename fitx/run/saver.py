@@ -13,8 +13,8 @@ import numpy as np
 from fitx import checkpoint
 from fitx.checkpoint.writer import Writer
 from fitx.experiment.schema import Checkpoint
-from fitx.run.run_state import FINAL, Snapshot, part, prefixed
 from fitx.run.state import State
+from fitx.run.state.run_state import FINAL, Snapshot, part, prefixed
 
 SHARE = 0.03
 """Of the training time, what `every: auto` spends on checkpoints."""

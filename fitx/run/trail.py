@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fitx.run.run_state import Snapshot
 from fitx.run.state import OPTIMIZERS, State, capture
+from fitx.run.state.run_state import Snapshot
 
 
 class Trail:

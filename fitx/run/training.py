@@ -13,18 +13,18 @@ from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make_callbacks
 from fitx.build.trial import Trial
 from fitx.errors import Diverged
-from fitx.run import callback_state, leftover, summary
-from fitx.run.best import Best
+from fitx.run import leftover, summary
 from fitx.run.display import Display
 from fitx.run.divergence import explained, refuse_measured
 from fitx.run.evaluate import evaluate_split
 from fitx.run.networks import save_networks
 from fitx.run.observer import Observer, Opening
 from fitx.run.result import Result
-from fitx.run.run_state import RunState, Snapshot
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
-from fitx.run.state import network_state
+from fitx.run.state import callback_state, network_state
+from fitx.run.state.best import Best
+from fitx.run.state.run_state import RunState, Snapshot
 from fitx.rundir.journal import Journal
 
 

@@ -8,7 +8,7 @@ from fitx.experiment import plugins
 from fitx.experiment.check import read
 from fitx.experiment.dump import dump
 from fitx.run.auto_resume import choose
-from fitx.run.references import seal
+from fitx.run.changes.references import seal
 from fitx.rundir import lock, record
 
 EXPERIMENT = """

@@ -15,11 +15,10 @@ from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
 from fitx.run import bench as bench_module
-from fitx.run import bench_ways
-from fitx.run.bench import TOO_SLOW, bench, left_out
-from fitx.run.bench_shares import ADVICE, Shares, measured
-from fitx.run.bench_table import Comparison, Row
-from fitx.run.bench_ways import Fitx, Stock, another
+from fitx.run.bench import TOO_SLOW, bench, left_out, ways
+from fitx.run.bench.shares import ADVICE, Shares, measured
+from fitx.run.bench.table import Comparison, Row
+from fitx.run.bench.ways import Fitx, Stock, another
 
 WAYS = ["stock fit", "stock fit, 4 steps a call", "plain", "xla", "fused", "fused_xla"]
 CONVOLVES = """
@@ -151,14 +150,14 @@ def test_every_way_has_networks_of_its_own_on_the_same_rows(tiny):
 
 
 def test_long_epochs_are_cut_short(tiny, monkeypatch):
-    monkeypatch.setattr(bench_ways, "LONGEST_EPOCH", 0.0)
-    trial = bench_ways.shortened(make(tiny()), lambda: None)
+    monkeypatch.setattr(ways, "LONGEST_EPOCH", 0.0)
+    trial = ways.shortened(make(tiny()), lambda: None)
     assert trial.steps_per_epoch == 1
     assert {name: len(split) for name, split in trial.data.splits.items()} == {"train": 8}
 
 
 def test_more_steps_an_epoch_than_the_rows_give_are_timed_as_one_pass(tiny):
-    trial = bench_ways.shortened(make(tiny("fit.steps_per_epoch=12")), lambda: None)
+    trial = ways.shortened(make(tiny("fit.steps_per_epoch=12")), lambda: None)
     assert trial.steps_per_epoch == 5
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from fitx.build.make import make
 from fitx.experiment.schema import Checkpoint
-from fitx.run.best import Best
+from fitx.run.state.best import Best
 
 
 @pytest.fixture

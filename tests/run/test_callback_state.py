@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError, UserCodeError
-from fitx.run import callback_state
-from fitx.run.callback_state import is_forgetful, keep_files, named, put_back, take
+from fitx.run.state import callback_state
+from fitx.run.state.callback_state import is_forgetful, keep_files, named, put_back, take
 
 
 class Counting(keras.callbacks.Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fitx.errors import Interrupted
-from fitx.run.child import KILLED, Ended, ended_by_signals, run
+from fitx.run.selftest.child import KILLED, Ended, ended_by_signals, run
 
 PARENT = """
 import subprocess, sys

@@ -6,8 +6,8 @@ import pytest
 
 from fitx import checkpoint
 from fitx.errors import StorageError
-from fitx.run.difference import differences, outcome
-from fitx.run.hints import hint
+from fitx.run.selftest.difference import differences, outcome
+from fitx.run.selftest.hints import hint
 
 STATE = {
     "callbacks/EarlyStopping/best": np.array(0.5),

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.run.interruptions import Instant, Interruption, plan
+from fitx.run.selftest.interruptions import Instant, Interruption, plan
 
 
 def planned(steps, steps_per_epoch, count, seed):

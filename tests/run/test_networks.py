@@ -4,9 +4,9 @@ import pytest
 
 from fitx.build.make import make
 from fitx.errors import StorageError
-from fitx.run.best import BestEpoch
 from fitx.run.networks import save_networks
 from fitx.run.state import network_state
+from fitx.run.state.best import BestEpoch
 
 
 @pytest.fixture

@@ -3,9 +3,8 @@ import json
 import pytest
 
 from fitx.experiment.check import read
-from fitx.run import references
-from fitx.run.changes import compare
-from fitx.run.references import fits, seal
+from fitx.run.changes import compare, references
+from fitx.run.changes.references import fits, seal
 
 EXPERIMENT = """
 name: mine

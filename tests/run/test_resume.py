@@ -11,10 +11,11 @@ from fitx import checkpoint
 from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.experiment.check import read
 from fitx.run import resume as resuming
-from fitx.run import run_state, training
+from fitx.run import training
 from fitx.run.order import Order
 from fitx.run.resume import resume
 from fitx.run.resumption import finished, reopened
+from fitx.run.state import run_state
 from fitx.run.train import train
 from fitx.rundir.journal import Journal
 from fitx.rundir.record import reopen

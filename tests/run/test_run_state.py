@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError
-from fitx.run.best import Best, BestEpoch
 from fitx.run.evaluate import prepare_runtime
-from fitx.run.position import Position, demand_meta, from_meta
 from fitx.run.ready import ready
-from fitx.run.run_state import RunState, Snapshot, best_epoch
 from fitx.run.state import capture
+from fitx.run.state.best import Best, BestEpoch
+from fitx.run.state.position import Position, demand_meta, from_meta
+from fitx.run.state.run_state import RunState, Snapshot, best_epoch
 
 DRAWING = '''
 import keras

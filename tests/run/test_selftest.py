@@ -8,9 +8,8 @@ import pytest
 
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
-from fitx.run import trainings
-from fitx.run.child import ChildFailed
-from fitx.run.selftest import Order, selftest
+from fitx.run.selftest import Order, selftest, trainings
+from fitx.run.selftest.child import ChildFailed
 
 COUNTER = [sys.executable, str(Path(__file__).with_name("counter.py"))]
 EXPERIMENT = """

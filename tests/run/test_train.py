@@ -12,7 +12,7 @@ import pytest
 from fitx import checkpoint
 from fitx.errors import DataError, Diverged, Interrupted, StorageError, UserCodeError
 from fitx.experiment.problems import ConfigError
-from fitx.run.run_state import BEST, part
+from fitx.run.state.run_state import BEST, part
 from fitx.rundir.files import write_json
 
 CALLBACK = """

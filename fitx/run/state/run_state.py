@@ -11,10 +11,19 @@ import numpy as np
 
 from fitx.engine import copies
 from fitx.errors import Diverged
-from fitx.run import callback_state, host_random
-from fitx.run.best import Best, BestEpoch
-from fitx.run.finite import ADVICE, first_not_finite, held, is_finite, when
-from fitx.run.state import NETWORKS, OPTIMIZERS, State, assign, capture, variables, written_by_test
+from fitx.run.state import (
+    NETWORKS,
+    OPTIMIZERS,
+    State,
+    assign,
+    callback_state,
+    capture,
+    host_random,
+    variables,
+    written_by_test,
+)
+from fitx.run.state.best import Best, BestEpoch
+from fitx.run.state.finite import ADVICE, first_not_finite, held, is_finite, when
 from fitx.step import Step
 
 BEST, FINAL, CALLBACKS, RANDOM = "best/", "final/", "callbacks/", "random/"

@@ -16,9 +16,9 @@ from fitx.engine.mode import MODES
 from fitx.errors import FitxError, Interrupted, UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
-from fitx.run.bench_shares import Shares, measured
-from fitx.run.bench_table import Comparison, Row
-from fitx.run.bench_ways import STOCK, Fitx, Stock, Way, another, shortened
+from fitx.run.bench.shares import Shares, measured
+from fitx.run.bench.table import Comparison, Row
+from fitx.run.bench.ways import STOCK, Fitx, Stock, Way, another, shortened
 from fitx.run.display import Display, Plan
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import demand_training

@@ -9,8 +9,8 @@ from typing import Any
 from fitx.build.feed import evaluation_feed, training_batch, training_feed
 from fitx.build.trial import Trial
 from fitx.engine import silent
-from fitx.run.position import Position
 from fitx.run.state import State, assign, capture, test_changes_metrics_only
+from fitx.run.state.position import Position
 
 
 class Stopped(Exception):

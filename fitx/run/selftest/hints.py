@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fitx.run.difference import Difference
+from fitx.run.selftest.difference import Difference
 
 STATELESS = ("LearningRateScheduler",)
 """Keras' callbacks that remember nothing, and need not."""

@@ -12,10 +12,10 @@ from typing import Any
 from fitx import checkpoint
 from fitx.errors import StorageError
 from fitx.experiment.experiment import Experiment
-from fitx.run import child
-from fitx.run.child import KILLED, STOPPED, ChildFailed, Ended
-from fitx.run.difference import Outcome, outcome
-from fitx.run.interruptions import Instant, Interruption, Planned
+from fitx.run.selftest import child
+from fitx.run.selftest.child import KILLED, STOPPED, ChildFailed, Ended
+from fitx.run.selftest.difference import Outcome, outcome
+from fitx.run.selftest.interruptions import Instant, Interruption, Planned
 from fitx.rundir import journal, record
 from fitx.rundir.folder import LATEST, RECORD
 

@@ -23,7 +23,7 @@ from fitx.engine.auto import is_sensible
 from fitx.engine.count import count
 from fitx.engine.measure import measure
 from fitx.engine.mode import MODES
-from fitx.run.bench_ways import Fitx
+from fitx.run.bench.ways import Fitx
 
 ADVICE = {
     "input": "rows come slower than the step takes them; keep them smaller (uint8, float16)",

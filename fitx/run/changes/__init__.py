@@ -11,9 +11,9 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import shorten
 from fitx.experiment.tree import Path as KeyPath
 from fitx.experiment.tree import dotted
-from fitx.run.references import fits
-from fitx.run.values import differing, leaves, text, values, written
-from fitx.run.verdict import Verdict, verdict
+from fitx.run.changes.references import fits
+from fitx.run.changes.values import differing, leaves, text, values, written
+from fitx.run.changes.verdict import Verdict, verdict
 
 ENVIRONMENT = (
     *("python", "machine", "processor", "versions", "variables"),

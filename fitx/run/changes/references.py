@@ -10,8 +10,8 @@ from typing import Any
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.tree import Path as KeyPath
 from fitx.experiment.tree import dotted
-from fitx.run.values import leaves, values, written
-from fitx.run.verdict import verdict
+from fitx.run.changes.values import leaves, values, written
+from fitx.run.changes.verdict import verdict
 
 ROUNDS = 50_000
 """Of the hash, about 15 ms: whoever has a run folder is not to find a value by trying."""

@@ -14,13 +14,21 @@ from fitx.build.blame import first_line
 from fitx.build.trial import Trial
 from fitx.engine import watched
 from fitx.errors import Diverged, FitxError, StorageError
-from fitx.run.finite import ADVICE, first_not_finite, held, is_finite, refuse_values, told, when
+from fitx.run.divergence.replay import Instant, Replay, Stopped, turn
 from fitx.run.observer import Observer
-from fitx.run.position import from_meta
-from fitx.run.replay import Instant, Replay, Stopped, turn
 from fitx.run.result import relative_to_cwd
-from fitx.run.run_state import Snapshot, training_part
 from fitx.run.state import NETWORKS, OPTIMIZERS, capture, network_state
+from fitx.run.state.finite import (
+    ADVICE,
+    first_not_finite,
+    held,
+    is_finite,
+    refuse_values,
+    told,
+    when,
+)
+from fitx.run.state.position import from_meta
+from fitx.run.state.run_state import Snapshot, training_part
 from fitx.rundir import journal
 from fitx.step import Step
 

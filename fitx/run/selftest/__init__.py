@@ -15,11 +15,11 @@ from typing import Any
 from fitx.checkpoint import folders
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
-from fitx.run.child import ChildFailed, ended_by_signals
-from fitx.run.difference import Difference, Outcome, differences, outcome
-from fitx.run.hints import hint
-from fitx.run.interruptions import Interruption, plan
-from fitx.run.trainings import INTERRUPTED, STRAIGHT, Trainings
+from fitx.run.selftest.child import ChildFailed, ended_by_signals
+from fitx.run.selftest.difference import Difference, Outcome, differences, outcome
+from fitx.run.selftest.hints import hint
+from fitx.run.selftest.interruptions import Interruption, plan
+from fitx.run.selftest.trainings import INTERRUPTED, STRAIGHT, Trainings
 
 MOST_EPOCHS = 3
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitx.engine.mode import MODES
-from fitx.run.bench_shares import Shares
+from fitx.run.bench.shares import Shares
 
 WORTH = 0.95
 """Of the time in the experiment's own mode: a mode that needs less is worth a word."""
