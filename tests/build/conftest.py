@@ -71,11 +71,3 @@ def arrays():
         return "data={name: npz, path: data.npz, batch_size: 8}"
 
     return arrays
-
-
-@pytest.fixture(autouse=True)
-def precision():
-    """Put the dtype policy back that was set before."""
-    before = keras.config.dtype_policy()
-    yield
-    keras.config.set_dtype_policy(before)

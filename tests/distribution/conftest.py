@@ -54,7 +54,10 @@ def difference(one, other):
 
 
 def _far(one, other):
-    one, other = one.astype("float64"), other.astype("float64")
+    one, other = (array.astype("float64") for array in (one, other))
+    if one.ndim < other.ndim:
+        # Of a metric each replica keeps its share.
+        other = other.sum(axis=0)
     return np.max(np.abs(one - other), initial=0) / max(np.max(np.abs(one), initial=0), 1e-30)
 
 

@@ -49,42 +49,26 @@ def weights(run):
     return {k: v for k, v in state.items() if k.startswith(kept) and "seed" not in k}
 
 
-def test_launched_workers_train_to_the_weights_and_values_of_one_process(folder, tmp_path):
+def test_launched_workers_started_again_train_to_what_one_process_does(folder, tmp_path):
     from fitx.run.order import Order
     from fitx.run.train import train
 
     words = ("launch", "--workers", "2", "gan.yaml", "--json", "--out", str(tmp_path / "two"))
-    launched = started(words, folder)
+    _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=120)
+    assert "[worker 1]" not in said
+    (run,) = (tmp_path / "two" / "gan").glob("2*")
+    launched = started((*words, "--resume", str(run)), folder)
     experiment = read(str(folder / "gan.yaml"), ("execution.mode=plain",))
     one = train(experiment, Order(tmp_path / "one"), NoDisplay())
     output, said = launched.communicate(timeout=120)
     assert launched.returncode == 0, said
     two = json.loads(output)
-    (run,) = (tmp_path / "two" / "gan").glob("2*")
     assert difference(weights(Path.cwd() / one.run), weights(run)) < 1e-5
     assert two["metrics"] == pytest.approx(one.metrics, rel=1e-5)
     kept = record.load(run)
     assert (kept["strategy"], kept["replicas"]) == ("multi_worker", 2)
+    assert kept["resumed"][0]["changes"] == ["fit.epochs: 1 -> 2"]
     assert "[worker 1]" not in said
-
-
-def test_workers_that_are_started_again_go_on_to_the_weights_of_one_process(folder, tmp_path):
-    from fitx.run.order import Order
-    from fitx.run.train import train
-
-    words = ("launch", "--workers", "2", "raw.yaml", "-q", "--json", "--out", str(tmp_path / "two"))
-    _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=120)
-    (run,) = (tmp_path / "two" / "raw").glob("2*")
-    record.reopen(run).update(status="interrupted")
-    launched = started((*words, "--resume", "auto"), folder)
-    experiment = read(str(folder / "raw.yaml"), ("execution.mode=plain",))
-    one = train(experiment, Order(tmp_path / "one"), NoDisplay())
-    output, said = launched.communicate(timeout=120)
-    assert launched.returncode == 0, said
-    assert json.loads(output)["run"] == str(run)
-    assert difference(weights(Path.cwd() / one.run), weights(run)) < 1e-5
-    assert json.loads(output)["metrics"] == pytest.approx(one.metrics, rel=1e-5)
-    assert [kept["from"] for kept in record.load(run)["resumed"]] == ["000021"]
 
 
 def test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4(tmp_path):

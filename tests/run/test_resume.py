@@ -13,6 +13,7 @@ from fitx.experiment.check import read
 from fitx.run import resume as resuming
 from fitx.run import training
 from fitx.run.order import Order
+from fitx.run.ready import ready
 from fitx.run.resume import resume
 from fitx.run.resumption import finished, reopened
 from fitx.run.state import run_state
@@ -162,12 +163,27 @@ def going_on(run, *words, display=None, allow_inexact=False):
     return Finished(run)
 
 
+@pytest.fixture(scope="module")
+def traced():
+    """Trace the step once for many resumed runs; each must put back all that the last one left."""
+    made = []
+
+    def traced(*arguments):
+        made.extend([] if made else [ready(*arguments)])
+        return made[0]
+
+    return traced
+
+
 @pytest.mark.parametrize("step", range(1, LAST["rich"] + 1))
-def test_a_run_stopped_after_any_step_ends_as_if_it_had_not(straight, stopped, step):
+def test_a_run_stopped_after_any_step_ends_as_if_it_had_not(
+    straight, stopped, traced, step, monkeypatch
+):
+    monkeypatch.setattr(resuming, "ready", traced)
     assert not straight("rich").differences(going_on(stopped("rich", step)))
 
 
-@pytest.mark.parametrize("epoch", range(1, 5))
+@pytest.mark.parametrize("epoch", [1, 4])
 def test_a_run_stopped_between_two_epochs_ends_as_if_it_had_not(straight, folder, epoch):
     experiment = read(str(folder / "rich.yaml"), ["checkpoint.every=epoch"])
     with pytest.raises(Interrupted):
@@ -177,13 +193,15 @@ def test_a_run_stopped_between_two_epochs_ends_as_if_it_had_not(straight, folder
     assert not straight("rich").differences(going_on(run))
 
 
-@pytest.mark.parametrize("step", [1, 8, 13, 23, 24, 30, 39, 40])
+@pytest.mark.parametrize("step", [8, 13, 23, 39, 40])
 def test_callbacks_go_on_with_their_patience(straight, stopped, step):
     assert not straight("plateau").differences(going_on(stopped("plateau", step)))
 
 
-@pytest.mark.parametrize("mode", ["plain", "fused", "fused_xla"])
-@pytest.mark.parametrize("step", [1, 5, 8])
+@pytest.mark.parametrize(
+    ("step", "mode"),
+    [(1, "plain"), (8, "plain"), (5, "fused"), (8, "fused"), (1, "fused_xla"), (8, "fused_xla")],
+)
 def test_several_networks_and_optimizers_go_on_in_every_mode(straight, stopped, step, mode):
     assert not straight("pair", mode).differences(going_on(stopped("pair", step, mode)))
 
@@ -284,7 +302,7 @@ def own(tmp_path):
     return read(str(tmp_path / "own.yaml"))
 
 
-@pytest.mark.parametrize("moment", [8, 9, 11, (1, 2), (2, 2), 16])
+@pytest.mark.parametrize("moment", [8, 11, (1, 2), (2, 2)])
 def test_whatever_a_step_and_a_callback_remember_goes_on(own, tmp_path, moment):
     train(own, Order(tmp_path / "straight"), Silent())
     straight = Finished((tmp_path / "straight" / "own" / "latest").resolve())
