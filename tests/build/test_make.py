@@ -141,21 +141,9 @@ def test_metrics_are_logged_by_the_names_that_the_experiment_gives_them(trained)
     ("word", "path", "text"),
     [
         (
-            "optimizer={name: adam, clipnorm: 1.0, clipvalue: 2.0}",
-            "optimizer",
-            "cannot be made: Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be "
-            "set. Received: clipnorm=1.0, clipvalue=2.0, global_clipnorm=None.",
-        ),
-        (
             "optimizer={name: sgd, momentum: 7.0}",
             "optimizer",
             "cannot be made: `momentum` must be a float between [0, 1].",
-        ),
-        (
-            "optimizer.gradient_accumulation_steps=1",
-            "optimizer",
-            "cannot be made: `gradient_accumulation_steps` must be an integer >= 2. "
-            "Received: gradient_accumulation_steps=1.",
         ),
         (
             "metrics=[mae, {name: auc, curve: ABC}]",

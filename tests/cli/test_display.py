@@ -628,17 +628,16 @@ INTERRUPTED = """
 import signal, sys, time
 from fitx.cli.display import choose
 from fitx.run.display import Plan
-def stop(*_): raise KeyboardInterrupt
-signal.signal(signal.SIGINT, stop)
+asked = []
+signal.signal(signal.SIGINT, lambda *_: asked.append(True))
 display = choose(quiet=False)
-try:
-    display.begin(Plan("digits", "", "CPU", 2, 10, "s"))
-    display.epoch_begin(1)
-    display.step(1, lambda: {"loss": 1.0})
-    time.sleep(30)
-except KeyboardInterrupt:
-    display.end()
-    print("exit 130", file=sys.stderr)
+display.begin(Plan("digits", "", "CPU", 2, 10, "s"))
+display.epoch_begin(1)
+display.step(1, lambda: {"loss": 1.0})
+while not asked:
+    time.sleep(0.01)
+display.end()
+print("exit 130", file=sys.stderr)
 """
 
 
