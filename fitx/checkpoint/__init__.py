@@ -12,7 +12,7 @@ import os
 import secrets
 import struct
 import zipfile
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +49,6 @@ def save(
     state: Mapping[str, Array],
     meta: Mapping[str, Any],
     keep: int,
-    protected: Collection[str] = (),
 ) -> Path:
     """Commit a checkpoint, then delete the oldest beyond `keep`.
 
@@ -64,7 +63,6 @@ def save(
             tuples (lists) and NumPy's scalars (Python's).
         keep: how many of the newest stay, this one among them. Those of later steps are
             what a resumed run gave up, and go.
-        protected: names of folders that stay, the best one's for example.
 
     Returns:
         The new folder, `000420`; or `000420-1` where `000420` exists, which is never touched.
@@ -84,7 +82,7 @@ def save(
             f"cannot write checkpoint {folder}: {error.strerror or error}. "
             "Earlier checkpoints are untouched."
         ) from error
-    folders.retire(folder, keep, protected)
+    folders.retire(folder, keep)
     return folder
 
 

@@ -6,7 +6,6 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -56,13 +55,13 @@ def free(root: Path, step: int) -> Path:
     return root / name(step, max(revisions, default=-1) + 1)
 
 
-def retire(folder: Path, keep: int, protected: Collection[str]) -> None:
+def retire(folder: Path, keep: int) -> None:
     """Delete what the newly written `folder` replaces; what cannot be deleted stays."""
     others = [other for other in listed(folder.parent) if other != folder]
     earlier = [other for other in others if order(other.name) < order(folder.name)]
     staying = {other.name for other in earlier[max(len(earlier) - keep + 1, 0) :]}
     for other in others:
-        if other.name not in staying and other.name not in protected:
+        if other.name not in staying:
             # Renamed first: a kill in the middle leaves no checkpoint with half its files.
             doomed = other.with_name(f".tmp-old-{other.name}-{secrets.token_hex(4)}")
             with suppress(OSError):

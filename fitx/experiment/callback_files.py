@@ -11,14 +11,17 @@ from fitx.experiment.experiment import Experiment
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
-WRITTEN = ("filename", "log_dir")
-"""The options of Keras' callbacks that name a file or a folder to write."""
+WRITTEN: dict[str, dict[str, str]] = {
+    "CSVLogger": {"filename": ""},
+    "TensorBoard": {"log_dir": "logs"},
+}
+"""The options of Keras' callbacks that name a file or a folder to write, with Keras' defaults."""
 
 
 def written_below(part: Part, folder: Path) -> Part:
     """Return a callback whose relative paths start at a folder."""
-    given = {k: str(folder / v) for k, v in part.options.items() if k in WRITTEN}
-    return replace(part, options={**part.options, **given})
+    paths = {name: str(path) for name, path in _paths(part, folder).items()}
+    return replace(part, options={**part.options, **paths})
 
 
 def refuse_elsewhere(experiment: Experiment, run: Path) -> None:
@@ -26,7 +29,7 @@ def refuse_elsewhere(experiment: Experiment, run: Path) -> None:
 
     What stands in the experiment file that a user names may write where it likes.
     """
-    for key, path in _paths(experiment, run):
+    for key, path in _keys(experiment, run):
         if not path.resolve().is_relative_to(run.resolve()):
             raise UsageError(
                 f"{key}: {path} lies outside of the run; a run that is resumed writes into its own "
@@ -34,9 +37,13 @@ def refuse_elsewhere(experiment: Experiment, run: Path) -> None:
             )
 
 
-def _paths(experiment: Experiment, run: Path) -> Iterator[tuple[str, Path]]:
+def _keys(experiment: Experiment, run: Path) -> Iterator[tuple[str, Path]]:
     for index, part in enumerate(experiment.callbacks):
-        if keras_parts.class_name(part.kind, part.name):
-            for name in WRITTEN:
-                if name in part.options:
-                    yield f"callbacks.{index}.{name}", run / str(part.options[name])
+        for name, path in _paths(part, run).items():
+            yield f"callbacks.{index}.{name}", path
+
+
+def _paths(part: Part, folder: Path) -> dict[str, Path]:
+    """Return what a callback of Keras writes to, by the option that says so."""
+    defaults = WRITTEN.get(keras_parts.class_name(part.kind, part.name) or "", {})
+    return {name: folder / part.options.get(name, path) for name, path in defaults.items()}

@@ -24,12 +24,10 @@ class Choice:
 
     Attributes:
         run: The run to go on with; None if a new one is to begin.
-        changes: In what its experiment differs.
         notes: Why unfinished runs were passed over, a line each.
     """
 
     run: Path | None
-    changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -61,10 +59,10 @@ def choose(
         if not hindering:
             if found.status == "running" and alone:
                 raise lock.busy(found.run)
-            return Choice(found.run, tuple(changes), _cut(notes))
+            return Choice(found.run, _cut(notes))
         more = f" and {len(hindering) - 1} more" if len(hindering) > 1 else ""
         notes.append(_passed_over(found, f"{hindering[0]}{more}"))
-    return Choice(None, notes=_cut(notes))
+    return Choice(None, _cut(notes))
 
 
 class _Other(ValueError):

@@ -177,6 +177,8 @@ class Observer(keras.callbacks.Callback):
             self.state.put_back(snapshot)
             self.model.logs["train"].running = True
             self.model.stop_training = self.at.stopping
+        # It is as large as the state itself, and others hold it until the run ends.
+        snapshot.state.clear()
 
     def _check(self) -> None:
         """Stop if the epoch under way has diverged; of several processes each would stop alone."""

@@ -58,12 +58,15 @@ def resume(order: Resumption, display: Display) -> Result:
             As `train` raises them.
     """
     with located(order.run):
-        device = prepare_runtime(order.on_threads(runtime.threads()))
+        available = runtime.threads()
+        device = prepare_runtime(order.on_threads(available))
         trial = ready(order.experiment, device, order.modes)
         now = {**describe.computing(trial, device), "data": describe.fingerprint(trial.data)}
         around = _allowed(order, now)
         start = _start(order, trial)
         notes = [*order.notes, *changes.notes(around), *_notes(order, trial, start)]
+        if order.on_threads(available) is not order.experiment:
+            notes.append(f"on {device.threads} of {available} threads, as the run began")
         with listening(order.stop_after) as stop:
             order.rewrite_experiment()
             kept = record.reopen(order.run)
@@ -98,9 +101,8 @@ def _start(order: Resumption, trial: Trial) -> _Start:
     if newest is None:
         return _Start(None, None)
     demand_meta(newest.meta)
-    named, meta = variables(trial.step), dict(newest.meta)
-    _demand_fit(order, newest, differences(named, training_part(newest.state)))
-    state = dict(newest.state)
+    named, state, meta = variables(trial.step), newest.state, dict(newest.meta)
+    _demand_fit(order, newest, differences(named, training_part(state)))
     for name, variable in named.items():
         owner = ".".join(name.split("/")[:2])
         if name.endswith("/learning_rate") and order.changes_below(f"{owner}.learning_rate"):

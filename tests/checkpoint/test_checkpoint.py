@@ -171,12 +171,6 @@ def test_all_stay_while_they_are_no_more_than_are_to_be_kept(tmp_path):
     assert names(tmp_path) == [f"{step:06}" for step in range(2, 11)]
 
 
-def test_the_best_one_stays(tmp_path):
-    for step in range(1, 6):
-        checkpoint.save(tmp_path, step, STATE, {}, keep=2, protected={"000002"})
-    assert names(tmp_path) == ["000002", "000004", "000005"]
-
-
 def test_steps_beyond_a_million_are_ordered_as_numbers(tmp_path):
     saved(tmp_path, 999_999, 1_000_000, keep=2)
     assert checkpoint.newest(tmp_path).step == 1_000_000

@@ -36,6 +36,16 @@ def test_relative_paths_of_callbacks_start_at_the_folder_of_the_run():
     assert placed.options == {"filename": "/runs/one/a/b.csv", "append": True}
 
 
+def test_logs_of_tensorboard_lie_in_the_run_though_nobody_said_where():
+    part = Part("callback", "tensorboard", {})
+    assert written_below(part, Path("/runs/one")).options == {"log_dir": "/runs/one/logs"}
+
+
+def test_a_plugin_writes_where_it_says():
+    part = Part("callback", "my_table", {"filename": "table.csv"})
+    assert written_below(part, Path("/runs/one")).options == {"filename": "table.csv"}
+
+
 def test_absolute_paths_stay():
     part = Part("callback", "tensorboard", {"log_dir": "/logs"})
     assert written_below(part, Path("/runs/one")).options == {"log_dir": "/logs"}

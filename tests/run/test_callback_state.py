@@ -61,15 +61,23 @@ def test_what_cannot_be_kept_is_named():
 def test_early_stopping_keeps_its_patience_and_its_best_weights():
     stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
     stopping.wait, stopping.best, stopping.best_epoch = 3, 0.5, 7
-    stopping.stopped_epoch, stopping.best_weights = 0, [np.ones(2), np.zeros((2, 2))]
+    stopping.stopped_epoch, stopping.best_weights = 0, [np.zeros((2, 2)), np.ones(2)]
     arrays = {}
     packed = take("EarlyStopping", stopping, arrays)
     assert arrays.keys() == {"EarlyStopping/best_weights/0", "EarlyStopping/best_weights/1"}
     again = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    again.set_model(keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
     again.on_train_begin()
     put_back(again, packed, arrays)
     assert (again.wait, again.best, again.best_epoch) == (3, 0.5, 7)
-    assert [weights.shape for weights in again.best_weights] == [(2,), (2, 2)]
+    assert [weights.shape for weights in again.best_weights] == [(2, 2), (2,)]
+
+
+def test_best_weights_of_other_networks_are_refused():
+    stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
+    stopping.set_model(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
+    with pytest.raises(StorageError, match="holds no state of the callback EarlyStopping"):
+        put_back(stopping, {"best_weights": [{"$array": "w"}]}, {"w": np.zeros((2, 2))})
 
 
 def test_plateau_keeps_its_counters():

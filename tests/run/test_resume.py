@@ -488,3 +488,33 @@ def test_callbacks_that_say_nothing_of_their_state_are_named(tmp_path, own):
     train(read(str(tmp_path / "own.yaml")), Order(tmp_path / "runs"), display)
     lost = "it has no get_state and set_state, so what it remembers is lost when the run is resumed"
     assert f"callback Moody: {lost}" in display.notes
+
+
+def test_another_mode_is_taken_only_where_inexact_is_allowed(straight, stopped):
+    run = stopped("rich", 11)
+    with pytest.raises(UsageError, match="execution.mode: plain -> fused_xla\n`--allow-inexact`"):
+        going_on(run, "execution.mode=fused_xla")
+    assert going_on(run, "execution.mode=fused_xla", allow_inexact=True).step == 40
+    assert json.loads((run / "run.json").read_text())["mode"] == "fused_xla"
+
+
+def test_a_run_goes_on_with_the_threads_it_had(stopped):
+    run = stopped("rich", 11)
+    with reopened(run, (), allow_inexact=False) as order:
+        had = order.facts["threads"]
+        assert order.on_threads(had) is order.experiment
+        assert order.on_threads(had + 6).execution.threads == had
+
+
+def test_the_state_that_was_put_back_is_not_kept_beside_the_run(stopped, monkeypatch):
+    seen = []
+    carry_out = resuming.carry_out
+
+    def watched(work):
+        result = carry_out(work)
+        seen.append(work.earlier.state)
+        return result
+
+    monkeypatch.setattr(resuming, "carry_out", watched)
+    going_on(stopped("rich", 11))
+    assert seen == [{}]

@@ -71,7 +71,7 @@ def put_back(callback: keras.callbacks.Callback, packed: Any, arrays: Arrays) ->
         if not _has_own(callback):
             _set(callback, state)
             return
-    except (LookupError, TypeError, ValueError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
         name = type(callback).__name__
         raise StorageError(f"the checkpoint holds no state of the callback {name}.") from error
     callback.set_state(state)  # type: ignore[attr-defined]
@@ -85,11 +85,18 @@ def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
 
 
 def _set(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
+    weights = state.get("best_weights")
+    if weights is not None and [w.shape for w in weights] != _shapes(callback.model):
+        raise ValueError("weights of other networks")
     for key in _attributes(callback):
         if key in state:
             setattr(callback, key, state[key])
     if isinstance(callback, keras.callbacks.CSVLogger):
         _continue_file(callback, state["size"])
+
+
+def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
+    return [tuple(variable.shape) for variable in model.weights]
 
 
 def _has_own(callback: keras.callbacks.Callback) -> bool:
