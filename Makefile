@@ -2,10 +2,14 @@
 # make test   runs every test                     make bench  prints benchmark ratios
 # make format rewrites the code's layout          make clean  removes what make made
 # make soak   runs every test, with many more kills and faults
+# make newest runs every test with the newest versions that pyproject.toml admits
+# make constraints   writes the versions that `make newest` installed to constraints.txt
 PYTHON ?= python3
 BIN := .venv/bin
+NEWEST := .venv-newest/bin
+INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench soak clean
+.PHONY: demo test check format bench soak newest constraints clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -30,14 +34,26 @@ soak: .venv/ready-dev
 bench: .venv/ready-dev
 	$(BIN)/python bench/run.py
 
-.venv/ready: pyproject.toml
+newest:
+	rm -rf .venv-newest
+	$(PYTHON) -m venv .venv-newest
+	$(NEWEST)/python $(INSTALL) --upgrade setuptools
+	$(NEWEST)/python $(INSTALL) --editable '.[dev]'
+	$(NEWEST)/python -m pytest
+
+constraints:
+	sed -n '/^#/p' constraints.txt > constraints.new
+	$(NEWEST)/python -m pip freeze --all --exclude pip --exclude-editable >> constraints.new
+	mv constraints.new constraints.txt
+
+.venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python $(INSTALL) --constraint constraints.txt --editable .
 	touch $@
 
 .venv/ready-dev: .venv/ready
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(INSTALL) --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 clean:
-	rm -rf .venv build dist *.egg-info runs
+	rm -rf .venv .venv-newest build dist *.egg-info runs

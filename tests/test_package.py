@@ -1,6 +1,7 @@
 """What is installed is what is in the tree, and what CI runs is what the README says."""
 
 import email
+import importlib.metadata
 import os
 import re
 import shutil
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx/cli", "steps": "fitx/steps", "configs": "fitx/configs"}
@@ -113,6 +116,42 @@ def test_ci_runs_make_check_which_lints_types_and_tests():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     for words in ("ruff check .", "ruff format --check .", "mypy", "-m pytest"):
         assert words in done.stdout
+
+
+def needed_by(name, extras=("",)):
+    """The names of all distributions that one needs, and those need, as they are installed here."""
+    found, open_ends = set(), [(name, tuple(extras))]
+    while open_ends:
+        name, extras = open_ends.pop()
+        for line in importlib.metadata.requires(name) or ():
+            needed = Requirement(line)
+            marker = needed.marker
+            if marker and not any(marker.evaluate({"extra": extra}) for extra in extras):
+                continue
+            if canonicalize_name(needed.name) not in found:
+                found.add(canonicalize_name(needed.name))
+                open_ends.append((needed.name, ("", *needed.extras)))
+    return found
+
+
+def test_the_constraints_name_one_version_of_everything_that_is_needed():
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = [Requirement(line) for line in lines if not line.startswith("#")]
+    assert all(re.fullmatch(r"==[\w.]+", str(pin.specifier)) for pin in pins)
+    names = [canonicalize_name(pin.name) for pin in pins]
+    assert len(set(names)) == len(names)
+    assert needed_by("fitx", ("", "dev")) <= set(names)
+
+
+@pytest.mark.parametrize("target", ["demo", "test", "check", "bench", "newest"])
+def test_make_installs_the_constraints_versions_except_for_the_newest(target):
+    command = ["make", "--dry-run", "--always-make", target]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    installs = [line for line in done.stdout.splitlines() if "--editable" in line]
+    assert installs
+    for line in installs:
+        assert ("--constraint constraints.txt" in line) == (target != "newest")
+        assert line.startswith(".venv-newest/" if target == "newest" else ".venv/")
 
 
 def test_the_readme_begins_with_commands_that_make_knows():
