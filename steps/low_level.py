@@ -15,12 +15,18 @@ from fitx.steps import register
 class LowLevel(Step):
     """Fit one network to labelled batches by a loss and a metric that the step makes itself.
 
-    Batches: `(x, y)`. The loss is the mean squared error; logged are `loss`, the mean of the
-    batches' losses, and `mae`, the mean absolute error over all examples. The experiment
-    gives an optimizer and nothing else.
+    Batches: `(x, y)`. The loss is the mean squared error; logged are `loss` and `mae`, the mean
+    absolute error, both as means over examples. The experiment gives an optimizer and nothing
+    else.
 
     After "Customizing what happens in fit()", "Going lower-level":
     https://keras.io/guides/custom_train_step_in_tensorflow/
+
+    This step descends the mean of the batch's losses. The guide's text of 2020 calls the function
+    `keras.losses.mean_squared_error`, which returns one loss per example, so its gradient is that
+    of their sum: batch size times as large, and with SGD that times the learning rate. The mean
+    keeps the learning rate independent of the batch size, as the guide's later text does. Both
+    texts log the mean.
 
     Args:
         model: Network from `x` (batch, ...) to predictions shaped like `y`.
@@ -44,15 +50,16 @@ class LowLevel(Step):
             y_pred = self(x, training=True)
             loss = self.loss_fn(y, y_pred)
         self.minimize(loss, tape, "model")
-        return self._measured(loss, y, y_pred)
+        return self._measured(loss, data, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure one batch with the network as it predicts."""
         x, y = data
         y_pred = self(x, training=False)
-        return self._measured(self.loss_fn(y, y_pred), y, y_pred)
+        return self._measured(self.loss_fn(y, y_pred), data, y_pred)
 
-    def _measured(self, loss: Any, y: Any, y_pred: Any) -> dict[str, Any]:
-        self.loss_tracker.update_state(loss)
+    def _measured(self, loss: Any, data: Any, y_pred: Any) -> dict[str, Any]:
+        x, y = data
+        self.loss_tracker.update_state(loss, sample_weight=tf.shape(x)[0])
         self.mae_metric.update_state(y, y_pred)
         return {"loss": self.loss_tracker.result(), "mae": self.mae_metric.result()}

@@ -16,9 +16,9 @@ class Supervised(Step):
     """Fit one network to labelled batches by descending the experiment's loss.
 
     Batches: `(x, y)`, or `(x, y, sample_weight)` with one weight per example (batch,) or
-    (batch, 1): 2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss; the
-    experiment's `metrics` stay unweighted. As in the guide, `loss` is logged as the mean of
-    the batches' losses, so a short last batch counts like a full one.
+    (batch, 1): 2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss and the
+    experiment's `weighted_metrics`; its `metrics` stay unweighted. As with Keras' own `fit`,
+    `loss` is logged as the mean over examples: each batch counts by its number of rows.
 
     After "Customizing what happens in fit()", first, third and fourth example:
     https://keras.io/guides/custom_train_step_in_tensorflow/
@@ -37,19 +37,20 @@ class Supervised(Step):
             y_pred = self(x, training=True)
             loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=sample_weight)
         self.minimize(loss, tape, "model")
-        return self._measured(loss, y, y_pred, sample_weight)
+        return self._measured(loss, data, y_pred)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure one batch with the network as it predicts."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         y_pred = self(x, training=False)
         loss = self.compute_loss(y=y, y_pred=y_pred, sample_weight=sample_weight, training=False)
-        return self._measured(loss, y, y_pred, sample_weight)
+        return self._measured(loss, data, y_pred)
 
-    def _measured(self, loss: Any, y: Any, y_pred: Any, sample_weight: Any) -> dict[str, Any]:
+    def _measured(self, loss: Any, data: Any, y_pred: Any) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         for metric in self.metrics:
             if metric.name == "loss":
-                metric.update_state(loss)
+                metric.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
             else:
                 metric.update_state(y, y_pred, sample_weight=sample_weight)
         return {metric.name: metric.result() for metric in self.metrics}

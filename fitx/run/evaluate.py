@@ -155,9 +155,12 @@ class _Watch(keras.callbacks.Callback):
 
 
 def _unfreeze(trial: Trial, experiment: Experiment) -> None:
-    """Make trainable again what the experiment trains: Keras regularizes nothing frozen."""
+    """Make trainable again what the experiment trains: Keras regularizes nothing frozen.
+
+    An experiment without any optimizer is not one that freezes its networks: it trains nothing.
+    """
     for name, network in trial.step.networks.items():
-        network.trainable = name in experiment.optimizers
+        network.trainable = name in experiment.optimizers or not experiment.optimizers
 
 
 def _plan(trial: Trial, question: Question, device: Runtime, data: str) -> Plan:

@@ -33,6 +33,12 @@ def guide():
     return _module("tests_parity_guide", Path(__file__).parent / "guide.py")
 
 
+@pytest.fixture(scope="session")
+def guide_2020():
+    """The same programs as published in 2020, for tf_keras."""
+    return _module("tests_parity_guide_2020", Path(__file__).parent / "guide_2020.py")
+
+
 @pytest.fixture
 def run(tmp_path):
     """Train an experiment in the order in which the data lies, and return its run."""
