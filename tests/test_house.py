@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
     ["errors"],
-    ["experiment", "registry", "disk"],
+    ["experiment", "registry", "disk", "json_text"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
@@ -34,6 +34,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.experiment",
     "fitx.registry",
     "fitx.disk",
+    "fitx.json_text",
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fitx import disk
+from fitx import disk, json_text
 from fitx.errors import StorageError
 
 FORMAT = 1
@@ -59,7 +59,7 @@ def read(path: Path, step: int) -> dict[str, Any]:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST:
             raise ValueError(f"meta.json has {size} bytes, more than any that fitx writes")
         try:
-            about = json.loads(file.read().decode())
+            about = json_text.parse(file.read())
         except ValueError as error:
             raise ValueError(f"meta.json is no JSON: {error}") from error
     if not isinstance(about, dict) or about.pop("sha256", None) != _checksum(about):

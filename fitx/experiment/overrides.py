@@ -41,6 +41,10 @@ def parse(word: str) -> Override:
         text = "'extends' is read before the command line; write it in the file."
         raise ConfigError([Problem(place, (), text)])
     value = None if match["remove"] else _value(match["value"], place)
+    levels = len(path) + bool(match["append"]) + (value.depth() if value is not None else 0)
+    if levels > reader.MAX_DEPTH:
+        text = f"nested deeper than {reader.MAX_DEPTH} levels."
+        raise ConfigError([Problem(place, (), text)])
     return Override(path, value, bool(match["append"]), place)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NoReturn
 
 import yaml
@@ -24,6 +25,11 @@ MAX_VALUES = 10_000
 _ALLOWED = r"\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff"
 CONTROL = re.compile(f"[^{_ALLOWED}]")
 """A character that no string of an experiment may hold."""
+
+_READ_AHEAD = 4 * MAX_DEPTH
+"""Levels that parsers take without complaint, whatever their version."""
+_NESTING = re.compile(rf"[\[{{\]}}]|^[ ?:-]{{{_READ_AHEAD},}}", re.MULTILINE)
+"""A bracket, or an indentation under which more levels than that may lie."""
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
@@ -41,6 +47,9 @@ _WORDS: dict[str, Scalar] = {
 def read(text: str, source: Source) -> Node:
     """Read one YAML document. Raises ConfigError with everything that is wrong with it."""
     _refuse_control_characters(text, source)
+    shallow = _shallow(text)
+    if shallow != text:
+        _refuse_deep(shallow, source)
     composer = _Composer(source)
     try:
         root = composer.document(yaml.parse(text, Loader=_LOADER))
@@ -61,6 +70,28 @@ def scalar(text: str) -> Scalar:
             raise ValueError(f"the integer {shown} has {len(text)} digits; at most {MAX_DIGITS}.")
         return int(text, 0) if text[:2] in ("0o", "0x") else int(text)
     return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _shallow(text: str) -> str:
+    """Return the start of a text, up to where it may be nested deeper than parsers take.
+
+    They read ahead, so some refuse hundreds of levels before they hand on the first. What stands
+    in quotes and comments counts here as well, so more may be cut off than is nested.
+    """
+    depth = 0
+    for found in _NESTING.finditer(text):
+        if found[0][0] not in "[{]}":
+            return text[: found.end()]
+        depth = max(0, depth + (1 if found[0] in "[{" else -1))
+        if depth > _READ_AHEAD:
+            return text[: found.end()]
+    return text
+
+
+def _refuse_deep(start: str, source: Source) -> None:
+    """Raise ConfigError if the start of a text is nested too deeply."""
+    with suppress(yaml.MarkedYAMLError):
+        _Composer(source).document(yaml.parse(start, Loader=_LOADER))
 
 
 class _Composer:

@@ -67,6 +67,10 @@ class Node:
             return [node.plain() for node in self.value]
         return self.value
 
+    def depth(self) -> int:
+        """Return how many levels of lists and mappings lie below this node; 0 for a scalar."""
+        return max(len(path) for path, _ in self.walk())
+
     def walk(self, path: Path = ()) -> Iterator[tuple[Path, Node]]:
         """Yield (path, node) of this node and everything below it."""
         yield path, self

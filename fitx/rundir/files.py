@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fitx import disk
+from fitx import disk, json_text
 from fitx.errors import StorageError
 
 
@@ -77,8 +77,8 @@ def read_json(path: Path) -> Any:
     if len(content) > MOST_JSON:
         raise StorageError(f"{path} is damaged: it holds more than {MOST_JSON >> 20} MiB")
     try:
-        return json.loads(content.decode())
-    except (ValueError, RecursionError) as error:
+        return json_text.parse(content)
+    except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
 
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from fitx import disk
+from fitx import disk, json_text
 from fitx.errors import StorageError, UserCodeError
 from fitx.rundir.files import plain, read_regular, storage_errors
 
@@ -119,8 +119,8 @@ def _whole_lines(content: bytes) -> int:
 
 def _parse(line: bytes, where: str) -> dict[str, Any]:
     try:
-        parsed = json.loads(line.decode())
-    except (ValueError, RecursionError) as error:
+        parsed = json_text.parse(line)
+    except ValueError as error:
         raise StorageError(f"{where} is damaged: {error}") from error
     if not isinstance(parsed, dict):
         raise StorageError(f"{where} is damaged: expected an object, found {line.decode()[:40]}")

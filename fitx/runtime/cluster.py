@@ -11,6 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from fitx import json_text
 from fitx.errors import DeviceError
 
 _MOST_TASKS = 1024
@@ -57,7 +58,7 @@ def read(environment: MutableMapping[str, str] = os.environ) -> Cluster:
             f"strategy multi_worker needs TF_CONFIG or SLURM's variables; {_ADVICE} {_ELSE}"
         )
     try:
-        config = json.loads(text)
+        config = json_text.parse(text)
     except ValueError as error:
         raise DeviceError(f"TF_CONFIG is not JSON ({error}); {_ADVICE}") from error
     return _cluster(config)

@@ -119,7 +119,8 @@ TWO = {"worker": ["a:1", "b:2"]}
     ("config", "text"),
     [
         ("", "strategy multi_worker needs TF_CONFIG or SLURM's variables; expected such as {"),
-        ("{", "TF_CONFIG is not JSON (Expecting property name"),
+        ("{", "TF_CONFIG is not JSON ("),
+        ("[" * 100_000, "TF_CONFIG is not JSON (it is nested deeper than 200 levels)"),
         ("[1]", "TF_CONFIG lacks its 'cluster' or its 'task'; expected such as"),
         (json.dumps({"cluster": TWO}), "TF_CONFIG lacks its 'cluster' or its 'task'"),
         (json.dumps({"cluster": {}, "task": {}}), "has no job; it takes chief and worker."),

@@ -170,6 +170,16 @@ def test_two_thousand_levels_of_blocks_are_refused(tmp_path, write, refusal):
     assert text.splitlines()[0] == "deep.yaml:66:66: nested deeper than 64 levels."
 
 
+@pytest.mark.parametrize(
+    "word", [f"{'a.' * 3000}b=1", f"~{'a.' * 3000}b", f"{'a.' * 50}b=[[{'[' * 20}]]{']' * 20}"]
+)
+def test_an_override_leads_no_deeper_than_a_file(tmp_path, write, refusal, word):
+    write("mine.yaml", "extends: guide/simple\n")
+    assert refusal(tmp_path, "mine.yaml", [word]) == (
+        f"command line: {word}: nested deeper than 64 levels."
+    )
+
+
 def test_a_chain_of_two_hundred_files_is_refused(tmp_path, write, refusal):
     for number in range(200):
         write(f"{number}.yaml", f"extends: {number + 1}.yaml\n")

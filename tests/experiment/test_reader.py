@@ -115,6 +115,25 @@ def test_sixty_four_levels_are_taken():
         tree("[" * 66 + "]" * 66)
 
 
+@pytest.mark.parametrize(
+    "deep",
+    ["[" * 5000, "[" * 5000 + "]" * 5000, "{a: " * 5000 + "}" * 5000, "- " * 5000, "? " * 5000],
+    ids=["unclosed", "lists", "mappings", "items", "keys"],
+)
+@pytest.mark.parametrize("before", ["", f"a: [{'[], ' * 500}]\nb:\n  "], ids=["alone", "later"])
+def test_any_depth_is_refused_by_fitx_itself_before_a_parser_refuses_it(before, deep):
+    # A key that is no word is refused first.
+    with pytest.raises(ConfigError, match=r"nested deeper than 64 levels|a key is a word"):
+        tree(before + deep)
+
+
+def test_brackets_and_columns_that_are_no_levels_are_taken():
+    assert tree(f"a: '{'[' * 3000}' # {'[' * 3000}\nb: 1").plain() == {"a": "[" * 3000, "b": 1}
+    assert tree(f"a: [{'[], ' * 3000}]").plain() == {"a": [[]] * 3000}
+    assert tree(f"a:\n{' ' * 3000}b: 1").plain() == {"a": {"b": 1}}
+    assert tree(f"a: |\n  x\n{' ' * 3000}y\n").plain() == {"a": "x\n" + " " * 2998 + "y\n"}
+
+
 def test_a_path_leads_to_a_node_or_nowhere():
     read = tree("a: {b: [1, {c: 2}]}")
     assert read.at(("a", "b", 1, "c")).value == 2

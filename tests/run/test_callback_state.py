@@ -58,6 +58,13 @@ def test_what_cannot_be_kept_is_named():
     )
 
 
+def test_a_state_nested_too_deeply_is_refused_when_it_is_taken():
+    state = {}
+    state["itself"] = state
+    with pytest.raises(UserCodeError, match=r"callback 'Counting': .* more than 100 levels"):
+        take("Counting", Counting(state), {})
+
+
 def test_early_stopping_keeps_its_patience_and_its_best_weights():
     stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
     stopping.wait, stopping.best, stopping.best_epoch = 3, 0.5, 7

@@ -144,7 +144,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         (b"", "Expecting value: line 1 column 1 (char 0)"),
         (b'{"a": 1', "Expecting ',' delimiter: line 1 column 8 (char 7)"),
         (b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
-        (b"[" * 100_000, "maximum recursion depth exceeded"),
+        (b"[" * 100_000, "it is nested deeper than 200 levels"),
         (b"1" * 5000, "Exceeds the limit (4300 digits) for integer string conversion"),
     ],
 )

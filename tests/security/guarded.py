@@ -9,6 +9,7 @@ import os
 import resource
 import sys
 from contextlib import suppress
+from importlib.metadata import distribution
 from pathlib import Path
 
 PROGRAMS = {"subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty"}
@@ -19,7 +20,8 @@ CHANGES = {
 }
 WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 OWN = Path(__file__).resolve().parents[2]
-TRUSTED = tuple(str(Path(p).resolve()) for p in (sys.prefix, sys.base_prefix, OWN))
+PACKAGES = distribution("click").locate_file("")
+TRUSTED = tuple(str(Path(p).resolve()) for p in (sys.prefix, sys.base_prefix, PACKAGES, OWN))
 GIB = 1 << 30
 
 

@@ -24,6 +24,9 @@ REMEMBERED: dict[type, tuple[str, ...]] = {
 }
 """Keras' callbacks, and the attributes in which they remember; what else they have is settings."""
 
+MAX_DEPTH = 100
+"""Levels of what a callback remembers: fewer than a file of a checkpoint may have."""
+
 Arrays = dict[str, np.ndarray]
 
 
@@ -47,11 +50,13 @@ def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
     """Return what a callback remembers as JSON has it; what are arrays goes into `arrays`.
 
     Raises:
-        UserCodeError: its `get_state` returns what cannot be kept.
+        UserCodeError: its `get_state` returns what cannot be kept, or is nested too deeply.
     """
     if _has_own(callback):
+        state = callback.get_state()  # type: ignore[attr-defined]
+        _packed(state, name, {})  # Refuses what would be too deep for the copy, too.
         # A callback may go on changing what it returned.
-        return _packed(copy.deepcopy(callback.get_state()), name, arrays)  # type: ignore[attr-defined]
+        return _packed(copy.deepcopy(state), name, arrays)
     # Some attributes come into being when training begins.
     keys = [key for key in _attributes(callback) if hasattr(callback, key)]
     state = {key: getattr(callback, key) for key in keys}
@@ -121,19 +126,23 @@ def _continue_file(callback: keras.callbacks.CSVLogger, size: int) -> None:
     callback.append_header = size == 0
 
 
-def _packed(value: Any, path: str, arrays: Arrays) -> Any:
+def _packed(value: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    name, _, key = path.partition("/")
+    if depth > MAX_DEPTH:
+        text = f"get_state returns more than {MAX_DEPTH} levels of lists and dictionaries"
+        raise UserCodeError(f"callback '{name}': {text}; return a flatter value.")
     if isinstance(value, dict):
-        return {str(k): _packed(v, f"{path}/{k}", arrays) for k, v in value.items()}
+        return {str(k): _packed(v, f"{path}/{k}", arrays, depth + 1) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_packed(item, f"{path}/{index}", arrays) for index, item in enumerate(value)]
+        items = enumerate(value)
+        return [_packed(item, f"{path}/{index}", arrays, depth + 1) for index, item in items]
     if isinstance(value, np.ndarray | np.generic) or hasattr(value, "__array__"):
         array = np.asarray(value)
         if array.dtype.kind in "biufc" or array.dtype.kind == "V":
             arrays[path] = array
             return {"$array": path}
-    name, _, key = path.partition("/")
     raise UserCodeError(
         f"callback '{name}': get_state returns a {type(value).__name__} under '{key}', which "
         "cannot be kept; return numbers, text, arrays, and lists and dictionaries of them."

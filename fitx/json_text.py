@@ -1,0 +1,33 @@
+"""Parses JSON from files and variables, of which anything may have become."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+MAX_DEPTH = 200
+"""Levels of lists and objects; what fitx writes has fewer, and what walks over them recurses."""
+
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
+
+
+def parse(text: str | bytes) -> Any:
+    """Return the value of one JSON document.
+
+    Raises:
+        ValueError: It is not UTF-8, not JSON, or nested deeper than `MAX_DEPTH` levels.
+    """
+    decoded = text.decode() if isinstance(text, bytes) else text
+    if decoded.count("[") + decoded.count("{") > MAX_DEPTH:
+        _refuse_deep(decoded)
+    return json.loads(decoded)
+
+
+def _refuse_deep(text: str) -> None:
+    """Raise ValueError for text that is nested too deeply; what is in strings does not count."""
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested deeper than {MAX_DEPTH} levels")

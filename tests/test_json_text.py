@@ -1,0 +1,37 @@
+import json
+
+import pytest
+
+from fitx.json_text import MAX_DEPTH, parse
+
+
+def nested(levels):
+    return "[" * levels + "]" * levels
+
+
+def test_json_is_parsed_as_the_standard_library_parses_it():
+    value = {"a": [1, 2.5, None, True, {"b": "[[[\\\"[[{"}], "": {}}
+    assert parse(json.dumps(value)) == parse(json.dumps(value).encode()) == value
+
+
+def test_levels_are_counted_outside_strings_only():
+    value = [["[" * 1000 + '\\"' + "{" * 1000] * 3, [[]] * 1000]
+    assert parse(json.dumps(value)) == value
+
+
+def test_as_many_levels_as_are_allowed_are_taken_and_no_more():
+    assert json.dumps(parse(nested(MAX_DEPTH))) == nested(MAX_DEPTH)
+    with pytest.raises(ValueError, match=f"nested deeper than {MAX_DEPTH} levels"):
+        parse(nested(MAX_DEPTH + 1))
+
+
+@pytest.mark.parametrize("text", ["[" * 10**6, '{"a":' * 10**6, '["' * 10**6], ids=len)
+def test_what_never_closes_is_refused(text):
+    with pytest.raises(ValueError):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["", "{", "\x00", b"\xff\xfe"])
+def test_what_is_no_json_is_a_value_error(text):
+    with pytest.raises(ValueError):
+        parse(text)
