@@ -1,8 +1,21 @@
 import gc
 import os
+import signal
 import sys
 
 import pytest
+
+
+def pytest_configure():
+    """Let the tests' processes hear of signals, however the tests were started.
+
+    A script's `&` starts its commands with SIGINT ignored, `nohup` with SIGHUP, and what is ignored
+    is inherited; what is handled is not. Hang-ups and terminations go on doing nothing here.
+    """
+    handlers = dict.fromkeys((signal.SIGHUP, signal.SIGTERM), lambda *_: None)
+    for number, handler in {signal.SIGINT: signal.default_int_handler, **handlers}.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ def nested(levels):
 
 
 def test_json_is_parsed_as_the_standard_library_parses_it():
-    value = {"a": [1, 2.5, None, True, {"b": "[[[\\\"[[{"}], "": {}}
+    value = {"a": [1, 2.5, None, True, {"b": '[[[\\"[[{'}], "": {}}
     assert parse(json.dumps(value)) == parse(json.dumps(value).encode()) == value
 
 

@@ -90,15 +90,19 @@ def test_a_second_task_waits_for_the_first(gate):
     assert order == [1, 2]
 
 
-def test_it_tells_how_long_the_last_task_took(gate):
+def test_it_tells_how_long_the_last_task_took(monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr("fitx.checkpoint.writer.time.perf_counter", lambda: clock[0])
+
+    def lasting(seconds):
+        clock[0] += seconds
+        return Path("1")
+
     writer = Writer()
-    writer.write(gate.task("1"))
-    threading.Timer(0.05, gate.set).start()
-    writer.wait()
-    assert 0.04 < writer.seconds < 2
-    writer.write(gate.task("2"))
-    writer.wait()
-    assert writer.seconds < 0.04
+    for seconds in (3.0, 0.5):
+        writer.write(lambda seconds=seconds: lasting(seconds))
+        writer.wait()
+        assert writer.seconds == seconds
 
 
 @pytest.mark.parametrize("ask", [Writer.wait, Writer.check, lambda w: w.write(lambda: Path("3"))])
@@ -139,8 +143,8 @@ def test_an_interrupted_wait_loses_neither_the_task_nor_its_failure(gate):
 
     writer = Writer()
     writer.write(slow)
-    threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
         writer.wait()
     assert writer.is_busy
     gate.set()

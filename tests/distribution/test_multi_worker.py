@@ -54,13 +54,13 @@ def test_launched_workers_started_again_train_to_what_one_process_does(folder, t
     from fitx.run.train import train
 
     words = ("launch", "--workers", "2", "gan.yaml", "--json", "--out", str(tmp_path / "two"))
-    _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=120)
+    _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=240)
     assert "[worker 1]" not in said
     (run,) = (tmp_path / "two" / "gan").glob("2*")
     launched = started((*words, "--resume", str(run)), folder)
     experiment = read(str(folder / "gan.yaml"), ("execution.mode=plain",))
     one = train(experiment, Order(tmp_path / "one"), NoDisplay())
-    output, said = launched.communicate(timeout=120)
+    output, said = launched.communicate(timeout=240)
     assert launched.returncode == 0, said
     two = json.loads(output)
     assert difference(weights(Path.cwd() / one.run), weights(run)) < 1e-5
@@ -84,13 +84,13 @@ def test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4(tmp_pa
         wait_for_an_epoch(workers[0])
         workers[1].kill()
         began = time.monotonic()
-        _, said = workers[0].communicate(timeout=120)
+        _, said = workers[0].communicate(timeout=240)
         workers[1].communicate()
     finally:
         for worker in workers:
             worker.kill()
     assert workers[0].returncode == DeviceError.exit_code, said
-    assert time.monotonic() - began < 120
+    assert time.monotonic() - began < 240
     told = [line for line in said.splitlines() if not line.startswith(("epoch", "run:"))]
     (line,) = told[-1:]
     why = "it has died or cannot be reached, so this worker ends too."

@@ -40,7 +40,7 @@ def test_every_mode_gets_a_time(step):
     found = tried(step)
 
     assert list(found) == ["plain", "xla", "fused", "fused_xla"]
-    assert all(0 < seconds < 1 for seconds in found.values())
+    assert all(0 < seconds < 10 for seconds in found.values())
 
 
 def test_weights_optimizer_metrics_and_all_randomness_are_as_they_were(step):

@@ -24,7 +24,7 @@ def python(text, *words):
 def ends(pid):
     """Whether a process ends; one that was killed takes a moment."""
     state = Path(f"/proc/{pid}/stat")
-    for _ in range(200):
+    for _ in range(2000):
         try:
             if state.read_text().split()[2] == "Z":
                 return True

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import time
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from fitx.rundir.status import status
 from .result import Result
 
 HERE = Path(__file__).parent
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Process:
     def __init__(self, command, folder, environment):
         pipes = dict.fromkeys(("stdout", "stderr"), subprocess.PIPE)
         options = {"cwd": folder, "env": environment, "stdin": subprocess.DEVNULL, **pipes}
-        self.popen = subprocess.Popen(command, preexec_fn=_hearing, **options)
+        self.popen = subprocess.Popen(command, **options)
         self.printed = {"out": b"", "err": b""}
         self.readers = [
             Thread(target=self._read, args=("out", self.popen.stdout)),
@@ -105,11 +104,6 @@ class Process:
         for reader in self.readers:
             reader.join()
         return code, seconds
-
-
-def _hearing():
-    """Let a process hear of Ctrl-C where the tests were started as a shell's `&` starts them."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Chain:
