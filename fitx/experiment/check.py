@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,10 +11,10 @@ from fitx.errors import UsageError
 from fitx.experiment import agree, networks, plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
+from fitx.experiment.paths import with_absolute_paths
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.validate import validate
-from fitx.registry.annotations import PATH
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import FED, Part
 
@@ -53,7 +52,7 @@ def check_unimported(document: Document) -> Experiment:
     problems += agree.problems(settings, document, catalogue, wrong)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
-    return _experiment(settings, document, catalogue)
+    return _experiment(with_absolute_paths(settings, document, catalogue), document, catalogue)
 
 
 def _hint(settings: Settings, problems: list[Problem]) -> str:
@@ -77,7 +76,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         optimizers=networks.optimizers(settings, catalogue),
         loss=settings.loss,
         metrics=settings.metrics,
-        data=_with_paths(data, document, catalogue),
+        data=data,
         fit=settings.fit,
         callbacks=settings.callbacks,
         checkpoint=settings.checkpoint,
@@ -93,18 +92,6 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
 def _run_name(stem: str) -> str:
     """Return a file's stem as the name of its runs, '-' in place of what a name cannot hold."""
     return re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "experiment"
-
-
-def _with_paths(part: Part, document: Document, catalogue: Catalogue) -> Part:
-    """Return the data part with its paths absolute; each starts at the file that holds it."""
-    signature = catalogue.signature(part.kind, part.name)
-    options = dict(part.options)
-    for name, value in options.items():
-        parameter = signature.get(name) if signature else None
-        node = document.tree.at(("data", name))
-        if parameter is not None and parameter.type is PATH and node is not None:
-            options[name] = node.place.source.folder.resolve() / os.path.expanduser(value)
-    return replace(part, options=options)
 
 
 def use_step(experiment: Experiment, name: str) -> Experiment:

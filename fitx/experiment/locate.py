@@ -28,7 +28,7 @@ def shipped() -> dict[str, Path]:
 
 def locate(name: str, folder: Path = Path()) -> Path:
     """Find the file that a name stands for: a path, or the name of a shipped experiment."""
-    path = folder / name
+    path = folder / os.path.expanduser(name)
     try:
         if name in shipped() and not path.is_file():
             return shipped()[name]

@@ -38,7 +38,7 @@ def read(document: Document, catalogue: Catalogue) -> list[Problem]:
     for index, entry in enumerate(entries):
         if not isinstance(entry.value, str):
             continue
-        path = entry.place.source.folder / entry.value
+        path = entry.place.source.file(entry.value)
         try:
             _read_one(path, catalogue)
         except _Unreadable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -21,6 +22,10 @@ class Source:
     name: str
     lines: tuple[str, ...] = ()
     folder: FilePath = FilePath()
+
+    def file(self, text: str) -> FilePath:
+        """Return the absolute path that text of this source names; `~` is the home folder."""
+        return self.folder.resolve() / os.path.expanduser(text)
 
 
 @dataclass(frozen=True, slots=True)

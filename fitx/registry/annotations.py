@@ -6,21 +6,33 @@ import ast
 import operator
 import re
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Literal, Optional, Union
+from typing import Annotated, Any, Literal, Optional, Union, get_args
 
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, MultipleOf
-from pydantic import BeforeValidator, PlainValidator, Strict, TypeAdapter, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainValidator,
+    Strict,
+    TypeAdapter,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from fitx.registry import kinds
 
-PATH = Annotated[str, "path"]
+
+class WrittenPath(str):
+    """A path as a file holds it; `experiment.paths` makes it absolute."""
+
+
+PATH = Annotated[str, AfterValidator(WrittenPath)]
 """What a `Path` annotation takes: a string; relative ones start at the file that holds them."""
 
 _NAMES: dict[str, Any] = {
     **{t.__name__: t for t in (int, float, str, bool, list, dict, set, frozenset)},
     **{t.__name__: t for t in (Ge, Gt, Le, Lt, MinLen, MaxLen, MultipleOf)},
-    "Path": PATH,
+    **dict.fromkeys(("Path", "PathLike"), PATH),
     "Any": Any,
     "Annotated": Annotated,
     "Literal": Literal,
@@ -129,7 +141,7 @@ def _evaluate(node: ast.expr) -> Any:
         sort = _NAMES[node.id if isinstance(node, ast.Name) else node.attr]
         return _from_list(sort) if sort in (tuple, set, frozenset) else sort
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
-        return Union[_evaluate(node.left), _evaluate(node.right)]  # noqa: UP007
+        return _either([_evaluate(node.left), _evaluate(node.right)])
     if isinstance(node, ast.Subscript):
         return _subscript(node)
     return _constraint(node)
@@ -145,10 +157,18 @@ def _subscript(node: ast.Subscript) -> Any:
         inner = _evaluate(items[0])
         return Annotated[(inner, *metadata)] if metadata else inner
     types: Any = tuple(_evaluate(item) for item in items)
+    if outer is Union or outer is Optional:
+        return _either([*types, *([None] if outer is Optional else [])])
     if outer in (dict, Mapping) and getattr(types[0], "__origin__", types[0]) is int:
         return Annotated[dict[types[0], types[1]], BeforeValidator(_integer_keys)]
     whole = outer[types if len(types) > 1 else types[0]]
     return _from_list(whole) if outer in (tuple, set, frozenset) else whole
+
+
+def _either(types: Sequence[Any]) -> Any:
+    """Return the union of types; a path is what is none of the others, such as a fixed word."""
+    members = get_args(Union[tuple(types)]) or types  # noqa: UP007
+    return Union[tuple(sorted(members, key=lambda sort: sort is PATH))]  # noqa: UP007
 
 
 def _from_list(sort: Any) -> Any:

@@ -9,9 +9,11 @@ from typing import Any
 from fitx.errors import FitxError, StorageError
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
-from fitx.run.changes import Change, compare
+from fitx.experiment.paths import input_files
+from fitx.run.changes import Change, compare, compare_environment
 from fitx.run.result import relative_to_cwd
 from fitx.rundir import lock, record
+from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.saved import read_unimported
 from fitx.rundir.status import Unfinished, unfinished
 
@@ -75,7 +77,9 @@ def _changes(run: Path, experiment: Experiment) -> list[Change]:
         other = other_plugin(facts.get("plugins"), experiment)
         if other is not None:
             raise _Other(f"the plugin {other} is not what it was")
-        return compare(read_unimported(run), experiment, facts.get("references"))
+        files = {"files": fingerprints(input_files(experiment))}
+        found = compare(read_unimported(run), experiment, facts.get("references"))
+        return [*found, *compare_environment(facts, files)]
     except FitxError as error:
         raise _Other(str(error).partition("\n")[0]) from error
 

@@ -11,11 +11,13 @@ from fitx.build.trial import Trial
 from fitx.data.prepare import Data
 from fitx.data.splits import Split
 from fitx.experiment.dump import dump
+from fitx.experiment.paths import input_files
 from fitx.run.changes import references
 from fitx.run.display import Plan
 from fitx.run.result import relative_to_cwd
 from fitx.rundir import environment, record
 from fitx.rundir.files import write_atomically
+from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.origin import Origin
 from fitx.rundir.record import Record
 from fitx.runtime import Runtime
@@ -48,6 +50,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "seed": experiment.seed,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
+        "files": fingerprints(input_files(experiment)),
         "references": references.seal(experiment),
         "last": None,
         "best": None,

@@ -19,6 +19,7 @@ from fitx.build.mode import Work, settle
 from fitx.build.trial import Trial
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.paths import input_files
 from fitx.run import describe
 from fitx.run.display import Display, Plan
 from fitx.run.divergence import refuse_measured
@@ -26,6 +27,7 @@ from fitx.run.result import Result, relative_to_cwd
 from fitx.run.state import NETWORKS, State, assign, variables
 from fitx.run.state.run_state import BEST, FINAL, part
 from fitx.rundir import record
+from fitx.rundir.fingerprint import fingerprints
 from fitx.runtime import Runtime
 
 
@@ -79,6 +81,9 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
                 display.note(note)
         if question.run is not None and not _same_data(trial, question.run, split):
             display.note(f"the {split} split is not the one this run had: its numbers differ")
+        if question.run is not None:
+            for key in _other_files(experiment, question.run):
+                display.note(f"{key} is not the file this run had: what it holds differs")
         with user_errors(trial.experiment):
             agreement.trace_evaluation(trial, split)
             settle(Work(trial, "test", trial.data.steps(split), device.kind))
@@ -189,6 +194,14 @@ def _same_data(trial: Trial, run: Path, split: str) -> bool:
     trained = record.load(run).get("data")
     known = trained.get(split) if isinstance(trained, dict) else None
     return bool(known == describe.split_fingerprint(trial.data.splits[split]))
+
+
+def _other_files(experiment: Experiment, run: Path) -> list[str]:
+    """Return the keys whose files are there and hold something else than when a run began."""
+    trained = record.load(run).get("files")
+    known = trained if isinstance(trained, dict) else {}
+    now = fingerprints(input_files(experiment))
+    return [key for key in now if key in known and now[key] != known[key]]
 
 
 def _restore(trial: Trial, run: Path, weights: str) -> _Restored:

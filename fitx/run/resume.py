@@ -12,6 +12,7 @@ from fitx import checkpoint, runtime
 from fitx.build.trial import Trial
 from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
+from fitx.experiment.paths import input_files
 from fitx.run import changes, describe
 from fitx.run.changes import Change, epochs, references
 from fitx.run.display import Display
@@ -28,6 +29,7 @@ from fitx.run.state.position import Position, demand_meta, from_meta
 from fitx.run.state.run_state import Snapshot, training_part
 from fitx.run.training import Work, carry_out
 from fitx.rundir import environment, record
+from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.journal import Journal
 
 
@@ -152,6 +154,7 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
     return {
         "resumed": [*(before if isinstance(before, list) else []), this],
         "references": references.seal(order.experiment),
+        "files": fingerprints(input_files(order.experiment)),
         **{key: value for key, value in here.items() if key in changes.ENVIRONMENT},
     }
 

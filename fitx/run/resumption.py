@@ -13,12 +13,14 @@ from fitx.experiment import plugins
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.paths import input_files
 from fitx.run import changes
 from fitx.run.auto_resume import choose, other_plugin
 from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import environment, folder, record
 from fitx.rundir.files import read_json, write_atomically
+from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved import EXPERIMENT, read_run, read_unimported
 
@@ -113,7 +115,8 @@ def _judged(
 ) -> Resumption:
     facts = record.load(run)
     found = changes.compare(trained, asked, facts.get("references"))
-    around = changes.compare_environment(facts, environment.describe())
+    here = {**environment.describe(), "files": fingerprints(input_files(asked))}
+    around = changes.compare_environment(facts, here)
     changes.demand([*found, *around], allow_inexact=allow_inexact)
     notes = tuple(changes.notes([*found, *around]))
     return Resumption(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)

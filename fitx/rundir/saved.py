@@ -140,7 +140,7 @@ def _verify_plugins(run: Path, document: Document) -> None:
     node = document.tree.at(("plugins",))
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
         # Where it would be imported from; a word of the command line starts elsewhere.
-        path = entry.place.source.folder / str(entry.value)
+        path = entry.place.source.file(str(entry.value))
         name = _name_in(run, path)
         shown = run / name if name is not None else path
         if name not in hashes or not path.is_file():

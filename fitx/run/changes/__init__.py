@@ -17,7 +17,7 @@ from fitx.run.changes.verdict import Verdict, verdict
 
 ENVIRONMENT = (
     *("python", "machine", "processor", "versions", "variables"),
-    *("device_kind", "threads", "precision", "strategy", "replicas", "data"),
+    *("device_kind", "threads", "precision", "strategy", "replicas", "data", "files"),
 )
 """What of run.json decides the bits of the results, or may."""
 

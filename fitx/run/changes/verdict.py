@@ -16,8 +16,8 @@ def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
     match path:
         case ("name" | "callbacks" | "checkpoint" | "expect", *_) | ("fit", "epochs"):
             return "harmless"
-        case ("data", *_) if isinstance(old, Path) and isinstance(new, Path):
-            # Where the numbers are does not matter; they are compared by their hash.
+        case _ if isinstance(old, Path) and isinstance(new, Path):
+            # Where a file is does not matter; what is read is compared by its hash.
             return "harmless"
         case ("step", "name") | ("metrics", *_):
             return "unfit"
