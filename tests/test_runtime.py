@@ -2,6 +2,8 @@ import os
 import random
 import subprocess
 import sys
+import tempfile
+import traceback
 
 import keras
 import numpy as np
@@ -313,3 +315,25 @@ def test_the_first_thing_that_is_missing_is_the_reason(name):
     facts, cause, remedy = REASONS[name]
     absence = explain(facts)
     assert (absence.cause, absence.remedy) == (cause, remedy)
+
+
+def test_code_that_tensorflow_generates_is_shown_in_tracebacks_and_is_in_no_file(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    prepare()
+
+    @tf.function
+    def squared(x):
+        for _ in tf.range(3):
+            x = tf.matmul(x, x)
+        return x
+
+    assert squared(tf.eye(2)).numpy().tolist() == [[1, 0], [0, 1]]
+    with pytest.raises(ValueError, match=r"test_runtime\.py\", line \d+, in squared") as error:
+        squared(tf.ones((2, 3)))
+    frames = traceback.extract_tb(error.value.__traceback__)
+    generated = [frame for frame in frames if "autograph" in frame.filename]
+    assert "tf).matmul" in generated[-1].line
+    assert not os.path.exists(generated[-1].filename)
+    assert list(tmp_path.iterdir()) == []

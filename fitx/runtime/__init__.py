@@ -11,6 +11,7 @@ from tensorflow.python.util import _pywrap_util_port as build_flags
 from fitx.runtime import cluster, devices
 from fitx.runtime import strategy as strategies
 from fitx.runtime.devices import why_no_gpu
+from fitx.runtime.generated import keep_in_memory
 from fitx.runtime.parallelism import set_threads, threads
 
 __all__ = ["Runtime", "onednn", "prepare", "threads", "why_no_gpu"]
@@ -77,6 +78,7 @@ def prepare(
     count = set_threads(threads)
     chosen = devices.choose("cpu" if virtual_devices else device, alone=strategy == "auto")
     shared = strategies.choose(strategy, chosen.kind, virtual_devices)
+    keep_in_memory()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
     _demand_determinism(deterministic)

@@ -98,8 +98,10 @@ def ended(fitx_command, environment, tmp_path_factory):
         (folder / "endless.yaml").write_text(ENDLESS)
         (folder / "stuck.py").write_text(STUCK)
         (folder / "long.py").write_text(LONG)
+        (folder / "temporary").mkdir()
         command = [*fitx_command, "train", "endless.yaml"]
-        return START[case](command, folder, environment)
+        variables = {**environment, "TMPDIR": str(folder / "temporary")}
+        return START[case](command, folder, variables)
 
     with ThreadPoolExecutor(2) as pool:
         futures = {case: pool.submit(start, case) for case in CASES}
@@ -203,6 +205,11 @@ START = {
 def test_no_signal_leaves_a_traceback(ended, case):
     assert "Traceback" not in ended[case].err + ended[case].out
     assert "Exception ignored" not in ended[case].err + ended[case].out
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_no_end_leaves_anything_in_the_temporary_folder(ended, case):
+    assert not list((ended[case].folder / "temporary").iterdir())
 
 
 @pytest.mark.parametrize("case", CASES)
