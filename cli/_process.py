@@ -10,6 +10,8 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import NoReturn, TextIO
 
+import fitx.run.signals  # noqa: F401 - what this makes of forked children holds from now on
+
 STANDARD = ("stdin", "stdout", "stderr")
 
 

@@ -14,6 +14,8 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from types import FrameType
 
+from fitx.run.signals import STOPPING
+
 from ._process import print_error
 
 GRACE_SECONDS = 60.0
@@ -112,7 +114,7 @@ def _forwarding(workers: _Workers) -> Iterator[None]:
     def forward(number: int, frame: FrameType | None) -> None:
         _signal(workers, number)
 
-    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    numbers = [number for number in STOPPING if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, forward) for number in numbers}
     try:
         yield

@@ -1,4 +1,7 @@
-"""SIGINT, SIGTERM and SIGHUP while a run trains: the first asks it to stop, the second ends it."""
+"""SIGINT, SIGTERM and SIGHUP while a run trains: the first asks it to stop, the second ends it.
+
+Processes that a plugin forks have none of this: to them signals do what they do to any other.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,20 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+_DEFAULTS: dict[signal.Signals, Callable[[int, FrameType | None], Any] | signal.Handlers] = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    signal.SIGHUP: signal.SIG_DFL,
+}
+_END = b"\0"
+"""What tells the listening thread to end; no signal has this number."""
 
 ECHO_SECONDS = 0.5
 """After the first signal; what comes sooner is the same request once more.
@@ -87,10 +99,14 @@ def _ended_by_a_second(request: StopRequest) -> Iterator[None]:
     thread = threading.Thread(target=_listen, args=(reading, request), daemon=True)
     thread.start()
     before = signal.set_wakeup_fd(writing)
+    _pipes.append((reading, writing))
     try:
         yield
     finally:
+        _pipes.remove((reading, writing))
         signal.set_wakeup_fd(before)
+        # Closing it is no end where a child that C code forked has it open too.
+        os.write(writing, _END)
         os.close(writing)
         thread.join()
         os.close(reading)
@@ -98,7 +114,7 @@ def _ended_by_a_second(request: StopRequest) -> Iterator[None]:
 
 def _listen(descriptor: int, request: StopRequest) -> None:
     first = math.inf
-    while received := os.read(descriptor, 1):
+    while (received := os.read(descriptor, 1)) not in (b"", _END):
         number, now = received[0], time.monotonic()
         if number not in STOPPING:
             continue
@@ -106,3 +122,23 @@ def _listen(descriptor: int, request: StopRequest) -> None:
             os._exit(128 + number)
         first = min(first, now)
         request.note(number)
+
+
+_pipes: list[tuple[int, int]] = []
+"""The pipes of the blocks that listen now, which a forked child closes."""
+
+
+def _forget_in_child() -> None:
+    """Let a forked child be ended by signals, and its parent hear none of them."""
+    for number, default in _DEFAULTS.items():
+        handler = signal.getsignal(number)
+        if (getattr(handler, "__module__", None) or "").startswith("fitx."):
+            signal.signal(number, default)
+    if _pipes:
+        signal.set_wakeup_fd(-1)
+    while _pipes:
+        for descriptor in _pipes.pop():
+            os.close(descriptor)
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

@@ -37,12 +37,15 @@ def hold(run: Path) -> Iterator[None]:
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with storage_errors("lock", path):
         descriptor = os.open(path, flags, 0o666)
+    _open.add(descriptor)
     try:
         _take(descriptor, run, path)
         _sweep(run)
         yield
     finally:
-        os.close(descriptor)
+        if descriptor in _open:
+            _open.remove(descriptor)
+            os.close(descriptor)
 
 
 def is_held(run: Path) -> bool:
@@ -115,3 +118,16 @@ def _holder(descriptor: int) -> str:
         except (ValueError, KeyError, TypeError):
             time.sleep(PAUSE_SECONDS)
     return "another process"
+
+
+_open: set[int] = set()
+"""The descriptors of the locks that are being held or taken."""
+
+
+def _leave_to_parent() -> None:
+    """Close the locks in a forked child, which would hold them for as long as it lives."""
+    while _open:
+        os.close(_open.pop())
+
+
+os.register_at_fork(after_in_child=_leave_to_parent)

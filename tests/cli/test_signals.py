@@ -55,6 +55,26 @@ class Long(keras.callbacks.Callback):
             self.said = True
             print("under way", flush=True)
 '''
+FORKS = '''
+import multiprocessing
+import time
+import keras
+from fitx import callbacks
+
+
+@callbacks.register
+class Forks(keras.callbacks.Callback):
+    """Starts a process that it ends, and one that lives on."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        context = multiprocessing.get_context("fork")
+        one, other = (context.Process(target=time.sleep, args=(600,), daemon=True) for _ in "ab")
+        one.start()
+        other.start()
+        one.terminate()
+        one.join(100)
+        print("child ended with", one.exitcode, flush=True)
+'''
 CASES = (
     "term",
     "int",
@@ -65,6 +85,7 @@ CASES = (
     "fused term",
     "fused int",
     "ignored",
+    "forks",
 )
 
 
@@ -97,6 +118,7 @@ def ended(fitx_command, environment, tmp_path_factory):
         folder = tmp_path_factory.mktemp("signals")
         (folder / "endless.yaml").write_text(ENDLESS)
         (folder / "stuck.py").write_text(STUCK)
+        (folder / "forks.py").write_text(FORKS)
         (folder / "long.py").write_text(LONG)
         (folder / "temporary").mkdir()
         command = [*fitx_command, "train", "endless.yaml"]
@@ -198,6 +220,12 @@ START = {
     "fused term": _fused(signal.SIGTERM),
     "fused int": _fused(signal.SIGINT),
     "ignored": _ignored,
+    "forks": lambda c, f, e: _piped(
+        [*c, "plugins=[forks.py]", "callbacks=[forks]", "fit.epochs=2"],
+        f,
+        e,
+        _until(b"child ended"),
+    ),
 }
 
 
@@ -256,6 +284,12 @@ def test_what_is_ignored_at_the_start_does_not_stop_a_run(ended):
     done = ended["ignored"]
     assert (done.code, done.record["status"]) == (143, "interrupted")
     assert done.record["error"].startswith("stopped by SIGTERM after step ")
+
+
+def test_processes_that_a_plugin_forks_are_ended_without_the_run(ended):
+    done = ended["forks"]
+    assert (done.code, done.record["status"]) == (0, "finished")
+    assert done.err.count(f"child ended with {-signal.SIGTERM}\n") == 2
 
 
 def test_ctrl_c_in_a_terminal_ends_a_shells_loop_too(ended):

@@ -21,6 +21,15 @@ WAITS = "time.sleep(1.5)"
 COMPUTES_IN_C = "hashlib.pbkdf2_hmac('sha512', b'', b'', 200_000_000)"
 
 
+TERMINATES_A_CHILD = """
+    import multiprocessing
+    context = multiprocessing.get_context("fork")
+    child, other = (context.Process(target=time.sleep, args=(600,), daemon=True) for _ in "ab")
+    child.start(), other.start(), child.terminate(), child.join(60)
+    print(child.exitcode, stop.number, flush=True)
+"""
+
+
 @pytest.fixture
 def start():
     """Start a process that listens while it works; it is gone when the test ends."""
@@ -88,6 +97,13 @@ def test_outside_the_main_thread_nothing_is_listened_to():
     thread.start()
     thread.join()
     assert heard == [0]
+
+
+def test_a_forked_child_is_ended_by_signals_and_its_parent_is_not_stopped_by_them(start):
+    process = start(TERMINATES_A_CHILD.strip())
+    # The other child lives until its parent ends, which does not wait for it.
+    assert process.communicate(timeout=60)[0] == f"{-signal.SIGTERM} 0\nleft alone\n"
+    assert process.returncode == 0
 
 
 def test_the_same_signal_twice_at_once_is_one_request(start):

@@ -22,6 +22,19 @@ with lock.hold(Path(sys.argv[1])):
     time.sleep(60)
 """
 
+FORKING_HOLDER = """
+import os, sys, time
+from pathlib import Path
+from fitx.rundir import lock
+with lock.hold(Path(sys.argv[1])):
+    child = os.fork()
+    if child:
+        print(child, flush=True)
+    else:
+        os.close(1)
+    time.sleep(600)
+"""
+
 RACER = """
 import sys
 from pathlib import Path
@@ -74,6 +87,22 @@ def test_the_lock_dies_with_its_process(tmp_path, holder):
 
     with lock.hold(tmp_path):
         assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
+
+
+def test_the_lock_dies_with_its_process_though_one_that_it_forked_lives(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", FORKING_HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    child = int(process.stdout.readline())
+    try:
+        assert lock.is_held(tmp_path)
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        with lock.hold(tmp_path):
+            os.kill(child, 0)
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 def test_the_lock_can_be_taken_again_after_it_was_given_back(tmp_path):
