@@ -45,8 +45,8 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     from fitx.rundir.saved import read_target
 
     with results_alone() as output:
-        found = read_target(target, overrides, out)
         name = options["step_name"]
+        found = read_target(target, overrides, out, own_step=not name)
         experiment = use_step(found.experiment, name) if name else found.experiment
 
         from fitx.run.evaluate import Question, evaluate

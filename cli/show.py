@@ -86,17 +86,14 @@ def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
 
 def _facts(signature: Signature, catalogue: Catalogue) -> str:
     """Say what a step takes besides its parameters, and what it logs."""
-    from fitx.registry.step_source import COMPILED
-
-    facts = catalogue.step(signature.name)
+    facts = catalogue.step_facts(signature.name)
     if facts is None:
-        return ""
-    taken = ["loss"] * facts.takes_loss + ["metrics"] * facts.takes_metrics
+        return (
+            "Which of `loss` and `metrics` it takes, and what it logs, shows before a run begins."
+        )
+    taken = sorted(facts.uses)
     takes = f"Takes `{'` and `'.join(taken)}` from the experiment." if taken else "Takes no loss."
-    if facts.train_logs is None:
-        return f"{takes} What it logs, only a run can tell."
-    metrics = ["the metrics"] * (COMPILED in facts.train_logs)
-    names = [*sorted(facts.train_logs - {COMPILED}), *metrics]
+    names = [*sorted(facts.logs), *["the metrics"] * ("metrics" in facts.uses)]
     return f"{takes} Logs {', '.join(names)}."
 
 

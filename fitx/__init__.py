@@ -4,6 +4,7 @@ In a plugin: `from fitx import Step, steps`, then `@steps.register` on a subclas
 `from fitx import Split, datasets`, then `@datasets.register` on a function that returns splits.
 """
 
+from importlib import import_module
 from typing import Any
 
 __version__ = "0.1.0"
@@ -19,4 +20,6 @@ def __getattr__(name: str) -> Any:
         from fitx.data.splits import Split
 
         return Split
+    if name in ("steps", "models", "datasets", "callbacks"):
+        return import_module(f"fitx.{name}")
     raise AttributeError(f"module 'fitx' has no attribute '{name}'")

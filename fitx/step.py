@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fitx.engine import replicas
 from fitx.engine.executed import Executed
+from fitx.engine.usage import MissingLoss
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -77,6 +78,7 @@ class Step(Executed):
         self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
             optimizer.build(self._kept.variables[name])
+            self.execution.usage.follow(name, optimizer)
             if self.execution.strategy is not None:
                 replicas.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)
@@ -88,9 +90,44 @@ class Step(Executed):
         super().compile(
             optimizer=only, loss=loss, metrics=metrics, jit_compile=False, auto_scale_loss=False
         )
+        # Setting an attribute, Keras looks at what it was.
+        self.execution.usage.loss = False
         self.execution.renew(self)
         # Keras probes an unbuilt model with made-up inputs, which several networks cannot take.
         self.built = True
+
+    @property
+    def loss(self) -> Any:
+        """The experiment's loss, as it was given to `compile`; None without one."""
+        self.execution.usage.loss = True
+        return self._given_loss
+
+    @loss.setter
+    def loss(self, loss: Any) -> None:
+        self._given_loss = loss
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Return the experiment's loss and what layers add to it, as `keras.Model` does.
+
+        Raises:
+            MissingLoss: There is neither.
+        """
+        self.execution.usage.loss = True
+        if self._given_loss is None and not self.losses:
+            raise MissingLoss
+        return super().compute_loss(x, y, y_pred, sample_weight, training)
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Feed the experiment's metrics and return all values, as `keras.Model` does."""
+        self.execution.usage.metrics = True
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def compiled_loss(self, *args: Any, **keywords: Any) -> Any:
         """Refuse what tf.keras 2 had: Keras 3 keeps it to warn of."""

@@ -31,6 +31,9 @@ class GAN(Step):
         label_noise: Largest amount, in labels of 0 and 1, by which noise raises a label.
     """
 
+    USES = ()
+    LOGS = ("d_loss", "g_loss")
+
     def __init__(
         self,
         discriminator: keras.Model,

@@ -32,6 +32,9 @@ class LowLevel(Step):
         model: Network from `x` (batch, ...) to predictions shaped like `y`.
     """
 
+    USES = ()
+    LOGS = ("loss", "mae")
+
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model=model)
         self.loss_tracker = keras.metrics.Mean(name="loss")

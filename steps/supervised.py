@@ -27,6 +27,9 @@ class Supervised(Step):
         model: Network from `x` (batch, ...) to predictions (batch, ...).
     """
 
+    USES = ("loss", "metrics")
+    LOGS = ("loss",)
+
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model=model)
 

@@ -13,9 +13,9 @@ import pytest
 
 from fitx.cli.display.quiet import NoDisplay
 from fitx.errors import Interrupted
+from fitx.experiment.agree import logged
 from fitx.experiment.check import read
 from fitx.experiment.locate import shipped
-from fitx.registry.step_source import COMPILED
 from fitx.run.evaluate import Question, evaluate
 from fitx.run.resume import resume
 from fitx.run.resumption import reopened
@@ -83,12 +83,6 @@ def commands(name):
     return [shlex.split(line.split("   ")[0])[1:] for line in lines if line.startswith("fitx ")]
 
 
-def declared(name, logs):
-    """The names that the source of a step declares, as they are logged for an experiment."""
-    metrics = {metric.name for metric in read(name).metrics}
-    return (logs - {COMPILED}) | (metrics if COMPILED in logs else set())
-
-
 def test_there_are_experiments():
     assert {"digits", "guide/simple", "guide/gan"} <= set(NAMES)
 
@@ -113,12 +107,13 @@ def test_the_data_need_no_network(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcomes):
-    facts, found = read(name).facts, outcomes[name].metrics
+    experiment, found = read(name), outcomes[name].metrics
+    declared = logged(experiment.metrics, experiment.facts)
     plain = {key for key in found if not key.startswith(("val_", "test_"))}
     measured = {key.split("_", 1)[1] for key in found if key.startswith(("val_", "test_"))}
 
-    assert plain == declared(name, facts.train_logs if name in TRAINED else facts.test_logs)
-    assert measured in (set(), declared(name, facts.test_logs))
+    assert plain == declared
+    assert measured in (set(), declared)
 
 
 @pytest.mark.parametrize("name", TRAINED)

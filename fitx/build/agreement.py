@@ -8,13 +8,14 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build import labels
+from fitx.build import effects, labels
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine.log import NotOneNumber
+from fitx.engine.usage import MissingLoss
 from fitx.errors import DataError, FitxError
-from fitx.experiment.agree import monitored, not_logged
+from fitx.experiment.agree import missing_loss, monitored, not_logged
 from fitx.experiment.direction import direction
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.tree import Path as KeyPath
@@ -52,14 +53,15 @@ def trace_evaluation(trial: Trial, split: str) -> None:
 
 
 def check_names(trial: Trial) -> None:
-    """Check every monitored name against what the traced step logs. Raises ConfigError."""
+    """Check an experiment against what its traced step uses and logs. Raises ConfigError."""
     train, test = trial.step.logs["train"].names, trial.step.logs["test"].names
     splits = trial.data.splits
     seen = [*train, *(f"val_{name}" for name in test if "validation" in splits)]
     tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
     watched = [(path, name, seen) for path, name in _monitors(trial)]
     watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
-    problems = [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
+    problems = [*effects.problems(trial)]
+    problems += [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
     if problems:
         raise ConfigError(problems)
 
@@ -99,6 +101,8 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
             raise
         text = f"gives {error.found}, and what is logged is one number; see its options."
         raise experiment.error(("metrics", index), text) from error
+    except MissingLoss as error:
+        raise experiment.error(("loss",), missing_loss(experiment.step.name)) from error
     except FitxError:
         raise
     except Exception as error:

@@ -55,15 +55,20 @@ def callback(part: Part, made: Any) -> keras.callbacks.Callback:
     raise UserCodeError(text)
 
 
+def measures(experiment: Experiment, step: Step) -> bool:
+    """Return whether a step can measure: by its own `test_step`, or Keras' with a loss."""
+    cls = type(step)
+    own = cls.test_step is not keras.Model.test_step
+    return own or experiment.loss is not None or cls.compute_loss is not Step.compute_loss
+
+
 def evaluates(experiment: Experiment, step: Step) -> bool:
-    """Return whether a step can measure: by its own `test_step`, or Keras' with a loss.
+    """Return whether a step can measure.
 
     Raises:
         ConfigError: It cannot, and measuring is all there is to do.
     """
-    cls = type(step)
-    own = cls.test_step is not keras.Model.test_step
-    if own or experiment.loss is not None or cls.compute_loss is not keras.Model.compute_loss:
+    if measures(experiment, step):
         return True
     if not experiment.optimizers:
         text = f"step '{experiment.step.name}' has no test_step, so it measures nothing; "

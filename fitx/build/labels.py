@@ -44,7 +44,8 @@ def problems(trial: Trial) -> Iterator[str]:
         return
     # All splits have rows of the same shape.
     y = trial.data.splits["train"].y
-    if experiment.facts.takes_loss and y is None:
+    facts = experiment.facts
+    if facts is not None and "loss" in facts.uses and y is None:
         yield f"step '{experiment.step.name}' learns from labels, and this data has no y."
     if len(networks) > 1:
         return

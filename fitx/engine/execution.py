@@ -17,6 +17,7 @@ from fitx.engine.distributed import DistributedFunction
 from fitx.engine.log import Log
 from fitx.engine.mode import PLAIN, Mode
 from fitx.engine.plain import PlainFunction
+from fitx.engine.usage import Usage
 
 StepFunction = PlainFunction | BlockFunction | DistributedFunction
 
@@ -26,6 +27,7 @@ class Execution:
 
     Attributes:
         logs: What the step returns, gathered over an epoch.
+        usage: What the step uses of the loss, the metrics and the optimizers it was given.
         batches: The step as graphs of one batch.
         modes: How they are executed; to be set before `fit`.
         why: Why these modes were chosen, as a line says it.
@@ -37,6 +39,7 @@ class Execution:
 
     def __init__(self, step: keras.Model) -> None:
         self.logs = {"train": Log(step), "test": Log(step)}
+        self.usage = Usage()
         self.renew(step)
         self.modes: dict[str, Mode] = {"train": PLAIN, "test": PLAIN}
         self.why = {"train": "", "test": ""}

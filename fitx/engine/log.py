@@ -35,6 +35,7 @@ class Log:
 
     Attributes:
         means: What the values of the batches that are no metrics are gathered in, by name.
+        fed: Names of the metrics that the traced step feeds, whether or not it returns them.
         running: Whether batches of an epoch have been logged that nobody has asked for yet.
     """
 
@@ -42,6 +43,7 @@ class Log:
         self.step = step
         self.means: dict[str, keras.metrics.Metric] = {}
         self.running = False
+        self.fed: set[str] = set()
         self._sources: dict[str, Any] = {}
 
     @property
@@ -55,6 +57,7 @@ class Log:
         # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
         # loss without feeding it; only metrics that this trace feeds have a value.
         fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
+        self.fed |= fed.keys()
         size = 0 if replicas.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
         self._sources = {}
         for name, value in values.items():

@@ -13,13 +13,18 @@ from fitx.experiment.tree import Path
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
 from fitx.registry.signature import NO_DEFAULT
-from fitx.registry.step_source import COMPILED, StepFacts
+from fitx.registry.step_facts import StepFacts
 
 Found = Iterator[tuple[Path, str]]
 
 
 def problems(
-    settings: Settings, document: Document, catalogue: Catalogue, wrong: set[str]
+    settings: Settings,
+    document: Document,
+    catalogue: Catalogue,
+    wrong: set[str],
+    *,
+    own_step: bool = True,
 ) -> list[Problem]:
     """Return what does not fit together.
 
@@ -28,30 +33,24 @@ def problems(
         document: Where it says so.
         catalogue: The parts there are.
         wrong: Top-level keys that have a problem already.
+        own_step: Whether it is this experiment's step that runs on its loss and metrics.
     """
     found = [*_required(settings, wrong), *networks.written_twice(document)]
     found += strategies.problems(settings)
     step = settings.step
     signature = catalogue.signature("step", step.name) if step else None
-    facts = catalogue.step(step.name) if step else None
-    if signature is not None and facts is not None:
+    facts = catalogue.step_facts(step.name) if step else None
+    if signature is not None:
         found += networks.misfits(settings, signature, wrong)
-        found += _loss_and_metrics(settings, facts, signature.name, wrong)
-        found += optimizers.problems(settings, catalogue, facts)
+        found += _loss_and_metrics(settings, facts if own_step else None, signature.name, wrong)
+        found += optimizers.problems(settings, catalogue)
         found += _monitors(settings, catalogue, facts, wrong)
     return [_told(document, path, text) for path, text in found]
 
 
-def logged(settings: Settings, facts: StepFacts) -> tuple[set[str] | None, set[str] | None]:
-    """Return the names logged in training and in evaluation, None where only a run can tell."""
-    metrics = {metric.name for metric in settings.metrics}
-
-    def names(logs: frozenset[str] | None) -> set[str] | None:
-        if logs is None:
-            return None
-        return (set(logs) - {COMPILED}) | (metrics if COMPILED in logs else set())
-
-    return names(facts.train_logs), names(facts.test_logs)
+def logged(metrics: Sequence[Part], facts: StepFacts) -> set[str]:
+    """Return the names that a shipped step logs, in training and in evaluation alike."""
+    return {*facts.logs, *(m.name for m in metrics if "metrics" in facts.uses)}
 
 
 def not_logged(name: str, known: Sequence[str]) -> str:
@@ -75,47 +74,52 @@ def _required(settings: Settings, wrong: set[str]) -> Found:
             yield (key,), f"missing; an experiment needs it, for example `{example}`."
 
 
-def _loss_and_metrics(settings: Settings, facts: StepFacts, step: str, wrong: set[str]) -> Found:
-    if settings.loss is not None and not facts.takes_loss:
-        yield ("loss",), f"step '{step}' takes no loss: it computes its own; remove the key."
-    if settings.loss is None and facts.takes_loss and "loss" not in wrong:
-        yield ("loss",), f"missing; step '{step}' computes it, for example `loss: mse`."
-    if settings.metrics and not facts.takes_metrics:
-        yield ("metrics",), f"step '{step}' takes no metrics: it keeps its own; remove the key."
+def unused(key: str, step: str) -> str:
+    """Say that a step uses no `loss` or no `metrics` of the experiment."""
+    instead = "computes" if key == "loss" else "keeps"
+    of_all = "no loss" if key == "loss" else "no metrics"
+    return f"step '{step}' takes {of_all}: it {instead} its own; remove the key."
+
+
+def missing_loss(step: str) -> str:
+    """Say that a step computes a loss that the experiment does not give."""
+    return f"missing; step '{step}' computes it, for example `loss: mse`."
+
+
+def _loss_and_metrics(
+    settings: Settings, facts: StepFacts | None, step: str, wrong: set[str]
+) -> Found:
+    uses: frozenset[str] | None = facts.uses if facts is not None else None
+    if uses is not None and settings.loss is not None and "loss" not in uses:
+        yield ("loss",), unused("loss", step)
+    if uses is not None and settings.loss is None and "loss" in uses and "loss" not in wrong:
+        yield ("loss",), missing_loss(step)
+    if uses is not None and settings.metrics and "metrics" not in uses:
+        yield ("metrics",), unused("metrics", step)
     names = [metric.name for metric in settings.metrics]
     for index, name in enumerate(names):
         if name and name in names[:index]:
             yield ("metrics", index), f"'{name}' stands twice; remove one."
 
 
-def _monitors(settings: Settings, catalogue: Catalogue, facts: StepFacts, wrong: set[str]) -> Found:
+def _monitors(
+    settings: Settings, catalogue: Catalogue, facts: StepFacts | None, wrong: set[str]
+) -> Found:
     if settings.checkpoint.mode and settings.checkpoint.monitor is None:
         yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
     if "metrics" in wrong:
         return
-    logs = _Logs(*logged(settings, facts))
+    own = sorted(logged(settings.metrics, facts)) if facts is not None else []
+    while_training = [*own, *(f"val_{name}" for name in own)]
     for path, name, mode in _watched(settings, catalogue):
-        if not logs.may_hold(name, logs.while_training):
-            yield path, not_logged(name, logs.while_training)
+        if facts is not None and name not in while_training:
+            yield path, not_logged(name, while_training)
         elif mode is None and direction(name) is None:
             yield path, f"say whether less or more of '{name}' is better: add `mode: min` or `max`."
-    for name in settings.expect:
-        if not logs.may_hold(name, logs.at_the_end):
-            yield ("expect", name), not_logged(name, logs.at_the_end)
-
-
-class _Logs:
-    """What a run will log, as far as the step's source tells."""
-
-    def __init__(self, train: set[str] | None, test: set[str] | None) -> None:
-        self._unknown = {"train": train is None, "test": test is None}
-        tests = sorted(test or ())
-        self.while_training = [*sorted(train or ()), *(f"val_{name}" for name in tests)]
-        self.at_the_end = [*self.while_training, *(f"test_{name}" for name in tests)]
-
-    def may_hold(self, name: str, known: list[str]) -> bool:
-        is_tested = name.startswith(("val_", "test_"))
-        return name in known or self._unknown["test" if is_tested else "train"]
+    at_the_end = [*while_training, *(f"test_{name}" for name in own)]
+    for name in settings.expect if facts is not None else ():
+        if name not in at_the_end:
+            yield ("expect", name), not_logged(name, at_the_end)
 
 
 def _watched(settings: Settings, catalogue: Catalogue) -> Iterator[tuple[Path, str, str | None]]:

@@ -19,37 +19,43 @@ from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import FED, Part
 
 
-def read(name: str, words: Sequence[str] = ()) -> Experiment:
+def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
     """Load and check an experiment: what every command does with the file it is given.
 
     Args:
         name: A path, or the name of a shipped experiment.
         words: Overrides from the command line.
+        own_step: As for `check`.
 
     Raises:
         ConfigError: With every problem there is.
     """
-    return check(load(name, words))
+    return check(load(name, words), own_step=own_step)
 
 
-def check(document: Document) -> Experiment:
+def check(document: Document, *, own_step: bool = True) -> Experiment:
     """Check a document against the language, its parts and each other. Raises ConfigError.
 
     Plugins are imported last, and only if there is nothing else to mend.
+
+    Args:
+        document: What to check.
+        own_step: Whether the experiment's step runs; else `use_step` names the one that does, and
+            a loss or metrics that this one does not take are no problem.
     """
-    experiment = check_unimported(document)
+    experiment = check_unimported(document, own_step=own_step)
     plugins.load(experiment)
     return experiment
 
 
-def check_unimported(document: Document) -> Experiment:
+def check_unimported(document: Document, *, own_step: bool = True) -> Experiment:
     """Check a document as `check` does and import none of its plugins. Raises ConfigError."""
     catalogue = Catalogue()
     problems = [*document.problems, *plugins.read(document, catalogue)]
     settings, found = validate(document, catalogue, problems)
     wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
     problems += [problem for problem in found if problem.text]
-    problems += agree.problems(settings, document, catalogue, wrong)
+    problems += agree.problems(settings, document, catalogue, wrong, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     return _experiment(with_absolute_paths(settings, document, catalogue), document, catalogue)
@@ -67,7 +73,6 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
     # agree.problems has refused experiments without a step or data.
     step: Any = settings.step
     data: Any = settings.data
-    facts: Any = catalogue.step(step.name)
     return Experiment(
         name=settings.name or _run_name(document.path.stem),
         seed=settings.seed,
@@ -83,7 +88,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         execution=settings.execution,
         expect=settings.expect,
         plugins=tuple(catalogue.plugins),
-        facts=facts,
+        facts=catalogue.step_facts(step.name),
         document=document,
         catalogue=catalogue,
     )
@@ -101,8 +106,8 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         UsageError: There is no such step, or it does not work on these networks.
     """
     catalogue = experiment.catalogue
-    signature, facts = catalogue.signature("step", name), catalogue.step(name)
-    if signature is None or facts is None:
+    signature, facts = catalogue.signature("step", name), catalogue.step_facts(name)
+    if signature is None:
         raise UsageError(f"no step is called '{name}'.{nearest(name, catalogue.names('step'))}")
     needed = [p.name for p in signature.positional if p.required]
     missing = [network for network in needed if network not in experiment.networks]
@@ -112,10 +117,12 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     settings = [p.name for p in signature.options if p.required and p.name not in FED["step"]]
     if settings:
         raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
-    if facts.takes_loss and experiment.loss is None:
+    # Of a plugin's step only its trace tells.
+    uses = facts.uses if facts is not None else {"loss", "metrics"}
+    if facts is not None and "loss" in uses and experiment.loss is None:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
     kept = {network: experiment.networks[network] for network in needed}
-    loss = experiment.loss if facts.takes_loss else None
-    metrics = experiment.metrics if facts.takes_metrics else []
+    loss = experiment.loss if "loss" in uses else None
+    metrics = experiment.metrics if "metrics" in uses else []
     changed = replace(experiment, networks=kept, loss=loss, metrics=metrics)
     return replace(changed, step=Part("step", name), facts=facts)

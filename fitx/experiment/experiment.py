@@ -15,7 +15,7 @@ from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
 from fitx.registry.signature import NO_DEFAULT
-from fitx.registry.step_source import StepFacts
+from fitx.registry.step_facts import StepFacts
 
 _WITH_DEFAULTS = ("step", "model", "dataset", "callback", "optimizer", "schedule", "loss")
 
@@ -42,7 +42,7 @@ class Experiment:
     execution: Execution
     expect: dict[str, str]
     plugins: tuple[Path, ...]
-    facts: StepFacts
+    facts: StepFacts | None
     document: Document = field(repr=False)
     catalogue: Catalogue = field(repr=False)
 

@@ -12,7 +12,6 @@ from fitx.experiment.tree import Path
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
-from fitx.registry.step_source import StepFacts
 
 Found = Iterator[tuple[Path, str]]
 
@@ -23,27 +22,22 @@ _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 _OF_AVERAGES = ("ema_momentum", "ema_overwrite_frequency")
 
 
-def problems(settings: Settings, catalogue: Catalogue, facts: StepFacts) -> Found:
+def problems(settings: Settings, catalogue: Catalogue) -> Found:
     """Find what optimizers cannot do together with each other, with callbacks, in a precision.
 
     Args:
         settings: What the experiment says.
         catalogue: The parts there are.
-        facts: What the step's source says.
     """
     given = dict(_given(settings))
     yield from _callbacks(settings, given)
     scaled = settings.execution.precision == "mixed_float16"
-    if scaled and not facts.scales_loss:
-        text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
-        yield ("execution", "precision"), f"{text} or write mixed_bfloat16."
     for path, part in given.items():
         for option, text in (*_without_effect(part), *_averages(part, catalogue)):
             yield (*path, option), text
-        if part.options.get("loss_scale_factor") is not None:
-            text = _scale_factor(scaled=scaled, facts=facts)
-            if text:
-                yield (*path, "loss_scale_factor"), text
+        if scaled and part.options.get("loss_scale_factor") is not None:
+            text = "mixed_float16 finds the scale by itself and ignores this one; remove the key."
+            yield (*path, "loss_scale_factor"), text
 
 
 def _given(settings: Settings) -> Iterator[tuple[Path, Part]]:
@@ -100,12 +94,3 @@ def _averages(part: Part, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
         # A file that fitx wrote has all defaults in it.
         if parameter is not None and part.options.get(name, parameter.default) != parameter.default:
             yield name, "has no effect without `use_ema: true`; add it, or remove this key."
-
-
-def _scale_factor(*, scaled: bool, facts: StepFacts) -> str:
-    if scaled:
-        return "mixed_float16 finds the scale by itself and ignores this one; remove the key."
-    if not facts.scales_loss:
-        text = "the optimizer divides by it, and the step does not multiply: let the step call"
-        return f"{text} self.minimize(loss, tape, network)."
-    return ""

@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitx.registry import keras_parts, kinds, source, step_source
+from fitx.registry import keras_parts, kinds, source
 from fitx.registry.shelf import SHELVES
 from fitx.registry.signature import Parameter, Signature, read_signature
 from fitx.registry.source import Found
-from fitx.registry.step_source import StepFacts
+from fitx.registry.step_facts import StepFacts, read_facts
 
 _MODEL = Parameter("model", object, "model", required=True, positional=True)
 
@@ -22,7 +22,6 @@ class Catalogue:
         self.plugins: dict[Path, dict[str, Found]] = {}
         self.unread: set[str] = set()
         """Names that plugins would have registered that cannot be read."""
-        self._facts: dict[str, StepFacts | None] = {}
 
     def add_plugin(self, path: Path) -> dict[str, Found]:
         """Read what a plugin registers, by kind. Raises SyntaxError, OSError, ValueError."""
@@ -88,12 +87,10 @@ class Catalogue:
             return Signature(**{**vars(signature), "parameters": parameters})
         return signature
 
-    def step(self, name: str) -> StepFacts | None:
-        """Return what a step takes and logs, or None if there is no step of that name."""
-        if name not in self._facts:
-            found = self.find("step", name)
-            self._facts[name] = step_source.facts(found) if found is not None else None
-        return self._facts[name]
+    def step_facts(self, name: str) -> StepFacts | None:
+        """Return what a shipped step takes and logs; None for a plugin's, which a trace tells."""
+        found = self.find("step", name) if self.is_shipped("step", name) else None
+        return read_facts(found) if found is not None else None
 
 
 def _is_called(found: Found | None, title: str) -> bool:

@@ -38,8 +38,10 @@ class Target:
     note: str = ""
 
 
-def read_target(target: str, words: Sequence[str], out: Path) -> Target:
+def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool = True) -> Target:
     """Read what a command was pointed at: a run, or else an experiment, by file or name.
+
+    With `own_step` false another step measures, as for `fitx.experiment.check.check`.
 
     Raises:
         UsageError: There is neither a run nor an experiment of that name.
@@ -47,29 +49,29 @@ def read_target(target: str, words: Sequence[str], out: Path) -> Target:
         StorageError: The run's record is damaged, or its plugins are not what was trained.
     """
     if Path(target).is_file():
-        return Target(read(target, words), None)
+        return Target(read(target, words, own_step=own_step), None)
     try:
         run = folder.find(target, out)
     except UsageError as error:
         if not _is_experiment(target):
             text = f"{error}\nNeither is there an experiment of that name; `fitx list` names all."
             raise UsageError(text) from error
-        return Target(read(target, words), None)
+        return Target(read(target, words, own_step=own_step), None)
     note = ""
     if _is_experiment(target):
         note = f"'{target}' is a run and an experiment too; measured is the run. "
         note += f"Untrained: {locate(target)}"
-    return Target(read_run(run, words), run, note)
+    return Target(read_run(run, words, own_step=own_step), run, note)
 
 
-def read_run(run: Path, words: Sequence[str] = ()) -> Experiment:
+def read_run(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
     """Read a run's experiment; its plugins are imported only if they are what was trained.
 
     Raises:
         ConfigError: The experiment has problems.
         StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
     """
-    return check(_verified(run, words))
+    return check(_verified(run, words), own_step=own_step)
 
 
 def read_unimported(run: Path) -> Experiment:

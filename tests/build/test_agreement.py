@@ -272,8 +272,8 @@ RAW = (
 )
 
 
-def test_a_step_that_cannot_measure_trains_without_validation(trained):
-    run = trained("step=own", "~loss", "data.validation_split=0.5", own=RAW)
+def test_a_step_that_cannot_measure_trains_without_the_test(trained, arrays):
+    run = trained(arrays(x=X, y=X, x_test=X, y_test=X), "step=own", "~loss", own=RAW)
 
     assert set(run.result.metrics) == {"big_error", "small_error"}
 

@@ -83,7 +83,7 @@ def test_a_shipped_file_that_registers_another_kind_is_no_part(tmp_path, monkeyp
     (tmp_path / "odd.py").write_text("x = 1\n")
     monkeypatch.setattr(Shelf, "files", lambda self: {"odd": tmp_path / "odd.py"})
     assert Catalogue().find("step", "odd") is None
-    assert Catalogue().step("odd") is None
+    assert Catalogue().step_facts("odd") is None
 
 
 def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):

@@ -1,0 +1,82 @@
+"""Finds keys of an experiment that have no effect on its step, once the step is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fitx.build import demands
+from fitx.build.trial import Trial
+from fitx.data.feed import evaluation_batches
+from fitx.experiment.agree import unused
+from fitx.experiment.problems import Problem
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Yield every key that the traced step leaves without effect, with the remedy."""
+    measures = demands.measures(trial.experiment, trial.step)
+    if trial.experiment.fit.epochs:
+        if measures and any(_loss_and_metrics(trial)):
+            _trace_test_step(trial)
+        yield from _loss_and_metrics(trial)
+    yield from _scales(trial)
+    if not measures:
+        yield from _validation(trial)
+
+
+def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
+    experiment, usage = trial.experiment, trial.step.execution.usage
+    name = experiment.step.name
+    fed = {name for log in trial.step.logs.values() for name in log.fed}
+    if experiment.loss is not None and not usage.loss:
+        yield experiment.problem(("loss",), unused("loss", name))
+    if usage.metrics or not experiment.metrics:
+        return
+    idle = [index for index, part in enumerate(experiment.metrics) if part.name not in fed]
+    if len(idle) == len(experiment.metrics):
+        yield experiment.problem(("metrics",), unused("metrics", name))
+        return
+    for index in idle:
+        text = f"step '{name}' does not update it; remove it, or update it in the step."
+        yield experiment.problem(("metrics", index), text)
+
+
+def _trace_test_step(trial: Trial) -> None:
+    """Let a `test_step` show what it uses, also where the data has no rows to measure on."""
+    if not trial.step.logs["test"].names:
+        batches = evaluation_batches(trial.data.splits["train"], trial.data.batch_size)
+        # It is not going to run: what it cannot do is no problem here.
+        with suppress(Exception):
+            trial.step.execution.trace("test", batches)
+
+
+def _scales(trial: Trial) -> Iterator[Problem]:
+    """Find optimizers that divide gradients by a scale by which the step never multiplied."""
+    experiment, usage = trial.experiment, trial.step.execution.usage
+    unscaled = sorted(usage.applied - usage.scaled)
+    if unscaled and experiment.execution.precision == "mixed_float16":
+        text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
+        text = f"{text} or write mixed_bfloat16."
+        yield experiment.problem(("execution", "precision"), text)
+        return
+    for name in unscaled:
+        if experiment.optimizers[name].options.get("loss_scale_factor") is not None:
+            text = "the optimizer divides by it, and the step does not multiply: let the step call"
+            text = f"{text} self.minimize(loss, tape, network)."
+            yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)
+
+
+def _validation(trial: Trial) -> Iterator[Problem]:
+    """Find options of a validation that a step without `test_step` and loss cannot make."""
+    experiment = trial.experiment
+    fit, split = experiment.fit, experiment.data.options.get("validation_split")
+    text = f"has no effect: step '{experiment.step.name}' has no test_step, so nothing is validated"
+    if split:
+        lost = "the rows that it takes from training would be lost; write a test_step, or remove"
+        yield experiment.problem(("data", "validation_split"), f"{text} and {lost} the key.")
+    for key, is_set in (
+        ("validation_freq", fit.validation_freq != 1),
+        ("validation_steps", fit.validation_steps is not None),
+    ):
+        if is_set:
+            yield experiment.problem(("fit", key), f"{text}; write a test_step, or remove the key.")
