@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -18,7 +18,12 @@ def is_terminal() -> bool:
 
 def width() -> int:
     """Return the columns there are to write in."""
-    return shutil.get_terminal_size((WIDTH, 24)).columns if is_terminal() else WIDTH
+    if not is_terminal():
+        return WIDTH
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns):
+        return int(columns)
+    return os.get_terminal_size(sys.stdout.fileno()).columns or WIDTH
 
 
 def columns(names: Sequence[str], wide: int) -> str:

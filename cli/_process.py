@@ -19,7 +19,8 @@ def prepare() -> None:
     """Make the process safe to work in: no stream missing, no signal that leaves a traceback.
 
     A file opened while standard output is closed would become standard output, and take what
-    TensorFlow prints there.
+    others print there. Standard output is the command's alone: what C code and the processes that
+    a plugin starts write to file descriptor 1 goes to standard error.
     """
     for descriptor, name in enumerate(STANDARD):
         try:
@@ -27,9 +28,29 @@ def prepare() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
+    _keep_standard_output()
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
+
+
+def _keep_standard_output() -> None:
+    """Move `sys.stdout` to a descriptor that nobody else knows, and let 1 be standard error.
+
+    For good: C code may write what it holds back when the process ends. A character that the
+    stream's encoding lacks is written as an escape.
+    """
+    stream = sys.stdout
+    try:
+        if stream.fileno() != 1:
+            return
+    except OSError:  # An object in memory, put there by whoever calls `main`.
+        return
+    stream.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    # It is open until the process ends.
+    sys.stdout = open(kept, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
 
 
 @contextmanager

@@ -56,7 +56,7 @@ def _start(words: Sequence[str], addresses: list[str], index: int) -> subprocess
         # -P: no module is imported from the working folder.
         [sys.executable, "-P", "-m", f"{__package__}.main", *words],
         env={**os.environ, **_devices(index, len(addresses)), "TF_CONFIG": json.dumps(task)},
-        stdout=None if is_chief else subprocess.DEVNULL,
+        stdout=sys.stdout if is_chief else subprocess.DEVNULL,
         stderr=None if is_chief else subprocess.PIPE,
         text=True,
         errors="replace",

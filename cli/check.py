@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from . import _complete, _options
 from ._process import results_alone
+
+if TYPE_CHECKING:
+    from fitx.experiment.experiment import Experiment
 
 
 @click.command()
@@ -24,7 +28,6 @@ def command(
     Every problem is reported with its file, line and column; the exit code is 2 if there is one.
     """
     from fitx.experiment.check import read
-    from fitx.experiment.dump import dump
 
     with results_alone() as output:
         experiment = read(file, overrides)
@@ -32,6 +35,18 @@ def command(
         result = {"file": file, "problems": [], "experiment": experiment.plain()}
         click.echo(json.dumps(result), file=output)
     elif resolved:
-        click.echo(dump(experiment), nl=False, file=output)
+        click.echo(_encodable(experiment, output), nl=False, file=output)
     else:
         click.echo(f"{file}: no problems.", file=output)
+
+
+def _encodable(experiment: Experiment, output: TextIO) -> str:
+    """Return an experiment as YAML, with escapes where the output lacks a character."""
+    from fitx.experiment.dump import dump
+
+    text = dump(experiment)
+    try:
+        text.encode(output.encoding)
+    except UnicodeEncodeError:
+        return dump(experiment, ascii_only=True)
+    return text

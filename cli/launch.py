@@ -40,11 +40,13 @@ def command(
     """
     from fitx.experiment.check import read
 
+    from ._process import results_alone
     from ._workers import run
 
     words = (*overrides, "execution.strategy=multi_worker")
     # What is wrong with the experiment is said once, and not by every worker.
-    read(file, words)
+    with results_alone():
+        read(file, words)
     given = [name.removeprefix("as_").replace("_", "-") for name in flags if flags[name]]
     asked = [f"--{name}" for name in given] + (["--resume", resume] if resume else [])
     return run(["train", file, *words, "--out", str(out), *asked], workers)

@@ -68,7 +68,8 @@ def main() -> None:
     prepare_import(verbose="--verbose" in sys.argv)
     try:
         code = group.main(standalone_mode=False, prog_name="fitx")
-        sys.stdout.flush()
+        with suppress(BrokenPipeError):
+            sys.stdout.flush()
     except BaseException as error:
         code = report(error)
     leave(code if isinstance(code, int) else 0)

@@ -10,17 +10,22 @@ from fitx.experiment import reader
 from fitx.experiment.experiment import Experiment, Reference
 
 
-def dump(experiment: Experiment, *, plugins: list[str] | None = None) -> str:
+def dump(
+    experiment: Experiment, *, plugins: list[str] | None = None, ascii_only: bool = False
+) -> str:
     """Return the experiment resolved, with its defaults filled in and `${env:...}` kept.
 
     Args:
         experiment: What to write.
         plugins: Where its plugins are, as seen from the file to be written.
+        ascii_only: Whether to write other characters as escapes.
     """
     values = experiment.plain()
     if plugins:
         values["plugins"] = plugins
-    return yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(
+        values, Dumper=_Dumper, sort_keys=False, allow_unicode=not ascii_only, width=100
+    )
 
 
 class _Dumper(yaml.SafeDumper):

@@ -155,7 +155,7 @@ class _captured:
     """Everything written to the two output streams, by C++ code too."""
 
     def __enter__(self):
-        self.kept = [os.dup(1), os.dup(2)]
+        self.kept, self.stream = [os.dup(1), os.dup(2)], sys.stdout
         self.files = [os.memfd_create("out"), os.memfd_create("err")]
         for descriptor, file in zip((1, 2), self.files, strict=True):
             os.dup2(file, descriptor)
@@ -164,6 +164,7 @@ class _captured:
     def __exit__(self, *_):
         for stream in (sys.stdout, sys.stderr):
             stream.flush()
+        sys.stdout = self.stream
         for descriptor, kept in zip((1, 2), self.kept, strict=True):
             os.dup2(kept, descriptor)
             os.close(kept)
