@@ -50,6 +50,6 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
                 with recorded(record, saver), ended_together(stop), shown(display, plan):
-                    for text in order.notes:
+                    for text in filter(None, (*order.notes, folder.without_latest(run))):
                         display.note(text)
                     return carry_out(work)

@@ -26,7 +26,7 @@ _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
 def create(out: Path, name: str) -> Path:
-    """Make the folder of a new run and let `<out>/<name>/latest` point to it.
+    """Make the folder of a new run and let `<out>/<name>/latest` point to it, if that can be.
 
     Args:
         out: the folder of all runs; made when missing.
@@ -36,7 +36,7 @@ def create(out: Path, name: str) -> Path:
         The run's folder, holding the empty folders of `SUBFOLDERS`.
 
     Raises:
-        StorageError: a folder or the link cannot be made.
+        StorageError: a folder cannot be made.
         UsageError: the name cannot be a folder's.
     """
     if not re.fullmatch(r"[A-Za-z0-9._-]+", name) or name in (".", "..", LATEST):
@@ -53,6 +53,15 @@ def create(out: Path, name: str) -> Path:
         _point_latest(out / name, run.name)
         disk.sync_folder(out / name)
     return run
+
+
+def without_latest(run: Path) -> str | None:
+    """Return what to say where no link `latest` could be made for a run; None where it could."""
+    link = run.parent / LATEST
+    if link.is_symlink():
+        return None
+    what = "is no link and stays as it is" if os.path.lexists(link) else "cannot be made here"
+    return f"{link} {what}; the name {run.parent.name} stands for its newest run all the same"
 
 
 def make_first_free(parent: Path, names: Iterable[str]) -> Path:
@@ -134,14 +143,17 @@ def _names() -> Iterator[str]:
 
 
 def _point_latest(parent: Path, target: str) -> None:
-    """Replace the link in one step: there is no instant without a `latest`."""
+    """Replace the link in one step: there is no instant without a `latest`.
+
+    It is a convenience: where there can be none, `find` finds the newest run by its name.
+    """
     link = parent / f".tmp-{target}"
-    link.symlink_to(target, target_is_directory=True)
-    try:
-        os.replace(link, parent / LATEST)
-    except OSError:
-        link.unlink()
-        raise
+    with suppress(OSError):
+        link.symlink_to(target, target_is_directory=True)
+        try:
+            os.replace(link, parent / LATEST)
+        except OSError:
+            link.unlink()
 
 
 def _run_at(folder: Path) -> Path | None:

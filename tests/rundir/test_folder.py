@@ -1,3 +1,4 @@
+import errno
 import os
 import re
 import subprocess
@@ -83,13 +84,31 @@ def test_a_file_in_the_way_is_a_storage_error(tmp_path):
     assert str(error.value) == f"cannot make a run in {tmp_path}/runs/digits: Not a directory"
 
 
-def test_a_folder_called_latest_is_never_replaced(tmp_path):
-    (tmp_path / "digits" / "latest").mkdir(parents=True)
+def test_a_folder_called_latest_is_never_replaced_and_the_newest_run_is_found(tmp_path):
+    copied = tmp_path / "digits" / "latest"
+    copied.mkdir(parents=True)
+    (copied / "run.json").write_text("{}")
 
-    with pytest.raises(StorageError) as error:
-        folder.create(tmp_path, "digits")
-    assert str(error.value) == f"cannot make a run in {tmp_path}/digits: Is a directory"
+    run = folder.create(tmp_path, "digits")
+    (run / "run.json").write_text("{}")
+    assert [p.name for p in copied.iterdir()] == ["run.json"]
     assert not list((tmp_path / "digits").glob(".tmp-*"))
+    assert folder.without_latest(run) == (
+        f"{copied} is no link and stays as it is; the name digits stands for its newest run all "
+        "the same"
+    )
+    assert folder.find("digits", tmp_path) == folder.find("digits/latest", tmp_path) == run
+
+
+def test_a_run_is_made_and_found_where_no_links_can_be_made(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "symlink_to", refused)
+    run = folder.create(tmp_path, "digits")
+    (run / "run.json").write_text("{}")
+    assert folder.without_latest(run).startswith(f"{run.parent}/latest cannot be made here; ")
+    assert folder.find("digits", tmp_path) == run
 
 
 def test_a_run_is_found_by_folder_name_latest_and_time(tmp_path):
