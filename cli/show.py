@@ -91,8 +91,8 @@ def _facts(signature: Signature, catalogue: Catalogue) -> str:
         return (
             "Which of `loss` and `metrics` it takes, and what it logs, shows before a run begins."
         )
-    taken = sorted(facts.uses)
-    takes = f"Takes `{'` and `'.join(taken)}` from the experiment." if taken else "Takes no loss."
+    taken = sorted(facts.uses) + ["weighted_metrics"] * ("metrics" in facts.uses)
+    takes = f"Takes `{'`, `'.join(taken)}` from the experiment." if taken else "Takes no loss."
     names = [*sorted(facts.logs), *["the metrics"] * ("metrics" in facts.uses)]
     return f"{takes} Logs {', '.join(names)}."
 

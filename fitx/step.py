@@ -57,6 +57,7 @@ class Step(Executed):
         optimizers: dict[str, Optimizer],
         loss: Any = None,
         metrics: list[Any] | None = None,
+        weighted_metrics: list[Any] | None = None,
     ) -> None:
         """Attach an optimizer to each trained network, and the loss and metrics to the step.
 
@@ -68,6 +69,7 @@ class Step(Executed):
             optimizers: By network; networks left out are frozen.
             loss: What `self.compute_loss` computes, as `keras.Model.compile` takes it.
             metrics: What `self.metrics` holds besides, as `keras.Model.compile` takes them.
+            weighted_metrics: The same, for metrics that sample weights enter.
         """
         for name, network in self.networks.items():
             # Setting it to True would thaw the layers that a network keeps frozen itself.
@@ -88,7 +90,12 @@ class Step(Executed):
         # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
-            optimizer=only, loss=loss, metrics=metrics, jit_compile=False, auto_scale_loss=False
+            optimizer=only,
+            loss=loss,
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            jit_compile=False,
+            auto_scale_loss=False,
         )
         # Setting an attribute, Keras looks at what it was.
         self.execution.usage.loss = False

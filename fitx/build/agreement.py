@@ -17,6 +17,7 @@ from fitx.engine.usage import MissingLoss
 from fitx.errors import DataError, FitxError
 from fitx.experiment.agree import missing_loss, monitored, not_logged
 from fitx.experiment.direction import direction
+from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry.catalogue import Catalogue
@@ -96,11 +97,11 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
     try:
         trial.step.execution.trace(kind, batches)
     except NotOneNumber as error:
-        index = next((i for i, m in enumerate(experiment.metrics) if m.name == error.name), None)
-        if index is None:
+        path = _metric(experiment, error.name)
+        if path is None:
             raise
         text = f"gives {error.found}, and what is logged is one number; see its options."
-        raise experiment.error(("metrics", index), text) from error
+        raise experiment.error(path, text) from error
     except MissingLoss as error:
         raise experiment.error(("loss",), missing_loss(experiment.step.name)) from error
     except FitxError:
@@ -110,6 +111,15 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
             raise
         text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
         raise experiment.error(_culprit(error), text + first_line(error)) from error
+
+
+def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
+    """Return the key of the metric that is logged by a name."""
+    for key in ("metrics", "weighted_metrics"):
+        for index, part in enumerate(getattr(experiment, key)):
+            if logged.removeprefix("weighted_") == part.name:
+                return (key, index)
+    return None
 
 
 def _culprit(error: Exception) -> KeyPath:

@@ -30,15 +30,17 @@ def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
     fed = {name for log in trial.step.logs.values() for name in log.fed}
     if experiment.loss is not None and not usage.loss:
         yield experiment.problem(("loss",), unused("loss", name))
-    if usage.metrics or not experiment.metrics:
+    if usage.metrics:
         return
-    idle = [index for index, part in enumerate(experiment.metrics) if part.name not in fed]
-    if len(idle) == len(experiment.metrics):
-        yield experiment.problem(("metrics",), unused("metrics", name))
-        return
-    for index in idle:
-        text = f"step '{name}' does not update it; remove it, or update it in the step."
-        yield experiment.problem(("metrics", index), text)
+    for key in ("metrics", "weighted_metrics"):
+        parts = getattr(experiment, key)
+        idle = [i for i, p in enumerate(parts) if not fed & {p.name, f"weighted_{p.name}"}]
+        if parts and len(idle) == len(parts):
+            yield experiment.problem((key,), unused("metrics", name))
+            continue
+        for index in idle:
+            text = f"step '{name}' does not update it; remove it, or update it in the step."
+            yield experiment.problem((key, index), text)
 
 
 def _trace_test_step(trial: Trial) -> None:

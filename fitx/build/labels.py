@@ -53,7 +53,7 @@ def problems(trial: Trial) -> Iterator[str]:
     yield from _input_problems(trial, name, network)
     outputs = _shape(network, "output_shape")
     loss = [experiment.loss] if experiment.loss is not None else []
-    for part in (*loss, *experiment.metrics):
+    for part in (*loss, *experiment.metrics, *experiment.weighted_metrics):
         if y is not None and outputs is not None:
             yield from _label_problems(trial, outputs, part)
 

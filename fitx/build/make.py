@@ -111,8 +111,11 @@ def compile_step(trial: Trial) -> None:
     experiment, total = trial.experiment, trial.total_steps
     optimizers = make_value(experiment, experiment.optimizers, ("optimizers",), total)
     loss = make_value(experiment, experiment.loss, ("loss",))
-    metrics = make_value(experiment, experiment.metrics, ("metrics",))
-    trial.step.compile(optimizers, loss=loss, metrics=metrics or None)
+    metrics, weighted = (
+        make_value(experiment, getattr(experiment, key), (key,)) or None
+        for key in ("metrics", "weighted_metrics")
+    )
+    trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
     trial.step.execution.returns_values = any(
         _reads_batches(experiment, p) for p in experiment.callbacks
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from fitx.experiment import networks, optimizers, strategies
 from fitx.experiment.direction import direction
+from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document
 from fitx.experiment.problems import Problem, listed, nearest
 from fitx.experiment.schema import Settings
@@ -48,9 +49,14 @@ def problems(
     return [_told(document, path, text) for path, text in found]
 
 
-def logged(metrics: Sequence[Part], facts: StepFacts) -> set[str]:
+def logged(experiment: Settings | Experiment, facts: StepFacts) -> set[str]:
     """Return the names that a shipped step logs, in training and in evaluation alike."""
-    return {*facts.logs, *(m.name for m in metrics if "metrics" in facts.uses)}
+    if "metrics" not in facts.uses:
+        return set(facts.logs)
+    metrics = {metric.name for metric in experiment.metrics}
+    weighted = {metric.name for metric in experiment.weighted_metrics}
+    # Keras calls one that stands in both lists so.
+    return {*facts.logs, *metrics, *(f"weighted_{w}" if w in metrics else w for w in weighted)}
 
 
 def not_logged(name: str, known: Sequence[str]) -> str:
@@ -94,12 +100,13 @@ def _loss_and_metrics(
         yield ("loss",), unused("loss", step)
     if uses is not None and settings.loss is None and "loss" in uses and "loss" not in wrong:
         yield ("loss",), missing_loss(step)
-    if uses is not None and settings.metrics and "metrics" not in uses:
-        yield ("metrics",), unused("metrics", step)
-    names = [metric.name for metric in settings.metrics]
-    for index, name in enumerate(names):
-        if name and name in names[:index]:
-            yield ("metrics", index), f"'{name}' stands twice; remove one."
+    for key in ("metrics", "weighted_metrics"):
+        names = [metric.name for metric in getattr(settings, key)]
+        if uses is not None and names and "metrics" not in uses:
+            yield (key,), unused("metrics", step)
+        for index, name in enumerate(names):
+            if name and name in names[:index]:
+                yield (key, index), f"'{name}' stands twice; remove one."
 
 
 def _monitors(
@@ -107,9 +114,9 @@ def _monitors(
 ) -> Found:
     if settings.checkpoint.mode and settings.checkpoint.monitor is None:
         yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
-    if "metrics" in wrong:
+    if wrong & {"metrics", "weighted_metrics"}:
         return
-    own = sorted(logged(settings.metrics, facts)) if facts is not None else []
+    own = sorted(logged(settings, facts)) if facts is not None else []
     while_training = [*own, *(f"val_{name}" for name in own)]
     for path, name, mode in _watched(settings, catalogue):
         if facts is not None and name not in while_training:

@@ -81,6 +81,7 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         optimizers=networks.optimizers(settings, catalogue),
         loss=settings.loss,
         metrics=settings.metrics,
+        weighted_metrics=settings.weighted_metrics,
         data=data,
         fit=settings.fit,
         callbacks=settings.callbacks,
@@ -123,6 +124,7 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
     kept = {network: experiment.networks[network] for network in needed}
     loss = experiment.loss if "loss" in uses else None
-    metrics = experiment.metrics if "metrics" in uses else []
-    changed = replace(experiment, networks=kept, loss=loss, metrics=metrics)
+    changed = replace(experiment, networks=kept, loss=loss)
+    if "metrics" not in uses:
+        changed = replace(changed, metrics=[], weighted_metrics=[])
     return replace(changed, step=Part("step", name), facts=facts)

@@ -35,6 +35,7 @@ class Experiment:
     optimizers: dict[str, Part]
     loss: Part | None
     metrics: list[Part]
+    weighted_metrics: list[Part]
     data: Part
     fit: Fit
     callbacks: list[Part]
@@ -63,6 +64,7 @@ class Experiment:
             "optimizers": self.optimizers,
             "loss": self.loss,
             "metrics": self.metrics,
+            "weighted_metrics": self.weighted_metrics,
             "data": self.data,
         }
         values = {

@@ -141,6 +141,9 @@ class Settings(Section):
     )
     loss: part_of("loss") | None = Field(None, description="For steps that take one.")  # type: ignore[valid-type]
     metrics: list[part_of("metric")] = Field([], description="For steps that take them.")  # type: ignore[valid-type]
+    weighted_metrics: list[part_of("metric")] = Field(  # type: ignore[valid-type]
+        [], description="Metrics that the data's sample weights and class weights enter."
+    )
     data: part_of("dataset") | None = Field(None, description="The dataset.")  # type: ignore[valid-type]
     fit: Fit = Fit()
     callbacks: list[part_of("callback")] = Field([], description="Callbacks.")  # type: ignore[valid-type]

@@ -147,8 +147,9 @@ def test_show_prints_signature_documentation_and_file(fitx):
 
 
 def test_show_says_what_a_step_takes_and_logs(fitx):
-    assert "Takes `loss` and `metrics` from the experiment. Logs loss, the metrics." in fitx(
-        "show", "supervised"
+    assert (
+        "Takes `loss`, `metrics`, `weighted_metrics` from the experiment. Logs loss, the metrics."
+        in fitx("show", "supervised")
     )
 
 

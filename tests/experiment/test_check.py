@@ -271,8 +271,11 @@ def test_a_plugin_is_added_to_a_catalogue_by_its_file(tmp_path, monkeypatch):
 
 
 def test_what_is_logged_is_the_step_s_own_and_the_metrics(experiment):
-    made = experiment("metrics: [mae, {name: root_mean_squared_error}]")
-    assert logged(made.metrics, made.facts) == {"loss", "mae", "root_mean_squared_error"}
+    made = experiment(
+        "metrics: [mae, {name: root_mean_squared_error}]\nweighted_metrics: [mae, mse]"
+    )
+    names = {"loss", "mae", "root_mean_squared_error", "weighted_mae", "mse"}
+    assert logged(made, made.facts) == names
 
 
 def test_a_monitored_name_that_only_a_run_can_tell_is_left_to_it(write):

@@ -23,8 +23,8 @@ MOST_LEVELS = 4
 """Of what is nested, that a message shows."""
 
 _KEYS = (
-    *("name", "seed", "step", "networks", "optimizers", "loss", "metrics", "data"),
-    *("callbacks", "expect"),
+    *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
+    *("weighted_metrics", "data", "callbacks", "expect"),
 )
 
 

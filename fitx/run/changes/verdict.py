@@ -19,7 +19,7 @@ def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
         case _ if isinstance(old, Path) and isinstance(new, Path):
             # Where a file is does not matter; what is read is compared by its hash.
             return "harmless"
-        case ("step", "name") | ("metrics", *_):
+        case ("step", "name") | ("metrics" | "weighted_metrics", *_):
             return "unfit"
         case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
             return "unfit"
