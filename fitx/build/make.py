@@ -22,11 +22,12 @@ from fitx.data import prepare as preparation
 from fitx.data.facts import facts
 from fitx.data.prepare import Data
 from fitx.data.validate import validate
-from fitx.errors import DeviceError
-from fitx.experiment.callback_files import written_below
+from fitx.errors import DeviceError, StorageError
+from fitx.experiment.callback_files import make_folders, written_below
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
 from fitx.experiment.tree import Path as KeyPath
+from fitx.experiment.tree import dotted
 from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
 from fitx.runtime import strategy
@@ -127,9 +128,18 @@ def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Ca
     return [
         demands.callback(part, _call(experiment, part, ("callbacks", index), fed))
         if _is_own(experiment, part)
-        else _keras_callback(experiment, written_below(part, run), ("callbacks", index))
+        else _writing_callback(experiment, written_below(part, run), ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)
     ]
+
+
+def _writing_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
+    try:
+        make_folders(part)
+    except OSError as error:
+        text = f"{dotted(path)}: cannot make the folder of {part.options['filename']}"
+        raise StorageError(f"{text}: {error.strerror}") from error
+    return _keras_callback(experiment, part, path)
 
 
 def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:

@@ -8,6 +8,7 @@ import keras
 
 from fitx.build.blame import blamed
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.schedules import with_total
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
@@ -61,9 +62,7 @@ def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) ->
     cls = class_of(part)
     if part.kind == "activation":
         return cls
-    options = make_value(experiment, part.options, path, total)
-    if part.kind == "schedule":
-        options = {k: max(total, 1) if v == "total" else v for k, v in options.items()}
+    options = make_value(experiment, _numbered(experiment, part, path, total), path, total)
     if part.kind == "metric":
         # Keras names a metric given as a string by that string; one with options gets the same.
         options["name"] = part.name
@@ -71,6 +70,16 @@ def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) ->
         options["schedule"] = _by_epoch(options["schedule"])
     with blamed(experiment, path):
         return cls(**options)
+
+
+def _numbered(experiment: Experiment, part: Part, path: KeyPath, total: int) -> dict[str, Any]:
+    """Return a part's options, those of a schedule with the number of steps for `total`."""
+    if part.kind != "schedule":
+        return part.options
+    try:
+        return with_total(part, total)
+    except ValueError as error:
+        raise experiment.error((*path, "warmup_steps"), str(error)) from error
 
 
 def _by_epoch(schedule: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fitx.experiment import networks, optimizers, strategies
+from fitx.experiment import callback_files, networks, optimizers, schedules, strategies
 from fitx.experiment.direction import direction
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document
@@ -38,6 +38,8 @@ def problems(
     """
     found = [*_required(settings, wrong), *networks.written_twice(document)]
     found += strategies.problems(settings)
+    found += callback_files.problems(settings.callbacks)
+    found += schedules.problems(settings)
     step = settings.step
     signature = catalogue.signature("step", step.name) if step else None
     facts = catalogue.step_facts(step.name) if step else None

@@ -49,6 +49,7 @@ _JSON_TYPES = {int: "integer", float: "number", str: "string", list: "array"}
 _OPERATORS = {ast.Pow: operator.pow, ast.Mult: operator.mul, ast.Sub: operator.sub}
 
 _COUNT = Annotated[int, Strict(), Ge(1)]
+_STEP = Annotated[int, Strict(), Ge(0)] | Annotated[float, Strict(), Ge(0)]
 _STEPS = _COUNT | Literal["total"]
 _NUMBER = Annotated[float, Strict()] | None
 
@@ -58,6 +59,13 @@ _BY_NAME: dict[str, Any] = {
     ),
     **dict.fromkeys(("decay_steps", "first_decay_steps"), _STEPS),
     "initial_learning_rate": Annotated[float, Strict(), Ge(0)],
+    "boundaries": Annotated[list[_STEP | Literal["total"]], MinLen(1)],
+    "values": list[Annotated[float, Strict(), Ge(0)]],
+    "warmup_steps": Annotated[int, Strict(), Ge(0)],
+    "warmup_target": Annotated[float, Strict(), Ge(0)] | None,
+    "decay_rate": Annotated[float, Strict()],
+    **dict.fromkeys(("t_mul", "m_mul"), Annotated[float, Strict(), Gt(0)]),
+    **dict.fromkeys(("end_learning_rate", "min_lr", "min_delta"), Annotated[float, Strict()]),
     **dict.fromkeys(
         ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm", "loss_scale_factor"), _NUMBER
     ),

@@ -3,9 +3,13 @@ from pathlib import Path
 import pytest
 
 from fitx.errors import UsageError
-from fitx.experiment.callback_files import refuse_elsewhere, written_below
+from fitx.experiment.callback_files import OWN_FILES, WRITTEN, refuse_elsewhere, written_below
 from fitx.experiment.check import read
+from fitx.experiment.problems import ConfigError
+from fitx.registry import keras_parts
+from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
+from fitx.rundir import folder, lock, saved
 
 TEXT = """
 step: supervised
@@ -19,10 +23,10 @@ callbacks: [early_stopping, {name: csv_logger, filename: FILE}]
 
 @pytest.fixture
 def experiment(tmp_path):
-    def experiment(file):
+    def experiment(file, *words):
         path = tmp_path / "exp.yaml"
         path.write_text(TEXT.replace("FILE", str(file)).replace("early_stopping", STOPPING))
-        return read(str(path))
+        return read(str(path), words)
 
     return experiment
 
@@ -55,7 +59,7 @@ def test_a_run_that_is_resumed_writes_into_its_own_folder(experiment, tmp_path):
     refuse_elsewhere(experiment("table.csv"), tmp_path / "run")
 
 
-@pytest.mark.parametrize("file", ["../above.csv", "/tmp/elsewhere.csv", "link/table.csv"])
+@pytest.mark.parametrize("file", ["/tmp/elsewhere.csv", "link/table.csv"])
 def test_a_run_that_is_resumed_writes_nowhere_else(experiment, tmp_path, file):
     run = tmp_path / "run"
     run.mkdir()
@@ -66,3 +70,45 @@ def test_a_run_that_is_resumed_writes_nowhere_else(experiment, tmp_path, file):
         f"callbacks.1.filename: {run / file} lies outside of the run; a run that is resumed writes "
         f"into its own folder only. `fitx train FILE --resume {run}` goes on with your own file."
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("experiment.yaml", "metrics.jsonl", "run.json", "summary.json", "./run.lock"),
+        *("networks/model.keras", "checkpoints/x.csv", "source/x.csv", "Networks/x.csv"),
+        *("../x.csv", "a/../../x.csv", "a/", "."),
+    ],
+)
+@pytest.mark.parametrize(
+    "callback", ["{name: csv_logger, filename: %s}", "{name: CSVLogger, filename: %s}"]
+)
+def test_no_callback_writes_over_a_run_s_own_files_or_above_its_folder(experiment, name, callback):
+    with pytest.raises(ConfigError, match=r"callbacks\.1\.filename: '"):
+        experiment("t.csv", f"callbacks.1={{name: CSVLogger, filename: {name}}}")
+
+
+def test_logs_of_tensorboard_lie_beside_a_run_s_own_files(experiment):
+    for name in ("networks", "checkpoints/logs", "../logs"):
+        with pytest.raises(ConfigError, match=r"callbacks\.1\.log_dir"):
+            experiment("t.csv", f"callbacks.1={{name: tensorboard, log_dir: {name}}}")
+    for name in ("logs", "samples/logs", "networks-1", "/logs", "~/logs"):
+        experiment("t.csv", f"callbacks.1={{name: tensorboard, log_dir: {name}}}")
+
+
+def test_two_callbacks_write_two_files(experiment):
+    with pytest.raises(ConfigError, match="callbacks.1.filename writes there too"):
+        experiment("a/t.csv", "callbacks+={name: csv_logger, filename: a/./t.csv}")
+
+
+def test_everything_that_fitx_keeps_in_a_run_is_its_own(tmp_path):
+    folders = {*folder.SUBFOLDERS} - {"samples"}
+    files = {folder.RECORD, saved.EXPERIMENT, lock.NAME, "metrics.jsonl", "summary.json"}
+    assert {*OWN_FILES} == folders | files
+
+
+def test_every_callback_of_keras_that_writes_is_known_or_refused():
+    words = {"filename", "filepath", "log_dir", "backup_dir", "directory", "path"}
+    for cls in keras_parts.classes("callback"):
+        taken = {p.name for p in Catalogue().signature("callback", cls).parameters}
+        assert taken & words == WRITTEN.get(cls, {}).keys(), cls

@@ -403,3 +403,8 @@ def test_labels_that_the_loss_does_not_take_are_refused(tiny, trained):
     assert run is None
     assert isinstance(error, DataError)
     assert "labels run from 0 to 9; with the network's 5 outputs" in str(error)
+
+
+def test_the_folders_of_what_callbacks_write_are_made(tiny, trained):
+    run, _ = trained(tiny("callbacks=[{name: csv_logger, filename: a/b/table.csv}]"))
+    assert (run.folder / "a/b/table.csv").read_text().count("\n") == 4

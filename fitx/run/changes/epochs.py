@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.schedules import spans_training
 from fitx.experiment.tree import Path as KeyPath
 from fitx.experiment.tree import dotted
 from fitx.registry.kinds import Part
@@ -46,14 +47,14 @@ def schedule_notes(trained: Experiment, asked: Experiment, steps_per_epoch: int)
 
 
 def _spanning(experiment: Experiment) -> Iterator[KeyPath]:
-    """Yield where schedules stand whose `decay_steps` are `total`."""
+    """Yield where schedules stand that end with the training."""
     yield from _totals(experiment.optimizers, ("optimizers",))
     yield from _totals(experiment.callbacks, ("callbacks",))
 
 
 def _totals(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     if isinstance(value, Part):
-        if value.kind == "schedule" and "total" in value.options.values():
+        if value.kind == "schedule" and spans_training(value):
             yield path
         value = value.options
     items: Iterable[tuple[str | int, Any]] = ()
