@@ -29,7 +29,13 @@ class Step(Executed):
     Inside a step: `self(x)` runs the first network; each network is an attribute, its
     optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. Layers
     that a step makes for itself are built in its constructor; the only optimizer trains them.
+
+    Attributes:
+        OWN_LOSS: Keras' name of the loss that the step computes without being given one, from
+            which networks get their outputs; None where there is no such loss.
     """
+
+    OWN_LOSS: str | None = None
 
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.

@@ -34,6 +34,7 @@ class LowLevel(Step):
 
     USES = ()
     LOGS = ("loss", "mae")
+    OWN_LOSS = "mean_squared_error"
 
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model=model)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build import effects, labels
+from fitx.build import activations, effects, labels
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
@@ -25,10 +25,18 @@ from fitx.registry.kinds import Part
 
 
 def check(trial: Trial) -> None:
-    """Check the data against networks, loss and metrics. Raises DataError with every problem."""
-    problems = list(dict.fromkeys(labels.problems(trial)))
+    """Check the data and the networks against loss and metrics.
+
+    Raises:
+        DataError: The data does not fit; with every problem of it.
+        ConfigError: The loss or metrics cannot use what the network gives.
+    """
+    of_data = list(dict.fromkeys(labels.problems(trial)))
+    if of_data:
+        raise DataError("\n".join(of_data))
+    problems = list(activations.problems(trial))
     if problems:
-        raise DataError("\n".join(problems))
+        raise ConfigError(problems)
 
 
 def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:

@@ -8,29 +8,19 @@ from typing import Any
 import keras
 import numpy as np
 
+from fitx.build import targets
+from fitx.build.head import loss_of
 from fitx.build.trial import Trial
+from fitx.data.facts import are_class_labels
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
 Shape = tuple[int | None, ...]
 
-_CLASS_NUMBERS = {
-    "SparseCategoricalCrossentropy",
-    "SparseCategoricalAccuracy",
-    "SparseTopKCategoricalAccuracy",
-    "CategoricalGeneralizedCrossEntropy",
-}
-"""Losses and metrics that compare one class number with a score per class."""
-
-_EITHER = {"CTC", "Circle", "IoU", "MeanIoU"}
+_OF_THEIR_OWN = {"CTC", "Circle", "IoU", "MeanIoU"}
 """Those with labels of a form of their own. All others compare number by number."""
 
-_PROBABILITIES = {
-    "BinaryCrossentropy",
-    "BinaryFocalCrossentropy",
-    "CategoricalCrossentropy",
-    "CategoricalFocalCrossentropy",
-}
+_IN_UNIT_RANGE = targets.YES_OR_NO | targets.CLASS_DISTRIBUTIONS | targets.OVERLAPS
 """Those that take labels from 0 to 1 only."""
 
 
@@ -52,8 +42,9 @@ def problems(trial: Trial) -> Iterator[str]:
     name, network = next(iter(networks.items()))
     yield from _input_problems(trial, name, network)
     outputs = _shape(network, "output_shape")
-    loss = [experiment.loss] if experiment.loss is not None else []
-    for part in (*loss, *experiment.metrics, *experiment.weighted_metrics):
+    loss = loss_of(experiment)
+    metrics = (*experiment.metrics, *experiment.weighted_metrics)
+    for part in (*([loss] if loss is not None else []), *metrics):
         if y is not None and outputs is not None:
             yield from _label_problems(trial, outputs, part)
 
@@ -74,23 +65,55 @@ def _shape(network: keras.Model, side: str) -> Shape | None:
 def _label_problems(trial: Trial, outputs: Shape, part: Part) -> Iterator[str]:
     """Yield what is wrong with the labels' shape, or else with their values."""
     labels = {split: a.y for split, a in trial.data.splits.items() if a.y is not None}
-    y, cls = labels["train"], keras_parts.class_name(part.kind, part.name)
-    # Keras resolves `accuracy` and the like from the very shapes that are judged here.
-    is_resolved = part.name in keras_parts.SPECIAL[part.kind] and not part.options
-    if cls is None or cls in _EITHER or is_resolved:
+    y = labels["train"]
+    width = outputs[-1] if outputs else 1
+    cls = targets.class_of(part, width, is_sparse=y.ndim <= len(outputs) or y.shape[-1] == 1)
+    if cls is None or cls in _OF_THEIR_OWN:
         return
-    of_classes = cls in _CLASS_NUMBERS
-    if not _agree(_squeezed(outputs[:-1] if of_classes else outputs), _squeezed(y.shape[1:])):
+    of_classes = cls in targets.CLASS_NUMBERS
+    ranges = [found for split, y in labels.items() if (found := _out_of_range(split, y, part, cls))]
+    if ranges and cls not in targets.CLASS_DISTRIBUTIONS:
+        yield from ranges
+    elif not _agree(_squeezed(outputs[:-1] if of_classes else outputs), _squeezed(y.shape[1:])):
         text = f"{part.name} compares them number by number.{_sparse_instead(y, outputs, part)}"
         text = f"{part.name} takes one class number for each output." if of_classes else text
         yield f"one y has shape {y.shape[1:]}, the network's output {outputs}; {text}"
-        return
-    for split, values in labels.items():
-        if of_classes:
+    elif of_classes:
+        for split, values in labels.items():
             yield from _class_problems(split, values, outputs, part)
-        elif cls in _PROBABILITIES and (values.min() < 0 or values.max() > 1):
-            found = f"[{values.min()}, {values.max()}]"
-            yield f"{split}: y lies in {found}; {part.name} takes values from 0 to 1."
+    else:
+        yield from ranges or _senseless(y, width, part, cls)
+
+
+def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterator[str]:
+    """Yield why nothing can be learned from labels and outputs that otherwise fit."""
+    if part.kind != "loss":
+        return
+    if width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
+        advice = "take binary_crossentropy, or sparse_categorical_crossentropy for class numbers."
+        yield f"{part.name} compares the probabilities of classes, and y has one column; {advice}"
+    elif width == 1 and cls == "CosineSimilarity":
+        yield f"{part.name} compares directions, which one number has none of; take mse."
+    elif cls != "CategoricalCrossentropy" or part.name not in keras_parts.SPECIAL["loss"]:
+        return
+    elif not np.allclose(y.sum(axis=-1), 1, atol=1e-3):
+        text = "y has rows that do not add up to 1; write binary_crossentropy for several"
+        yield f"{part.name} stands for categorical_crossentropy here, but {text} labels a row."
+
+
+def _out_of_range(split: str, y: np.ndarray, part: Part, cls: str) -> str | None:
+    """Say that a split's labels are none that a loss or metric takes."""
+    least, most = y.min(), y.max()
+    found = f"{split}: y lies in [{least}, {most}]; {part.name} takes"
+    of_classes = " For class numbers take sparse_categorical_crossentropy."
+    hint = of_classes if are_class_labels(y) and part.kind == "loss" else ""
+    if cls in _IN_UNIT_RANGE and (least < 0 or most > 1):
+        return f"{found} values from 0 to 1.{hint}"
+    if cls in targets.MARGINS and are_class_labels(y) and most > 1:
+        return f"{found} -1 and 1, or 0 and 1.{hint}"
+    if cls == "Poisson" and least < 0:
+        return f"{found} no negative values."
+    return None
 
 
 def _class_problems(split: str, y: np.ndarray, outputs: Shape, part: Part) -> Iterator[str]:

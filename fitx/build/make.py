@@ -16,6 +16,7 @@ from keras.src.utils.naming import reset_uids
 
 from fitx.build import agreement, demands
 from fitx.build.blame import blamed
+from fitx.build.head import head_for
 from fitx.build.parts import class_of, make_value
 from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
@@ -89,7 +90,9 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     signature = experiment.catalogue.signature("step", experiment.step.name)
     names = [p.name for p in signature.positional] if signature else []
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
-    fed = {**facts(data.splits), "seed": experiment.seed}
+    head = head_for(experiment, data.splits)
+    end = {"outputs": head.outputs, "output_activation": head.activation}
+    fed = {**facts(data.splits), **end, "seed": experiment.seed}
     return {name: _network(experiment, part, name, fed) for name, part in parts.items()}
 
 

@@ -127,4 +127,4 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     changed = replace(experiment, networks=kept, loss=loss)
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
-    return replace(changed, step=Part("step", name), facts=facts)
+    return replace(changed, step=Part("step", name), facts=facts, trained_as=experiment)

@@ -46,6 +46,8 @@ class Experiment:
     facts: StepFacts | None
     document: Document = field(repr=False)
     catalogue: Catalogue = field(repr=False)
+    trained_as: Experiment | None = field(default=None, repr=False)
+    """What the networks were trained as, where another step measures them; None for this."""
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return the error that says `text` of the key at `path`, with its place in the file."""

@@ -24,8 +24,10 @@ def convnet(
 
     Args:
         input_shape: Shape of one image: (height, width, channels).
-        outputs: Numbers in one answer.
-        output_activation: Activation of the answer, such as 'linear' or 'softmax'.
+        outputs: Numbers in one answer; by default what the loss and the labels ask for: one per
+            class for class losses, else as many as y has.
+        output_activation: Activation of the answer; by default what the loss takes: 'softmax',
+            'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
         filters: Channels that each convolution makes.
         activation: Activation of the convolutions.
         dropout: Fraction of the last convolution's values to drop in training.

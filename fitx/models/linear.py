@@ -13,8 +13,10 @@ def linear(input_shape: Sequence[int], outputs: int, output_activation: str) -> 
 
     Args:
         input_shape: Shape of one x.
-        outputs: Numbers in one answer.
-        output_activation: Activation of the answer, such as 'linear' or 'softmax'.
+        outputs: Numbers in one answer; by default what the loss and the labels ask for: one per
+            class for class losses, else as many as y has.
+        output_activation: Activation of the answer; by default what the loss takes: 'softmax',
+            'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
     """
     flatten = [] if len(input_shape) == 1 else [keras.layers.Flatten()]
     # Under mixed precision a softmax of 16 bits would lose the small probabilities.

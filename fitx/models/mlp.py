@@ -23,8 +23,10 @@ def mlp(
 
     Args:
         input_shape: Shape of one x.
-        outputs: Numbers in one answer.
-        output_activation: Activation of the answer, such as 'linear' or 'softmax'.
+        outputs: Numbers in one answer; by default what the loss and the labels ask for: one per
+            class for class losses, else as many as y has.
+        output_activation: Activation of the answer; by default what the loss takes: 'softmax',
+            'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
         units: Size of each hidden layer; none make the network linear.
         activation: Activation of the hidden layers.
         dropout: Fraction of each hidden layer's values to drop in training.

@@ -7,10 +7,14 @@ import secrets
 from pathlib import Path
 from typing import Any
 
+import keras
+
+from fitx.build.activations import last_activation
 from fitx.build.trial import Trial
 from fitx.data.prepare import Data
 from fitx.data.splits import Split
 from fitx.experiment.dump import dump
+from fitx.experiment.experiment import Experiment
 from fitx.experiment.paths import input_files
 from fitx.run.changes import references
 from fitx.run.display import Plan
@@ -91,12 +95,24 @@ def summary(trial: Trial, data: str) -> str:
     """Return one line on the parts: step, networks, optimizers, and the data as it is given."""
     experiment = trial.experiment
     networks = [
-        f"{name} {experiment.networks[name].name}, {network.count_params():,} parameters"
+        f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
+        f"{network.count_params():,} parameters"
         for name, network in trial.step.networks.items()
     ]
     optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
     parts = [", ".join(networks), ", ".join(optimizers), data]
     return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
+
+
+def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
+    """Say what a network ends in, if that follows from the loss and the labels by default."""
+    part = experiment.networks[name]
+    signature = experiment.catalogue.signature(part.kind, part.name)
+    if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
+        return ""
+    outputs, activation = network.output_shape[-1], last_activation(network)
+    kind = f"{activation} " if activation else ""
+    return f", {outputs} {kind}output{'' if outputs == 1 else 's'}"
 
 
 def fingerprint(data: Data) -> dict[str, Any]:

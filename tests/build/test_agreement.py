@@ -119,7 +119,10 @@ def test_targets_of_another_width_than_the_outputs_are_refused_and_not_broadcast
 def test_probabilities_lie_between_zero_and_one(refusal):
     found = refusal("loss=binary_crossentropy", y=labels(0, 1, 2, 0, 1, 2))
 
-    assert found == ["train: y lies in [0, 2]; binary_crossentropy takes values from 0 to 1."]
+    assert found == [
+        "train: y lies in [0, 2]; binary_crossentropy takes values from 0 to 1. For class numbers "
+        "take sparse_categorical_crossentropy."
+    ]
 
 
 def test_rows_of_another_shape_than_the_network_takes_are_refused(written, arrays):

@@ -153,8 +153,9 @@ def test_progress_goes_to_stderr_a_line_for_every_epoch(trained):
     value = r"[-0-9.e+]+"
     values = rf"loss {value}  sparse_categorical_accuracy {value}"
     seconds = r"[0-9.]+(ms|s)"
+    rest = "adam; 1,293 examples, 6 steps an epoch"
     pattern = rf"""rich
-  supervised: model narrow, 610 parameters; adam; 1,293 examples, 6 steps an epoch
+  supervised: model narrow, 10 softmax outputs, 610 parameters; {rest}
   device  CPU \(\d+ threads?\): TensorFlow sees no GPU \(.+\)
   mode    plain: 54 steps are too few to compile more for
   run     runs/rich/{run.name}

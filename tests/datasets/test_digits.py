@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import fitx.datasets
+from fitx.build.head import Head, head
 from fitx.data.facts import facts
 from fitx.data.validate import validate
 from fitx.registry.shelf import datasets
@@ -29,12 +30,8 @@ def test_digits_are_two_splits_of_small_images(digits):
 
 
 def test_digits_tell_networks_of_ten_classes(digits):
-    assert facts(digits()) == {
-        "input_shape": (8, 8, 1),
-        "image_shape": (8, 8, 1),
-        "outputs": 10,
-        "output_activation": "softmax",
-    }
+    assert facts(digits()) == {"input_shape": (8, 8, 1), "image_shape": (8, 8, 1)}
+    assert head(digits(), None) == Head(10, "softmax")
 
 
 def test_rows_of_digits_are_fixed(digits):
