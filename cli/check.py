@@ -31,6 +31,10 @@ def command(
 
     with results_alone() as output:
         experiment = read(file, overrides)
+        if experiment.plugins and not experiment.catalogue.is_shipped("step", experiment.step.name):
+            from fitx.build.step_class import check_step_class
+
+            check_step_class(experiment)
     if as_json:
         result = {"file": file, "problems": [], "experiment": experiment.plain()}
         click.echo(json.dumps(result), file=output)

@@ -50,8 +50,9 @@ class Step(Executed):
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """The networks by name, in the order of the constructor's parameters."""
-        return {name: getattr(self, name) for name in network_names(type(self))}
+        """The networks by name, in the constructor's order, without optional ones left out."""
+        named = {name: getattr(self, name) for name in network_names(type(self))}
+        return {name: network for name, network in named.items() if network is not None}
 
     @property
     def network_optimizers(self) -> dict[str, Optimizer]:

@@ -50,14 +50,14 @@ def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
         if split != "train":
             trace_evaluation(trial, split)
             continue
-        with user_errors(trial.experiment):
+        with user_errors(trial.experiment, lambda: "train_step on the train split"):
             _trace(trial, "train", training_batches(trial.data))
 
 
 def trace_evaluation(trial: Trial, split: str) -> None:
     """Trace what measures a split, which may be train; raises what `trace` raises."""
     batches = evaluation_batches(trial.data.splits[split], trial.data.batch_size)
-    with user_errors(trial.experiment):
+    with user_errors(trial.experiment, lambda: f"test_step on the {split} split"):
         _trace(trial, "test", batches)
 
 

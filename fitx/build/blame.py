@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import tensorflow as tf
 
+from fitx.build.advice import advice
 from fitx.errors import DataError, DeviceError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
@@ -17,14 +19,14 @@ from fitx.runtime import cluster
 _STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
 """Lines of TensorFlow's messages that say where in a graph something happened, not what."""
 
-_ADVICE = {
-    "as a Python `bool`": "Python's `if` runs once, before there are values: choose with "
-    "keras.ops.where, keras.ops.cond or tf.cond.",
-    "Iterating over": "Python's `for` runs once, before there are values: loop with tf.while_loop, "
-    "tf.map_fn or keras.ops.fori_loop.",
-    "SymbolicTensor": "A step's tensors have no values for Python: compute with keras.ops or tf.",
-}
-"""What to do about errors of a step that wants values while it is traced, by words in them."""
+_IN_LAYER = re.compile(
+    r"Exception encountered when calling (?P<layer>.+?)\.\n\n(?P<reason>.*?)"
+    r"\n\nArguments received by ",
+    re.DOTALL,
+)
+"""Keras' words for an error inside a layer: the layer, the error's own words, the arguments."""
+
+_COLOUR = re.compile(r"\x1b\[\d*m")
 
 
 @contextmanager
@@ -43,9 +45,13 @@ def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
 
 
 @contextmanager
-def user_errors(experiment: Experiment) -> Iterator[None]:
+def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turn what a plugin raises into a UserCodeError with its own frames, numbers that an operation
     refuses into a DataError, running out of memory into a DeviceError; the rest passes.
+
+    Args:
+        experiment: Whose plugins they are.
+        running: Tells which method of the step runs on which split, where that is known.
     """
     try:
         yield
@@ -59,9 +65,15 @@ def user_errors(experiment: Experiment) -> Iterator[None]:
         if gone is not None and experiment.execution.strategy == "multi_worker":
             raise WorkerLost(gone) from error
         if is_users(experiment, error):
-            raise _users(experiment, error) from error
+            raise _users(experiment, error, running()) from error
         if isinstance(error, tf.errors.InvalidArgumentError):
-            raise DataError(f"the step cannot take a batch: {first_line(error)}") from error
+            text = f"{running() or 'the step'} cannot take a batch: {first_line(error)}"
+            raise DataError(text) from error
+        raise
+    except (SystemExit, KeyboardInterrupt) as error:
+        # A signal never becomes one of these here: fitx has handlers of its own.
+        if _raised_by_plugin(experiment, error):
+            raise _users(experiment, error, running()) from error
         raise
 
 
@@ -74,18 +86,35 @@ def is_users(experiment: Experiment, error: BaseException) -> bool:
 
 def first_line(error: BaseException) -> str:
     """Return the first line of a message that says what is wrong, as a sentence."""
-    lines = [line for line in str(error).splitlines() if line.strip() and not _STACK.match(line)]
+    text = reason(error)
+    lines = [line for line in text.splitlines() if line.strip() and not _STACK.match(line)]
     line = lines[0].strip() if lines else type(error).__name__
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 
-def _users(experiment: Experiment, error: Exception) -> UserCodeError:
-    what = first_line(error) if isinstance(error, tf.errors.OpError) else str(error)
-    advice = next((advice for words, advice in _ADVICE.items() if words in what), None)
-    if advice is not None:
+def reason(error: BaseException) -> str:
+    """Return what an error says; of one inside a layer of Keras its own words, then the layer."""
+    text = _COLOUR.sub("", str(error))
+    found = _IN_LAYER.search(text)
+    if found is None:
+        return text
+    return f"{found['reason'].strip().rstrip('.')} (in {found['layer']})."
+
+
+def _raised_by_plugin(experiment: Experiment, error: BaseException) -> bool:
+    last = traceback.extract_tb(error.__traceback__)[-1:]
+    return bool(last) and last[0].filename in map(str, experiment.plugins)
+
+
+def _users(experiment: Experiment, error: BaseException, running: str) -> UserCodeError:
+    what = first_line(error) if isinstance(error, tf.errors.OpError) else reason(error)
+    instead = advice(experiment, error)
+    if instead:
         # TensorFlow's own advice is about AutoGraph, which steps are not converted by.
-        what = f"{what.split('. You can')[0].rstrip('.')}. {advice}"
-    return UserCodeError(f"{type(error).__name__}: {what}", _frames(experiment, error))
+        what = f"{what.split('. You can')[0].rstrip('.')}. {instead}"
+    said = f"{type(error).__name__}: {what}" if what else type(error).__name__
+    where = f"{running}: " if running else ""
+    return UserCodeError(f"{where}{said}", _frames(experiment, error))
 
 
 def _frames(experiment: Experiment, error: BaseException) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -34,8 +35,12 @@ def network(part: Part, made: Any) -> keras.Model:
     return made
 
 
-def step(part: Part, made: Any) -> Step:
-    """Return a step. Raises UserCodeError if it is none, or lost one of its networks."""
+def step(part: Part, made: Any, given: Mapping[str, keras.Model]) -> Step:
+    """Return a step made around networks that were given to it.
+
+    Raises:
+        UserCodeError: It is none, or lost one of its networks.
+    """
     if not isinstance(made, Step):
         text = f"step '{part.name}' is {_kind(made)}; derive it from fitx.step.Step."
         raise UserCodeError(text)
@@ -44,6 +49,11 @@ def step(part: Part, made: Any) -> Step:
         text = f"{type(made).__name__}.__init__ does not keep its network '{missing[0]}'; "
         call = f"super().__init__({missing[0]}={missing[0]})"
         raise UserCodeError(text + f"call {call} there.")
+    for name in given:
+        kept = getattr(made, name)
+        if not isinstance(kept, keras.Model):
+            text = f"{type(made).__name__}.__init__ replaces its network '{name}' by {_kind(kept)};"
+            raise UserCodeError(f"{text} keep a keras.Model there.")
     return made
 
 

@@ -18,6 +18,7 @@ from fitx.build import agreement, demands
 from fitx.build.blame import blamed
 from fitx.build.head import head_for
 from fitx.build.parts import class_of, make_value
+from fitx.build.step_class import check_step_class
 from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
 from fitx.data.facts import facts
@@ -44,6 +45,7 @@ def make(experiment: Experiment) -> Trial:
         DeviceError: A callback needs a package that is not installed.
         UserCodeError: A plugin raised, or made something else than its kind of part.
     """
+    check_step_class(experiment)
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
     _demand_equal_shares(experiment, data.batch_size)
@@ -107,7 +109,7 @@ def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     """Construct the step around its networks."""
     fed = {**networks, "seed": experiment.seed}
     step = _call(experiment, experiment.step, ("step",), fed)
-    return demands.step(experiment.step, step)
+    return demands.step(experiment.step, step, networks)
 
 
 def compile_step(trial: Trial) -> None:
@@ -119,7 +121,8 @@ def compile_step(trial: Trial) -> None:
         make_value(experiment, getattr(experiment, key), (key,)) or None
         for key in ("metrics", "weighted_metrics")
     )
-    trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
+    with blamed(experiment, ("step",)):
+        trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
     trial.step.execution.returns_values = any(
         _reads_batches(experiment, p) for p in experiment.callbacks
     )

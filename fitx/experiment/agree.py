@@ -44,7 +44,8 @@ def problems(
     signature = catalogue.signature("step", step.name) if step else None
     facts = catalogue.step_facts(step.name) if step else None
     if signature is not None:
-        found += networks.misfits(settings, signature, wrong)
+        found += [(("step",), signature.misplaced_text(p)) for p in signature.misplaced]
+        found += networks.misfits(settings, signature, wrong) if not signature.misplaced else ()
         found += _loss_and_metrics(settings, facts if own_step else None, signature.name, wrong)
         found += optimizers.problems(settings, catalogue)
         found += _monitors(settings, catalogue, facts, wrong)

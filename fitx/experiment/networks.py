@@ -77,6 +77,11 @@ def _missing(settings: Settings, signature: Signature) -> Found:
     step = f"step '{signature.name}'"
     required = [p.name for p in signature.positional if p.required]
     missing = [name for name in required if name not in settings.networks]
+    optional = [p.name for p in signature.positional if not p.required]
+    for name in settings.optimizers if settings.networks else ():
+        if name in optional and name not in settings.networks:
+            text = f"there is no network '{name}' here; add networks.{name}, or remove this key."
+            yield ("optimizers", name), text
     if missing and len(signature.positional) == 1:
         yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."
     elif missing and not settings.networks:

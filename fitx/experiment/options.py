@@ -147,6 +147,9 @@ def _here(item: Any) -> bool:
 
 
 def _unknown_option(signature: Signature, option: str) -> PydanticCustomError:
+    misplaced = [p for p in signature.misplaced if p.name == option]
+    if misplaced:
+        return _error("unknown_option", signature.misplaced_text(misplaced[0]))
     names = [p.name for p in accepted(signature)]
     hint = nearest(option, names)
     takes = f"; it takes {listed(names)}." if names else "; it takes no options."

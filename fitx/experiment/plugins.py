@@ -69,7 +69,7 @@ def load(experiment: Experiment) -> None:
         _forget(module)
         try:
             _import(module, path)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise _not_imported(experiment, index, error) from error
         for kind in experiment.catalogue.plugins[path]:
             if not SHELVES[kind].holds(module):

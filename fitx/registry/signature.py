@@ -57,6 +57,21 @@ class Signature:
         """Return the keyword-only parameters, the part's settings."""
         return tuple(p for p in self.parameters if not p.positional)
 
+    @property
+    def misplaced(self) -> tuple[Parameter, ...]:
+        """Return a step's settings that stand among its networks; optional ones default to None."""
+        if self.kind != "step":
+            return ()
+        return tuple(p for p in self.positional if not p.required and p.default is not None)
+
+    def misplaced_text(self, parameter: Parameter) -> str:
+        """Say how a setting that stands among a step's networks is to be written."""
+        networks = ", ".join(p.name for p in self.positional if p not in self.misplaced)
+        return (
+            f"step '{self.name}' has its setting '{parameter.name}' among its networks; put `*` "
+            f"before it: `def __init__(self, {networks}, *, {parameter.text})`."
+        )
+
     def get(self, name: str) -> Parameter | None:
         """Return the parameter called `name`, if the part takes it."""
         return next((p for p in self.parameters if p.name == name), None)

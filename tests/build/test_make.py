@@ -245,9 +245,8 @@ def test_what_a_plugin_function_returns_must_be_its_kind_of_part(written, kind, 
     ("body", "text"),
     [
         (
-            "class Own(keras.Model):\n        def __init__(self, model):\n"
-            "            super().__init__()",
-            "step 'own' is a Own; derive it from fitx.step.Step.",
+            "def own(model):\n        return model",
+            "step 'own' is a Sequential; derive it from fitx.step.Step.",
         ),
         (
             "class Own(Step):\n        def __init__(self, model):\n            super().__init__()",

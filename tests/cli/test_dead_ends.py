@@ -2,7 +2,7 @@
 
 import pytest
 
-from .dead_ends import Shell, step
+from .dead_ends import ONE, PAIR, Shell, step
 
 FITS = """
     def train_step(self, data):
@@ -130,4 +130,209 @@ def test_a_key_without_effect_is_refused_before_a_run_folder_exists(shell, body,
 
     assert (answer.code, answer.out) == (2, "")
     assert text in answer.err
+    assert not shell.runs
+
+
+TWO = """
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_mean((self.back(self.front(x)) - y) ** 2)
+        {line}
+        return {{"loss": loss}}
+"""
+NETWORKS = """
+    def __init__(self, front, back):
+        super().__init__(front=front, back=back)
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("plugin", "text"),
+    [
+        (
+            step(RAW + "\n    def compile(self, d_optimizer, loss_fn):\n        super().compile()"),
+            "step: class Own has a `compile` of its own, which fitx cannot call: remove it; "
+            "optimizers come from the experiment and are called self.<network>_optimizer;",
+        ),
+        (
+            step(RAW + "\n    def compile(self, *args, **keywords):\n        self.ready = True"),
+            "step: class Own has a `compile` of its own, which fitx cannot call: remove it;",
+        ),
+        (
+            step(RAW, "@steps.register\nclass Own(keras.Model):"),
+            "step: class Own derives from keras.Model; write `class Own(Step):`, with "
+            "`from fitx import Step`, and hand the networks on by name, as in "
+            "super().__init__(model=model); optimizers come from the experiment",
+        ),
+        (
+            step(RAW, "@steps.register\nclass Own:"),
+            "step: class Own is no step: write `class Own(Step):`, with `from fitx import Step`.",
+        ),
+        (
+            step("def __init__(self, model, rate: float = 0.5): ..."),
+            "step: step 'own' has its setting 'rate' among its networks; put `*` before it: "
+            "`def __init__(self, model, *, rate: float = 0.5)`.",
+        ),
+        (
+            step("def __init__(self, *, rate: float = 0.5):\n    super().__init__()"),
+            "step: class Own has no network among its constructor's parameters: write "
+            "`def __init__(self, model, *, ...)`, and call super().__init__(model=model) there.",
+        ),
+        (
+            step(RAW + "\n    def _flatten_layers(self, x):\n        return x"),
+            "step: class Own has a '_flatten_layers', which hides a method of Keras: give yours "
+            "another name.",
+        ),
+        (
+            step(RAW + "\n    def logs(self):\n        return {}"),
+            "step: class Own calls an attribute 'logs', which every Step has: give yours another",
+        ),
+        (
+            step(RAW + "\n    def loss(self, y, y_pred):\n        return y"),
+            "step: class Own calls an attribute 'loss', which every Step has: give yours another",
+        ),
+        (
+            step(RAW + "\n    def fit(self, x):\n        return None"),
+            "step: class Own has a `fit` of its own that does not hand its arguments on: remove",
+        ),
+    ],
+)
+def test_a_class_that_cannot_be_trained_is_refused_by_check_and_train(shell, plugin, text):
+    shell.write(plugin)
+
+    for verb in ("check", "train"):
+        answer = shell.fitx(verb, "own.yaml")
+
+        assert (answer.code, answer.out) == (2, "")
+        assert text in answer.err
+        assert "own.yaml:3:1: step: " in answer.err
+    assert not shell.runs
+
+
+def test_a_setting_by_position_is_explained_where_it_is_set_too(shell):
+    shell.write(step("def __init__(self, model, rate: float = 0.5): ..."))
+
+    answer = shell.fitx("check", "own.yaml", "step={name: own, rate: 0.1}")
+
+    assert answer.code == 2
+    assert "has its setting 'rate' among its networks; put `*` before it" in answer.err
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        RAW + "\n    def compile(self, *args, **keywords):\n"
+        "        super().compile(*args, **keywords)\n        self.ready = True",
+        RAW + "\n    def fit(self, *args, **keywords):\n"
+        "        return super().fit(*args, **keywords)",
+        RAW + "\n    def _lock_state(self):\n        return super()._lock_state()",
+        RAW + "\n    def minimize(self, loss, tape, network):\n"
+        "        super().minimize(loss, tape, network)",
+    ],
+)
+def test_a_class_that_overrides_what_it_hands_on_is_trained(shell, body):
+    shell.write(step(body))
+
+    for verb in ("check", "train"):
+        assert shell.fitx(verb, "own.yaml", "model=linear").code == 0
+    assert len(shell.runs) == 1
+
+
+def test_an_optional_network_may_be_left_out(shell):
+    constructor = """
+    def __init__(self, front, back=None):
+        super().__init__(front=front, back=back)
+
+    """
+    shell.write(step(constructor + RAW.replace('"model"', '"front"')), PAIR)
+
+    alone = shell.fitx("train", "own.yaml", "~networks.back", "~optimizers.back")
+    both = shell.fitx("train", "own.yaml", "networks.front={name: linear}")
+    without = shell.fitx("train", "own.yaml", "~networks.back")
+
+    assert (alone.code, both.code, without.code) == (0, 0, 2), alone.err + both.err
+    assert "optimizers.back: there is no network 'back' here; add networks.back, or" in without.err
+
+
+def test_parts_are_registered_by_the_module_s_own_name_too(shell):
+    shell.write("import fitx\n\n\n" + step(RAW, "@fitx.steps.register\nclass Own(fitx.Step):"))
+
+    assert shell.fitx("train", "own.yaml").code == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "experiment", "text"),
+    [
+        (
+            NETWORKS + TWO.format(line="self.optimizer.apply([], [])"),
+            PAIR,
+            "has no attribute 'apply'. With several optimizers self.optimizer is None; they are "
+            "self.front_optimizer and self.back_optimizer.",
+        ),
+        (
+            NETWORKS + "    def train_step(self, data):\n        return super().train_step(data)",
+            f"{PAIR}loss: mse\n",
+            "With several optimizers self.optimizer is None; they are self.front_optimizer and",
+        ),
+        (
+            NETWORKS + TWO.format(line="self.d_optimizer.apply([], [])"),
+            PAIR,
+            "'Own' object has no attribute 'd_optimizer'. Optimizers are named after their "
+            "networks: self.front_optimizer and self.back_optimizer.",
+        ),
+        (
+            NETWORKS + TWO.format(line="self.front_optimizer.apply([], [])"),
+            PAIR.replace("front: sgd, ", ""),
+            "'Own' object has no attribute 'front_optimizer'. The network 'front' has no "
+            "optimizer in this experiment, so it is frozen.",
+        ),
+        (
+            FITS.format(loss="self.loss(y, self(x))"),
+            ONE,
+            "self.loss is the experiment's `loss:`, and this experiment has none.",
+        ),
+        (
+            "def __init__(self, model):\n    super().__init__(model=model)\n    self.logs = {}",
+            ONE,
+            "Every Step has a 'logs': give your attribute another name.",
+        ),
+        (
+            "def __init__(self, model):\n    super().__init__(model=model)\n    self.model = None",
+            ONE,
+            "Own.__init__ replaces its network 'model' by nothing; keep a keras.Model there.",
+        ),
+        (
+            "def train_step(self, data):\n    raise SystemExit(3)",
+            ONE,
+            "raise SystemExit(3)\ntrain_step on the train split: SystemExit: 3\n",
+        ),
+        (
+            "def train_step(self, data):\n    raise KeyboardInterrupt",
+            ONE,
+            "train_step on the train split: KeyboardInterrupt\n",
+        ),
+        (
+            "def train_step(self, data):\n    return {'loss': tf.reduce_mean(self(data[0]))}\n\n"
+            "def test_step(self, data):\n    raise KeyError('of the test')",
+            f"{ONE.strip()[:-1]}, validation_split: 0.5}}\n".replace("\n\n", "\n"),
+            "test_step on the validation split: KeyError: 'of the test'\n",
+        ),
+        (
+            "def train_step(self, data):\n    return {'loss': self(data[0][:, :2])}",
+            ONE,
+            "train_step on the train split: ValueError: ",
+        ),
+    ],
+)
+def test_an_error_of_a_step_s_own_code_says_what_to_write(shell, body, experiment, text):
+    shell.write(step(body), experiment)
+
+    answer = shell.fitx("train", "own.yaml")
+
+    assert (answer.code, answer.out) == (1, "")
+    assert text in answer.err
+    assert "own.py" in answer.err or "__init__ replaces" in text
+    assert "bug in fitx" not in answer.err
     assert not shell.runs

@@ -112,7 +112,7 @@ def test_1_what_a_users_step_raises_is_shown_with_the_users_own_frames(runs, fol
         "    return self.halved(data)\n"
         '  File "raises.py", line 14, in halved\n'
         '    raise KeyError("of the user")\n'
-        "KeyError: 'of the user'\n"
+        "train_step on the train split: KeyError: 'of the user'\n"
     )
 
 

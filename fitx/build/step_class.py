@@ -1,0 +1,132 @@
+"""Checks the class of a plugin's step, before anything is made of it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
+from typing import Any
+
+import keras
+
+from fitx.engine.executed import Executed
+from fitx.experiment.experiment import Experiment
+from fitx.registry.shelf import SHELVES
+from fitx.step import Step, network_names
+
+_FIT = ("initial_epoch", "epochs", "steps_per_epoch", "steps_passed", "validation_data")
+_OPTIMIZERS = (
+    "optimizers come from the experiment and are called self.<network>_optimizer; losses and "
+    "settings belong into __init__"
+)
+
+
+def check_step_class(experiment: Experiment) -> None:
+    """Refuse a step that cannot be trained as it is written, with the edit that makes it work.
+
+    A shipped step, and a function that makes a step, pass.
+
+    Raises:
+        ConfigError: At the key `step`.
+    """
+    name = experiment.step.name
+    if experiment.catalogue.is_shipped("step", name):
+        return
+    cls = SHELVES["step"].get(name)
+    problem = next(_problems(cls), None) if inspect.isclass(cls) else None
+    if problem is not None:
+        raise experiment.error(("step",), f"class {cls.__name__} {problem}")
+
+
+def _problems(cls: type) -> Iterator[str]:
+    if not issubclass(cls, Step):
+        yield from _no_step(cls)
+        return
+    yield from _constructor(cls)
+    yield from _compile(cls)
+    yield from _fit(cls)
+    for owner in cls.__mro__:
+        if not issubclass(Step, owner):
+            yield from _hidden_names(owner)
+
+
+def _no_step(cls: type) -> Iterator[str]:
+    header = f"write `class {cls.__name__}(Step):`, with `from fitx import Step`"
+    if not issubclass(cls, keras.Model):
+        yield f"is no step: {header}."
+        return
+    yield (
+        f"derives from keras.Model; {header}, and hand the networks on by name, as in "
+        f"super().__init__(model=model); {_OPTIMIZERS}."
+    )
+
+
+def _constructor(cls: type[Step]) -> Iterator[str]:
+    names = network_names(cls)
+    try:
+        inspect.signature(cls.__init__).bind_partial(None, **dict.fromkeys(names))
+    except TypeError:
+        yield (
+            "has no network among its constructor's parameters: write "
+            "`def __init__(self, model, *, ...)`, and call super().__init__(model=model) there."
+        )
+
+
+def _compile(cls: type[Step]) -> Iterator[str]:
+    if cls.compile is Step.compile:
+        return
+    _, *parameters = inspect.signature(Step.compile).parameters
+    fits = _takes(cls.compile, None, **dict.fromkeys(parameters))
+    if not fits or not _mentions(cls.compile, "compile"):
+        yield f"has a `compile` of its own, which fitx cannot call: remove it; {_OPTIMIZERS}."
+
+
+def _fit(cls: type[Step]) -> Iterator[str]:
+    if cls.fit is not Step.fit and not (
+        _takes(cls.fit, None, None, **dict.fromkeys(_FIT)) and _mentions(cls.fit, "fit")
+    ):
+        yield (
+            "has a `fit` of its own that does not hand its arguments on: remove it, or write "
+            "`def fit(self, *args, **keywords)` and call super().fit(*args, **keywords) there."
+        )
+
+
+def _hidden_names(owner: type) -> Iterator[str]:
+    """Find attributes that take the place of what Step or Keras needs under the same name."""
+    for name, own in vars(owner).items():
+        is_ours = name in vars(Step) or name in vars(Executed)
+        is_private = name.startswith("_") and not name.startswith("__")
+        base = inspect.getattr_static(Step, name, None)
+        if isinstance(base, property) and is_ours:
+            yield f"calls an attribute '{name}', which every Step has: give yours another name."
+        elif isinstance(base, FunctionType) and is_private and not _replaces(own, base):
+            yield f"has a '{name}', which hides a method of Keras: give yours another name."
+
+
+def _replaces(own: Any, base: FunctionType) -> bool:
+    """Whether an attribute can stand for the function of the same name that it hides."""
+    if not isinstance(own, FunctionType):
+        return False
+    needed = [p for p in inspect.signature(base).parameters.values() if p.kind is not p.VAR_KEYWORD]
+    named = {p.name: None for p in needed[1:] if p.kind is not p.VAR_POSITIONAL}
+    return _mentions(own, own.__name__) or _takes(own, None, **named)
+
+
+def _takes(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> bool:
+    try:
+        inspect.signature(function).bind(*arguments, **keywords)
+    except TypeError:
+        return False
+    return True
+
+
+def _mentions(function: Any, name: str) -> bool:
+    """Whether a function's code names an attribute, as an override does that calls its base's."""
+    waiting = [getattr(function, "__code__", None)]
+    while waiting:
+        code = waiting.pop()
+        if isinstance(code, CodeType):
+            if name in code.co_names:
+                return True
+            waiting.extend(code.co_consts)
+    return not hasattr(function, "__code__")
