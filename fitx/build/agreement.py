@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from fitx.build import activations, effects, labels
 from fitx.build.blame import first_line, is_users, user_errors
+from fitx.build.returned import returning_frame
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine.log import NotOneNumber
 from fitx.engine.usage import MissingLoss
-from fitx.errors import DataError, FitxError
+from fitx.errors import DataError, FitxError, UserCodeError
 from fitx.experiment.agree import missing_loss, monitored, not_logged
 from fitx.experiment.direction import direction
 from fitx.experiment.experiment import Experiment
@@ -104,12 +105,15 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
     experiment = trial.experiment
     try:
         trial.step.execution.trace(kind, batches)
-    except NotOneNumber as error:
-        path = _metric(experiment, error.name)
-        if path is None:
-            raise
-        text = f"gives {error.found}, and what is logged is one number; see its options."
-        raise experiment.error(path, text) from error
+    except UserCodeError as error:
+        name = error.name if isinstance(error, NotOneNumber) else None
+        path = _metric(experiment, name) if name is not None else None
+        if isinstance(error, NotOneNumber) and path is not None:
+            text = f"gives {error.found}, and what is logged is one number; see its options."
+            raise experiment.error(path, text) from error
+        method = getattr(trial.step, f"{kind}_step")
+        error.frames = error.frames or returning_frame(experiment, method, name)
+        raise
     except MissingLoss as error:
         raise experiment.error(("loss",), missing_loss(experiment.step.name)) from error
     except FitxError:

@@ -34,6 +34,9 @@ class SampleGrid(keras.callbacks.Callback):
         UsageError: Before the first epoch, if the step has no such network or it draws no images.
     """
 
+    stateless = True
+    """It remembers nothing from one epoch to the next, which a resumed run would need."""
+
     def __init__(
         self,
         folder: Path,

@@ -90,10 +90,11 @@ def frames(error: BaseException, *files: Path) -> str:
 
 
 def _frame(frame: traceback.FrameSummary) -> str:
-    return _frame_text(frame.filename, frame.lineno, f", in {frame.name}", frame.line)
+    return frame_text(frame.filename, frame.lineno, f", in {frame.name}", frame.line)
 
 
-def _frame_text(file: str, number: int | None, where: str, line: str | None) -> str:
+def frame_text(file: str, number: int | None, where: str, line: str | None) -> str:
+    """Return a line of a file as a traceback shows it, the file as seen from where we are."""
     shown = os.path.relpath(file)
     name = file if shown.startswith("..") else shown
     return f'  File "{name}", line {number}{where}\n    {line}'
@@ -169,7 +170,7 @@ def _parts(path: Path, catalogue: Catalogue) -> Iterable[str]:
 
 def _line(path: Path, error: SyntaxError) -> str:
     line = (error.text or "").strip()
-    return _frame_text(str(path), error.lineno, "", line)
+    return frame_text(str(path), error.lineno, "", line)
 
 
 def _refuse_file(path: Path) -> None:

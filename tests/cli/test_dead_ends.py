@@ -336,3 +336,68 @@ def test_an_error_of_a_step_s_own_code_says_what_to_write(shell, body, experimen
     assert "own.py" in answer.err or "__init__ replaces" in text
     assert "bug in fitx" not in answer.err
     assert not shell.runs
+
+
+@pytest.mark.parametrize(
+    ("line", "text"),
+    [
+        ('return {"a": 1.0, "loss": self(data[0])}', "the step returned 'loss' as an array of"),
+        ('logs = {"loss": self(data[0])}\n    return logs', "the step returned 'loss' as an array"),
+        ('return {"loss": "small"}', "the step returned 'loss' as a string; return one number."),
+        ("return [1.0]", "train_step returned list; it must return a dictionary of values."),
+        ("return None", "train_step returned NoneType; it must return a dictionary of values."),
+        ("return {3: 1.0}", "train_step returned the name 3; names are words."),
+    ],
+)
+def test_what_a_step_may_not_return_is_shown_with_file_and_line(shell, line, text):
+    shell.write(step(f"def train_step(self, data):\n    {line}"))
+
+    answer = shell.fitx("train", "own.yaml")
+
+    assert (answer.code, answer.out) == (1, "")
+    first = line.partition("\n")[0]
+    assert answer.err.startswith(f'  File "own.py", line 9, in train_step\n    {first}\n{text}')
+    assert not shell.runs
+
+
+def test_an_error_inside_a_layer_gives_its_reason_and_the_layer(shell):
+    wrong = "model={name: sequential, layers: [{name: reshape, target_shape: [7]}]}"
+    shell.write(step(RAW))
+
+    own = shell.fitx("train", "own.yaml", wrong)
+    shipped = shell.fitx("train", "own.yaml", "step=supervised", "loss=mse", "plugins=[]", wrong)
+
+    for answer in (own, shipped):
+        assert answer.code in (1, 2)
+        assert "must be unchanged" in answer.err
+        assert "Arguments received" not in answer.err
+
+
+def test_a_run_is_measured_by_another_step_with_a_loss_that_its_own_does_not_take(shell):
+    shell.write(step(RAW))
+    assert shell.fitx("train", "own.yaml").code == 0
+
+    without = shell.fitx("evaluate", "own", "--step", "supervised")
+    given = shell.fitx("evaluate", "own", "--step", "supervised", "loss=mse", "metrics=[mae]")
+
+    assert without.code == 2
+    assert "step 'supervised' needs a loss; add for example loss=mse." in without.err
+    assert given.code == 0, given.err
+    assert "mae" in given.out
+
+
+def test_a_callback_that_says_that_it_is_stateless_is_not_warned_of(shell):
+    shell.write(
+        step(RAW)
+        + "\n\n@callbacks.register\nclass Quiet(keras.callbacks.Callback):\n    stateless = True\n"
+        + "\n    def on_epoch_end(self, epoch, logs=None): ...\n"
+    )
+
+    silent = shell.fitx("train", "own.yaml", "callbacks=[own]")
+    source = shell.folder.joinpath("own.py").read_text()
+    shell.folder.joinpath("own.py").write_text(source.replace("stateless = True", "every = 1"))
+    warned = shell.fitx("train", "own.yaml", "callbacks=[own]")
+
+    assert (silent.code, warned.code) == (0, 0)
+    assert "get_state" not in silent.err
+    assert "callback Quiet: it has no get_state and set_state" in warned.err

@@ -43,7 +43,8 @@ def named(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.call
 
 def is_forgetful(callback: keras.callbacks.Callback) -> bool:
     """Whether nothing is known of what a callback remembers."""
-    return type(callback) not in REMEMBERED and not _has_own(callback)
+    is_known = type(callback) in REMEMBERED or vars(type(callback)).get("stateless")
+    return not is_known and not _has_own(callback)
 
 
 def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
