@@ -23,10 +23,9 @@ sys.path.append(str(Path(__file__).parent / "peers"))
 
 from turns import serve, timed
 
-from fitx.build import agreement
 from fitx.build.feed import evaluation_feed
 from fitx.build.make import make
-from fitx.build.mode import Work, settle
+from fitx.build.mode import Task, prepare_execution
 from fitx.build.trial import Trial
 from fitx.cli.display.quiet import NoDisplay
 from fitx.experiment.check import read
@@ -36,6 +35,7 @@ from fitx.run.evaluate import prepare_runtime
 from fitx.run.order import Order
 from fitx.run.state.run_state import RunState, Snapshot
 from fitx.run.train import train
+from fitx.runtime import Runtime
 
 SECONDS = 0.3
 """That a turn takes, if its least does not take longer."""
@@ -51,8 +51,9 @@ def main() -> None:
 
 def fit(experiment: Experiment) -> Callable[[], float]:
     """Return what trains and tells the median time of an epoch."""
-    trial = settled(experiment, "train")
-    return epochs_of(Fitx(trial, lambda: None, trial.step.execution.modes["train"]))
+    trial, device = prepared(experiment, "train")
+    mode = trial.step.execution.plan.modes["train"]
+    return epochs_of(Fitx(trial, lambda: None, mode, device))
 
 
 def stock(experiment: Experiment) -> Callable[[], float]:
@@ -70,7 +71,7 @@ def epochs_of(way: Fitx | Stock) -> Callable[[], float]:
 
 def evaluate(experiment: Experiment) -> Callable[[], float]:
     """Return what measures, and tells the median time of a call."""
-    trial = settled(experiment, "test")
+    trial, _ = prepared(experiment, "test")
     feed, steps = evaluation_feed(trial, "train"), trial.data.steps("train")
 
     def once() -> float:
@@ -135,15 +136,12 @@ class EpochEnds(NoDisplay):
         self.ends.append(time.perf_counter())
 
 
-def settled(experiment: Experiment, kind: str) -> Trial:
-    """Return a trial, traced, in the mode it is to have for many epochs."""
+def prepared(experiment: Experiment, kind: str) -> tuple[Trial, Runtime]:
+    """Return a trial, traced, in the mode it is to have for many epochs; and what computes."""
     device = prepare_runtime(experiment)
     trial = make(experiment)
-    agreement.trace(trial, ("train",))
-    if kind == "test":
-        trial.step.execution.trace("test", evaluation_feed(trial, "train"))
-    settle(Work(trial, kind, 1_000_000, device.kind))
-    return trial
+    prepare_execution(trial, device, [Task(kind, "train", 1_000_000)])
+    return trial, device
 
 
 if __name__ == "__main__":

@@ -73,14 +73,15 @@ class Step(Executed):
         variables too.
 
         Args:
-            optimizers: By network; networks left out are frozen.
+            optimizers: By network; networks left out are frozen, if there is any.
             loss: What `self.compute_loss` computes, as `keras.Model.compile` takes it.
             metrics: What `self.metrics` holds besides, as `keras.Model.compile` takes them.
             weighted_metrics: The same, for metrics that sample weights enter.
         """
         for name, network in self.networks.items():
-            # Setting it to True would thaw the layers that a network keeps frozen itself.
-            if name not in optimizers:
+            # Setting it to True would thaw the layers that a network keeps frozen itself. Without
+            # any optimizer nothing is trained, which does not make networks frozen ones.
+            if optimizers and name not in optimizers:
                 network.trainable = False
         attached = {name: _scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}

@@ -40,26 +40,25 @@ def check(trial: Trial) -> None:
         raise ConfigError(problems)
 
 
-def trace(trial: Trial, splits: tuple[str, ...] = ("train",)) -> None:
-    """Trace the step on the shapes of the splits, before a run folder is made.
+def trace(trial: Trial, kind: str = "train", split: str = "train") -> None:
+    """Trace a step's method on the batches of a split, before a run folder is made.
+
+    Args:
+        trial: What was made.
+        kind: The method: "train" or "test".
+        split: Name of the split; what trains runs on train.
 
     Raises:
         UserCodeError: A plugin's step raised; with its own frames.
         ConfigError: A shipped step cannot run on these networks and this data.
     """
-    for split in splits:
-        if split != "train":
-            trace_evaluation(trial, split)
-            continue
-        with user_errors(trial.experiment, lambda: "train_step on the train split"):
-            _trace(trial, "train", training_batches(trial.data))
-
-
-def trace_evaluation(trial: Trial, split: str) -> None:
-    """Trace what measures a split, which may be train; raises what `trace` raises."""
-    batches = evaluation_batches(trial.data.splits[split], trial.data.batch_size)
-    with user_errors(trial.experiment, lambda: f"test_step on the {split} split"):
-        _trace(trial, "test", batches)
+    data = trial.data
+    if kind == "train":
+        batches = training_batches(data)
+    else:
+        batches = evaluation_batches(data.splits[split], data.batch_size)
+    with user_errors(trial.experiment, lambda: f"{kind}_step on the {split} split"):
+        _trace(trial, kind, batches)
 
 
 def check_names(trial: Trial) -> None:

@@ -72,18 +72,11 @@ def measures(experiment: Experiment, step: Step) -> bool:
     return own or experiment.loss is not None or cls.compute_loss is not Step.compute_loss
 
 
-def evaluates(experiment: Experiment, step: Step) -> bool:
-    """Return whether a step can measure.
-
-    Raises:
-        ConfigError: It cannot, and measuring is all there is to do.
-    """
-    if measures(experiment, step):
-        return True
-    if not experiment.optimizers:
+def demand_evaluation(experiment: Experiment, step: Step) -> None:
+    """Raise ConfigError for a step that cannot measure, where that is all there is to do."""
+    if not measures(experiment, step):
         text = f"step '{experiment.step.name}' has no test_step, so it measures nothing; "
         raise experiment.error(("step",), text + "write one, or measure with another by --step.")
-    return False
 
 
 def _is_split(name: Any, made: Any) -> bool:

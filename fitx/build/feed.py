@@ -18,7 +18,7 @@ def training_feed(trial: Trial, done: int = 0) -> tf.data.Dataset:
         trial: What is trained.
         done: Batches that were trained on before, and are left out.
     """
-    in_blocks = trial.step.execution.modes["train"].takes_blocks
+    in_blocks = trial.step.execution.plan.modes["train"].takes_blocks
     feed = training_blocks if in_blocks else training_batches
     epoch, step = divmod(done, trial.data.steps("train"))
     return feed(trial.data, first_epoch=epoch, first_step=step)
@@ -32,7 +32,7 @@ def evaluation_feed(trial: Trial, split: str, steps: int | None = None) -> tf.da
         split: Name of the split.
         steps: Batches of one pass; None for `trial.evaluation_steps`.
     """
-    in_blocks = trial.step.execution.modes["test"].takes_blocks
+    in_blocks = trial.step.execution.plan.modes["test"].takes_blocks
     feed = evaluation_blocks if in_blocks else evaluation_batches
     steps = steps or trial.evaluation_steps(split)
     return feed(trial.data.splits[split], trial.data.batch_size, steps)

@@ -52,7 +52,9 @@ def make(experiment: Experiment) -> Trial:
     with strategy.scope():
         networks = make_networks(experiment, data)
         step = make_step(experiment, networks)
-    if not demands.evaluates(experiment, step):
+    if not demands.measures(experiment, step):
+        if not experiment.optimizers:
+            demands.demand_evaluation(experiment, step)
         data = replace(data, splits={"train": data.splits["train"]})
     trial = Trial(experiment, step, data, steps)
     with strategy.scope():
@@ -123,9 +125,6 @@ def compile_step(trial: Trial) -> None:
     )
     with blamed(experiment, ("step",)):
         trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
-    trial.step.execution.returns_values = any(
-        _reads_batches(experiment, p) for p in experiment.callbacks
-    )
 
 
 def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:
@@ -164,6 +163,11 @@ def _check_tensor_board(experiment: Experiment, part: Part, path: KeyPath) -> No
     if find_spec("tensorboard") is None:
         text = f"the callback '{part.name}' needs a package: run `pip install tensorboard`."
         raise DeviceError(text)
+
+
+def reads_batches(experiment: Experiment) -> bool:
+    """Whether one of the callbacks looks at the values of every batch."""
+    return any(_reads_batches(experiment, part) for part in experiment.callbacks)
 
 
 def _reads_batches(experiment: Experiment, part: Part) -> bool:

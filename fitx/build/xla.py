@@ -10,15 +10,16 @@ from fitx.engine.xla import obstacle
 from fitx.experiment.problems import ConfigError
 
 
-def uncompilable(trial: Trial, graph: Any, device_kind: str) -> str | None:
+def uncompilable(trial: Trial, graph: Any, batch_size: int, device_kind: str) -> str | None:
     """Return what XLA cannot compile in a traced step and where it comes from, None for nothing.
 
     Args:
         trial: Whose step it is.
         graph: The step as a graph of one batch.
+        batch_size: The rows of a batch, where the graph leaves them open.
         device_kind: "cpu" or "gpu".
     """
-    found = obstacle(graph, trial.data.batch_size, device_kind)
+    found = obstacle(graph, batch_size, device_kind)
     if found is None:
         return None
     if found.operation is None:

@@ -46,7 +46,7 @@ def training_blocks(data: Data, *, first_epoch: int = 0, first_step: int = 0) ->
     epochs, first_step = divmod(first_step, data.steps("train"))
     first_epoch += epochs
     rows = min(len(split), data.steps("train") * data.batch_size)
-    plan = _Plan(rows, data.batch_size, _bytes_per_row(split))
+    plan = _Plan(rows, min(data.batch_size, rows), _bytes_per_row(split))
     orders = tf.data.Dataset.range(first_epoch, ENDLESS).map(order_of(data, len(split)))
     blocks = orders.prefetch(1).flat_map(plan.cut).skip(first_step // plan.size)
     blocks = blocks.enumerate().map(_starting_at(first_step % plan.size))
@@ -89,16 +89,18 @@ class _Plan:
 
     def __init__(self, rows: int, batch_size: int, bytes_per_row: int) -> None:
         self.rows, self.batch_size = rows, batch_size
+        # One short batch takes no more room than its rows.
+        self.width = min(rows, batch_size)
         batches = math.ceil(rows / batch_size)
-        most = max(1, MOST_BYTES // max(1, batch_size * bytes_per_row))
+        most = max(1, MOST_BYTES // max(1, self.width * bytes_per_row))
         self.blocks = math.ceil(batches / most)
         self.size = math.ceil(batches / self.blocks)
 
     def cut(self, order: tf.Tensor) -> tf.data.Dataset:
         """Return the blocks of one pass, of row numbers in place of rows."""
-        count = self.blocks * self.size * self.batch_size
+        count = self.blocks * self.size * self.width
         numbers = tf.pad(order[: self.rows], [[0, count - self.rows]])
-        numbers = tf.reshape(numbers, (self.blocks, self.size, self.batch_size))
+        numbers = tf.reshape(numbers, (self.blocks, self.size, self.width))
         full = np.clip(self.rows // self.batch_size - np.arange(self.blocks) * self.size, 0, None)
         full = np.minimum(full, self.size).astype(np.int32)
         short = np.zeros(self.blocks, np.int32)

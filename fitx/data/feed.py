@@ -29,10 +29,12 @@ def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -
 
     Batches:
         x, (x, y) or (x, y, sample_weight), whatever the split has. The last batch of an epoch may
-        be short; with `data.drop_remainder` it is left out and the batch size is static.
+        be short; with `data.drop_remainder` it is left out and the batch size is static. Of fewer
+        rows than `data.batch_size` all are one batch, of full size.
     """
     split = data.splits["train"]
-    rows, size = len(split), data.batch_size
+    rows = len(split)
+    size = min(data.batch_size, rows)
 
     def epoch_batches(order: tf.Tensor) -> tf.data.Dataset:
         return _row_batches(order, rows, size, data.drop_remainder)

@@ -62,20 +62,16 @@ class Batch:
         kind = kind_of(spec)
         if kind not in self._graphs:
             if len(self._graphs) == retrace.MOST_TRACES:
-                retrace.warn(self._name, self.newest.structured_input_signature[0][0], spec)
+                retrace.warn(self._name, spec_of(self.newest), spec)
             # A function of its own: one that has a graph for any size gives that for each size.
             with to_one_channel_as_products(), self._streams.used():
                 self.newest = tf.function(self.run).get_concrete_function(spec)
             self._graphs[kind] = self.newest
         return self._graphs[kind]
 
-    def known(self, spec: Any) -> Any:
-        """Return the graph for batches of a kind if it was traced, else None."""
-        return self._graphs.get(kind_of(spec))
-
-    def sized(self, rows: int) -> Any:
-        """Return the newest graph in the form that takes batches of so many rows and no others."""
-        spec = self.newest.structured_input_signature[0][0]
+    def sized(self, graph: Any, rows: int) -> Any:
+        """Return a graph in the form that takes batches of so many rows and no others."""
+        spec = spec_of(graph)
         return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
 
 
@@ -110,8 +106,13 @@ def _is_only_read(tensor: tf.Tensor) -> bool:
     return all(operation.type in _READING for operation in tensor.consumers())
 
 
-def with_rows(spec: tf.TensorSpec, rows: int) -> tf.TensorSpec:
-    """Return the spec of an array with so many rows."""
+def spec_of(graph: Any) -> Any:
+    """Return the spec of the batches that a traced graph takes."""
+    return graph.structured_input_signature[0][0]
+
+
+def with_rows(spec: tf.TensorSpec, rows: int | None) -> tf.TensorSpec:
+    """Return the spec of an array with so many rows; None stands for any number."""
     return tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype)
 
 

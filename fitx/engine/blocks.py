@@ -39,6 +39,7 @@ class BlockFunction:
         batch: The step as a graph.
         mode: One that takes blocks.
         device: Where the graphs run, as `tf.device` names it.
+        is_sized: Whether full batches are run by a graph for their size.
         returns_values: Whether a callback reads values; it gets the means so far.
 
     Attributes:
@@ -46,12 +47,14 @@ class BlockFunction:
         passed: How many of the next call's steps ran before, and are passed over.
     """
 
-    def __init__(self, batch: Batch, mode: Mode, device: str, *, returns_values: bool) -> None:
+    def __init__(
+        self, batch: Batch, mode: Mode, device: str, *, is_sized: bool, returns_values: bool
+    ) -> None:
         self.log = batch.log
         self.steps = self.passed = 0
         self.watcher: Watcher | None = None
         self._device, self._returns_values = device, returns_values
-        self._batch, self._mode = batch, mode
+        self._batch, self._mode, self._is_sized = batch, mode, is_sized
         self._pace = Pace()
         self._stream = _Stream()
         self._programs: dict[Any, Program] = {}
@@ -94,10 +97,9 @@ class BlockFunction:
             # Finding the graph that fits costs as much as a small step, so it is found once.
             size = block.columns[0].shape[1]
             short = self._batch.graph(_spec(block, None if block.short is not None else size))
-            # XLA cannot compile some steps for batches of any size, but for those of one.
-            full = self._batch.known(_spec(block, size)) if self._mode.xla else None
             if short not in self._programs:
-                self._programs[short] = Program(full or short, self._mode, short)
+                full = self._batch.graph(_spec(block, size)) if self._is_sized else short
+                self._programs[short] = Program(full, self._mode, short)
             self._ready = block, self._programs[short]
         return self._ready[1]
 

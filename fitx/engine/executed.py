@@ -1,19 +1,20 @@
-"""A keras.Model whose `fit`, `evaluate` and `predict` run its steps in the modes it is given."""
+"""A keras.Model whose `fit` and `evaluate` run its steps in the modes it is given."""
 
 from __future__ import annotations
 
+import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import keras
 
+from fitx.engine.ad_hoc import AdHocFunction
 from fitx.engine.callbacks import Callbacks
 from fitx.engine.execution import Execution, StepFunction
 from fitx.engine.log import Log
-
-PREDICTED_AT_ONCE = 16
-"""Batches that one call predicts in a fused mode."""
+from fitx.errors import UserCodeError
 
 
 class Executed(keras.Model):
@@ -26,6 +27,7 @@ class Executed(keras.Model):
         self._execution = Execution(self)
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
+        self._is_fitting = False
 
     @property
     def logs(self) -> dict[str, Log]:
@@ -45,56 +47,90 @@ class Executed(keras.Model):
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
         steps_passed: int = 0,
+        steps_until_due: Callable[[], int] = lambda: sys.maxsize,
         **keywords: Any,
     ) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks.
 
         Args:
+            steps_until_due: Tells how many steps may run before callbacks must hear of them.
             steps_passed: How many steps of the first epoch ran before, in another process: they
                 are passed over, and the data begins with the step after them.
 
         All else is Keras' own.
+
+        Raises:
+            UserCodeError: `fit` runs already.
         """
+        if self._is_fitting:
+            raise UserCodeError(
+                "fit was called while fit runs; a callback trains further batches by "
+                "self.model.train_on_batch, and another model by that model's own fit."
+            )
         told = Callbacks(
             callbacks or (), self, add_history=True, epochs=epochs, steps=steps_per_epoch
         )
-        train, test = self.make_train_function(), self.make_test_function()
-        steps_per_epoch = told.follow("train", train, steps_per_epoch, self.execution.limit)
+        train, test = self.make_train_function(force=True), self.make_test_function(force=True)
+        steps_per_epoch = told.follow("train", train, steps_per_epoch, steps_until_due)
         validation_steps = told.follow("test", test, validation_steps)
         told.passed = train.passed = steps_passed
-        with warnings.catch_warnings():
-            # That a monitored value is logged is known by now; it is missing where an epoch is
-            # not validated, and Keras would say so after each such epoch.
-            warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
-            return super().fit(
-                *args,
-                callbacks=told,
-                epochs=epochs,
-                steps_per_epoch=steps_per_epoch,
-                validation_steps=validation_steps,
-                **keywords,
-            )
+        self._is_fitting = True
+        try:
+            with warnings.catch_warnings():
+                # That a monitored value is logged is known by now; it is missing where an epoch
+                # is not validated, and Keras would say so after each such epoch.
+                warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
+                return super().fit(
+                    *args,
+                    callbacks=told,
+                    epochs=epochs,
+                    steps_per_epoch=steps_per_epoch,
+                    validation_steps=validation_steps,
+                    **keywords,
+                )
+        finally:
+            self._is_fitting = False
 
     def evaluate(
-        self, *args: Any, steps: int | None = None, callbacks: Any = None, **keywords: Any
+        self,
+        x: Any = None,
+        *args: Any,
+        steps: int | None = None,
+        callbacks: Any = None,
+        **keywords: Any,
     ) -> Any:
-        """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged."""
-        if not isinstance(callbacks, Callbacks):
-            # Else it is `fit` that validates, which has seen to this.
-            callbacks = Callbacks(callbacks or (), self, epochs=1, steps=steps)
-            steps = callbacks.follow("test", self.make_test_function(), steps)
-        with self.execution.epoch_kept(self):
-            return super().evaluate(*args, steps=steps, callbacks=callbacks, **keywords)
+        """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged.
 
-    def predict(self, *args: Any, **keywords: Any) -> Any:
-        """Predict as `keras.Model.predict` does, in the mode of the evaluation."""
-        mode = self.execution.modes["test"]
-        self.jit_compile = mode.xla
-        self.steps_per_execution = PREDICTED_AT_ONCE if mode.fused else 1
-        try:
-            return super().predict(*args, **keywords)
-        finally:
-            self.jit_compile, self.steps_per_execution = False, 1
+        Batches that fitx does not feed, such as arrays, run one a call in every mode.
+        """
+        if isinstance(callbacks, Callbacks):
+            # It is `fit` that validates.
+            return super().evaluate(x, *args, steps=steps, callbacks=callbacks, **keywords)
+        told = Callbacks(callbacks or (), self, epochs=1, steps=steps)
+        function: StepFunction | AdHocFunction
+        if self.execution.feeds("test", x, steps):
+            function = self.execution.function("test")
+            steps = told.follow("test", function, steps)
+        else:
+            function = self.execution.ad_hoc("test", returns_results=False)
+        with self._apart("test", function):
+            return super().evaluate(x, *args, steps=steps, callbacks=told, **keywords)
+
+    def train_on_batch(self, *args: Any, **keywords: Any) -> Any:
+        """Train on one batch and return its values alone; an epoch under way keeps what it logged.
+
+        Takes what `keras.Model.train_on_batch` takes, in every mode.
+        """
+        with self._apart("train", self.execution.ad_hoc("train")):
+            return super().train_on_batch(*args, **keywords)
+
+    def test_on_batch(self, *args: Any, **keywords: Any) -> Any:
+        """Measure one batch and return its values alone; an epoch under way keeps what it logged.
+
+        Takes what `keras.Model.test_on_batch` takes, in every mode.
+        """
+        with self._apart("test", self.execution.ad_hoc("test")):
+            return super().test_on_batch(*args, **keywords)
 
     def make_train_function(self, force: bool = False) -> StepFunction:
         """Return the function that `fit` calls."""
@@ -117,6 +153,18 @@ class Executed(keras.Model):
     def logged(self) -> dict[str, float]:
         """Return what training logged so far in the running epoch; waits for the device."""
         return self.logs["train"].result()
+
+    @contextmanager
+    def _apart(self, kind: str, function: StepFunction | AdHocFunction) -> Iterator[None]:
+        """Let Keras call a function of its own; put back what an epoch under way has logged."""
+        name = f"{kind}_function"
+        before = getattr(self, name)
+        setattr(self, name, function)
+        try:
+            with self.execution.epoch_kept(self) if self._is_fitting else nullcontext():
+                yield
+        finally:
+            setattr(self, name, before)
 
     def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
         """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""

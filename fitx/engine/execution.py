@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from fitx.data.blocks import Block
 from fitx.engine import copies, replicas
+from fitx.engine.ad_hoc import AdHocFunction
 from fitx.engine.batch import Batch
 from fitx.engine.blocks import BlockFunction
 from fitx.engine.distributed import DistributedFunction
 from fitx.engine.log import Log
-from fitx.engine.mode import PLAIN, Mode
+from fitx.engine.mode import ExecutionPlan
 from fitx.engine.plain import PlainFunction
 from fitx.engine.usage import Usage
 
@@ -29,30 +30,28 @@ class Execution:
         logs: What the step returns, gathered over an epoch.
         usage: What the step uses of the loss, the metrics and the optimizers it was given.
         batches: The step as graphs of one batch.
-        modes: How they are executed; to be set before `fit`.
-        why: Why these modes were chosen, as a line says it.
+        plan: How they are executed.
         strategy: The strategy under whose scope the step was made; None for one device.
-        device: What computes, as `tf.device` names it.
-        returns_values: Whether a callback reads the values of batches.
-        limit: Tells how many training steps may run before the callbacks must hear of them.
     """
 
     def __init__(self, step: keras.Model) -> None:
         self.logs = {"train": Log(step), "test": Log(step)}
         self.usage = Usage()
-        self.renew(step)
-        self.modes: dict[str, Mode] = {"train": PLAIN, "test": PLAIN}
-        self.why = {"train": "", "test": ""}
+        self.plan = ExecutionPlan()
         self.strategy = replicas.strategy_in_scope()
-        self.device = ""
-        self.returns_values = False
-        self.limit: Callable[[], int] = lambda: sys.maxsize
+        self.renew(step)
 
     def renew(self, step: keras.Model) -> None:
         """Forget the graphs: a loss or an optimizer that they hold may be another now."""
         methods = {"train": step.train_step, "test": step.test_step}
         self.batches = {kind: Batch(methods[kind], log) for kind, log in self.logs.items()}
-        self._shared: dict[str, DistributedFunction] = {}
+        self._functions: dict[str, StepFunction] = {}
+
+    def follow(self, plan: ExecutionPlan) -> None:
+        """Execute the step by a plan from now on."""
+        self.plan = plan
+        if self.strategy is None:
+            self._functions.clear()
 
     def graphs(self, *kinds: str) -> list[Any]:
         """Return the graphs of one batch that were traced, for all kinds if none is named."""
@@ -60,21 +59,20 @@ class Execution:
 
     def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on the shapes of a dataset's batches; return the names it logs."""
-        if self.strategy is None:
-            self.batches[kind].graph(dataset.element_spec)
+        function = self.function(kind)
+        if isinstance(function, DistributedFunction):
+            function.graph(next(iter(dataset)))
         else:
-            self._distributed(kind, self.strategy).graph(next(iter(dataset)))
+            self.batches[kind].graph(dataset.element_spec)
         return self.logs[kind].names
 
     @contextmanager
     def epoch_kept(self, step: keras.Model) -> Iterator[None]:
-        """Keep what the training epoch under way has logged, if there is one."""
-        log = self.logs["train"]
-        if not log.running:
-            yield
-            return
-        own = (variable for mean in log.means.values() for variable in mean.variables)
+        """Put back, at the end, what the epoch or validation under way has logged."""
+        logs = self.logs.values()
+        own = (v for log in logs for mean in log.means.values() for v in mean.variables)
         variables = [*step.metrics_variables, *own]
+        running = [log.running for log in logs]
         kept = [copy for variable in variables for copy in copies.of(variable)]
         values = [tf.identity(copy) for copy in kept]
         try:
@@ -82,21 +80,35 @@ class Execution:
         finally:
             for copy, value in zip(kept, values, strict=True):
                 copy.assign(value)
-            log.running = True
+            for log, was_running in zip(logs, running, strict=True):
+                log.running = was_running
 
     def function(self, kind: str) -> StepFunction:
         """Return what `fit` or `evaluate` calls: once a batch, or once for all where fed blocks."""
-        if self.strategy is not None:
-            return self._distributed(kind, self.strategy)
-        batch, mode = self.batches[kind], self.modes[kind]
-        if not mode.takes_blocks:
-            return PlainFunction(batch, returns_values=self.returns_values)
-        return BlockFunction(batch, mode, self.device, returns_values=self.returns_values)
+        if kind not in self._functions:
+            self._functions[kind] = self._function(kind)
+        return self._functions[kind]
 
-    def _distributed(self, kind: str, strategy: tf.distribute.Strategy) -> DistributedFunction:
-        """Return the function of a step under a strategy, its graphs kept from trace to fit."""
-        if kind not in self._shared:
-            self._shared[kind] = DistributedFunction(
-                self.batches[kind], strategy, returns_values=self.returns_values
-            )
-        return self._shared[kind]
+    def feeds(self, kind: str, x: Any, steps: int | None) -> bool:
+        """Whether data is as fitx feeds it: blocks where the mode takes them, endless batches."""
+        if self.plan.modes[kind].takes_blocks:
+            return isinstance(getattr(x, "element_spec", None), Block)
+        return isinstance(x, tf.data.Dataset) and steps is not None
+
+    def ad_hoc(self, kind: str, *, returns_results: bool = True) -> AdHocFunction:
+        """Return what takes batches that a callback hands in, whatever the mode is."""
+        function = self.function(kind)
+        source = function if isinstance(function, DistributedFunction) else self.batches[kind]
+        return AdHocFunction(source, returns_results=returns_results)
+
+    def _function(self, kind: str) -> StepFunction:
+        batch, plan = self.batches[kind], self.plan
+        mode, returns_values = plan.modes[kind], plan.returns_values
+        if self.strategy is not None:
+            return DistributedFunction(batch, self.strategy, returns_values=returns_values)
+        if not mode.takes_blocks:
+            return PlainFunction(batch, returns_values=returns_values)
+        is_sized = kind in plan.sized
+        return BlockFunction(
+            batch, mode, plan.device, is_sized=is_sized, returns_values=returns_values
+        )

@@ -1,8 +1,9 @@
-"""The ways to execute a step."""
+"""The ways to execute a step, and which of them a step is executed in."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,29 @@ MODES = {
     )
 }
 PLAIN = MODES["plain"]
+
+
+def _plain() -> dict[str, Mode]:
+    return {"train": PLAIN, "test": PLAIN}
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """How the methods of a step are executed, by what they are for: "train" and "test".
+
+    `fitx.build.mode.prepare_execution` makes it for new runs, resumed runs and evaluations alike.
+
+    Args:
+        modes: The mode of each method.
+        why: Why it was chosen, in words.
+        sized: The methods whose full batches XLA compiles from a graph for that size, because it
+            cannot compile the graph for batches of any size.
+        device: What computes, as `tf.device` names it.
+        returns_values: Whether a callback reads the values of batches.
+    """
+
+    modes: Mapping[str, Mode] = field(default_factory=_plain)
+    why: Mapping[str, str] = field(default_factory=dict)
+    sized: frozenset[str] = frozenset()
+    device: str = ""
+    returns_values: bool = False

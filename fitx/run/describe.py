@@ -64,7 +64,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
 
 def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
     """Return what of the device and the execution decides the bits of the results."""
-    modes = trial.step.execution.modes
+    modes = trial.step.execution.plan.modes
     return {
         "mode": modes["train"].name,
         "evaluation_mode": modes["test"].name,
@@ -78,7 +78,7 @@ def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
 
 def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
     """Return what a display shows before the first step."""
-    rows, execution = len(trial.data.splits["train"]), trial.step.execution
+    rows, execution = len(trial.data.splits["train"]), trial.step.execution.plan
     data = f"{rows:,} examples, {trial.steps_per_epoch:,} steps an epoch"
     return Plan(
         title=trial.experiment.name,
@@ -87,7 +87,7 @@ def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
         epochs=trial.experiment.fit.epochs,
         steps=trial.steps_per_epoch,
         summary=summary(trial, data),
-        mode=f"{execution.modes['train'].name}: {execution.why['train']}",
+        mode=f"{execution.modes['train'].name}: {execution.why.get('train', '')}",
     )
 
 

@@ -10,24 +10,25 @@ from typing import Any
 
 import keras
 
-from fitx import checkpoint, runtime
-from fitx.build import agreement
+from fitx import runtime
+from fitx.build import demands
 from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed
 from fitx.build.make import make
-from fitx.build.mode import Work, settle
+from fitx.build.mode import Task, prepare_execution
 from fitx.build.trial import Trial
-from fitx.errors import StorageError, UsageError
+from fitx.engine.mode import MODES
+from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.paths import input_files
 from fitx.run import describe
 from fitx.run.display import Display, Plan
 from fitx.run.divergence import refuse_measured
+from fitx.run.restoration import restore
 from fitx.run.result import Result, relative_to_cwd
-from fitx.run.state import NETWORKS, State, assign, variables
-from fitx.run.state.run_state import BEST, FINAL, part
 from fitx.rundir import record
 from fitx.rundir.fingerprint import fingerprints
+from fitx.rundir.saved import read_unimported
 from fitx.runtime import Runtime
 
 
@@ -50,14 +51,6 @@ class Question:
     note: str = ""
 
 
-@dataclass(frozen=True)
-class _Restored:
-    """Networks set to a run's: their checkpoint's name, and what there is to say of it."""
-
-    checkpoint: str
-    notes: tuple[str, ...]
-
-
 def evaluate(experiment: Experiment, question: Question, display: Display) -> Result:
     """Measure an experiment's networks and return the values.
 
@@ -68,12 +61,12 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         Diverged: A value is NaN or infinite.
     """
     device = prepare_runtime(experiment)
-    # Nothing is trained, so nothing needs an optimizer's memory.
-    trial = make(replace(experiment, optimizers={}, callbacks=[]))
-    trial.step.execution.device = device.device
-    _unfreeze(trial, experiment)
+    trial = make(_buildable(experiment))
+    demands.demand_evaluation(trial.experiment, trial.step)
     split = _split(trial, question.split)
-    restored = _restore(trial, question.run, question.weights) if question.run else None
+    tasks = [Task("test", split, trial.data.steps(split))]
+    prepare_execution(trial, device, tasks, _recorded_mode(experiment, question.run, device))
+    restored = restore(trial.step, question.run, question.weights) if question.run else None
     examples = _examples(trial, split, question.steps)
     with shown(display, _plan(trial, question, device, f"{split} split: {examples:,} examples")):
         for note in (question.note, *(restored.notes if restored else ())):
@@ -85,8 +78,6 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
             for key in _other_files(experiment, question.run):
                 display.note(f"{key} is not the file this run had: what it holds differs")
         with user_errors(trial.experiment):
-            agreement.trace_evaluation(trial, split)
-            settle(Work(trial, "test", trial.data.steps(split), device.kind))
             values = evaluate_split(trial, split, display, question.steps)
     refuse_measured(values, split, trial.step)
     run = relative_to_cwd(question.run) if question.run is not None else None
@@ -159,18 +150,34 @@ class _Watch(keras.callbacks.Callback):
         self.check()
 
 
-def _unfreeze(trial: Trial, experiment: Experiment) -> None:
-    """Make trainable again what the experiment trains: Keras regularizes nothing frozen.
+def _buildable(experiment: Experiment) -> Experiment:
+    """Return what is built for an evaluation: all that a training builds, but for callbacks.
 
-    An experiment without any optimizer is not one that freezes its networks: it trains nothing.
+    A `test_step` may use an optimizer, and a network that is frozen has no regularization.
     """
-    for name, network in trial.step.networks.items():
-        network.trainable = name in experiment.optimizers or not experiment.optimizers
+    own = {k: v for k, v in experiment.optimizers.items() if k in experiment.networks}
+    return replace(experiment, optimizers=own, callbacks=[])
+
+
+def _recorded_mode(
+    experiment: Experiment, run: Path | None, device: Runtime
+) -> dict[str, str] | None:
+    """Return the mode in which a run measured by this step on such a device; None chooses."""
+    if run is None:
+        return None
+    trained, facts = read_unimported(run), record.load(run)
+    mode = facts.get("evaluation_mode")
+    is_same = trained.step.name == experiment.step.name and facts.get("device_kind") == device.kind
+    is_asked_for = trained.execution.mode != experiment.execution.mode
+    return {"test": mode} if is_same and mode in MODES and not is_asked_for else None
 
 
 def _plan(trial: Trial, question: Question, device: Runtime, data: str) -> Plan:
     run = str(relative_to_cwd(question.run)) if question.run is not None else ""
-    return Plan(trial.experiment.name, run, device.description, 0, 0, describe.summary(trial, data))
+    # Nothing is trained, whatever optimizers are built.
+    untrained = replace(trial, experiment=replace(trial.experiment, optimizers={}))
+    summary = describe.summary(untrained, data)
+    return Plan(trial.experiment.name, run, device.description, 0, 0, summary)
 
 
 def _split(trial: Trial, wanted: str | None) -> str:
@@ -202,34 +209,3 @@ def _other_files(experiment: Experiment, run: Path) -> list[str]:
     known = trained if isinstance(trained, dict) else {}
     now = fingerprints(input_files(experiment))
     return [key for key in now if key in known and now[key] != known[key]]
-
-
-def _restore(trial: Trial, run: Path, weights: str) -> _Restored:
-    """Set the networks, and the step's own variables, to a run's newest whole checkpoint."""
-    newest = checkpoint.newest(run / "checkpoints", record.load(run).get("id"))
-    if newest is None:
-        raise StorageError(f"{run} holds no checkpoint yet.")
-    networks = _networks(newest.state, run, weights)
-    named = variables(trial.step)
-    # Another step's test_step may need only some of the networks.
-    own = tuple(f"{NETWORKS}{name}/" for name in trial.step.networks)
-    assign(
-        {k: v for k, v in named.items() if k.startswith(NETWORKS)},
-        {k: v for k, v in networks.items() if k.startswith(own)},
-    )
-    for name, variable in named.items():
-        array = newest.state.get(name)
-        if name.startswith("step/") and array is not None and array.shape == variable.shape:
-            variable.assign(array)
-    notes = tuple(f"passed over: {text}" for text in newest.passed_over)
-    return _Restored(newest.folder.name, notes)
-
-
-def _networks(state: State, run: Path, weights: str) -> State:
-    """Return the networks' variables of a checkpoint: the final or the best."""
-    if weights == "last":
-        return part(state, FINAL) or state
-    best = part(state, BEST)
-    if not best:
-        raise UsageError(f"{run} keeps no best epoch; train with checkpoint.monitor set.")
-    return best

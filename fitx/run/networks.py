@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import keras
 
 from fitx.disk import sync_folder
 from fitx.errors import UserCodeError
-from fitx.run.state import assign, capture, network_variables
+from fitx.run.state import NETWORKS, assign, capture, network_variables
 from fitx.run.state.best import BestEpoch
 from fitx.rundir.files import storage_errors
 from fitx.step import Step
@@ -33,19 +34,32 @@ def refuse_unsavable(step: Step) -> None:
 def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
     """Write each network to `<folder>/<name>.keras`, and as it was at its best to `best/`.
 
+    Without a best epoch there is no `best/` afterwards.
+
     Raises:
         StorageError: A file cannot be written.
     """
     _save(step, folder)
     if best is None:
+        _remove_best(folder)
         return
     named = network_variables(step)
     final = capture(named)
     try:
-        assign(named, best.weights)
+        assign(named, {k: v for k, v in best.weights.items() if k.startswith(NETWORKS)})
         _save(step, folder / "best")
     finally:
         assign(named, final)
+
+
+def _remove_best(folder: Path) -> None:
+    """Remove the best networks of an earlier part of the run, which no longer has a best epoch."""
+    with storage_errors("remove", folder / "best"):
+        for file in (folder / "best").glob("*.keras"):
+            file.unlink()
+        # Files of others may be there; without one of ours the folder says nothing of this run.
+        with suppress(OSError):
+            (folder / "best").rmdir()
 
 
 def _save(step: Step, folder: Path) -> None:

@@ -146,6 +146,7 @@ class Observer(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Write down and show an epoch, keep it if it is the best, stop if it diverged."""
         seconds = self._seconds()
+        before = self._trained.state if self._trained is not None else None
         self._trained = None
         self.values = _ordered(logs or {}, self.model)
         self.at = Position(epoch + 1, self.at.step, seconds=self.at.seconds + seconds)
@@ -153,7 +154,7 @@ class Observer(keras.callbacks.Callback):
         self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
         self.display.epoch_end(self.at.epoch, self.values, seconds)
         self._refuse(self.values, self.at.epoch)
-        self.state.best.see(self.at.epoch, self.values, self.model)
+        self.state.best.see(self.at.epoch, self.values, self.model, before)
         is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
         if is_last or self.saver.is_due_after_epoch():
             self.saver.save(self.snapshot)

@@ -104,8 +104,8 @@ class Saver:
         """Return when everything that was saved is on disk."""
         self._writer.wait()
 
-    def finish(self, networks: State) -> None:
-        """Save once more if the networks are no longer what the last checkpoint holds.
+    def finish(self, model: State) -> None:
+        """Save once more if what is measured is no longer what the last checkpoint holds.
 
         Keras overwrites averaged weights when `fit` ends, early stopping may put back those of
         the best epoch. Training can only go on from what was there before, so both are kept.
@@ -115,8 +115,8 @@ class Saver:
             return
         state, meta = checkpoint.load(self.last)
         known = part(state, FINAL) or state
-        if any(not _same(array, known.get(name)) for name, array in networks.items()):
-            self._write(Snapshot({**state, **prefixed(FINAL, networks)}, meta))
+        if any(not _same(array, known.get(name)) for name, array in model.items()):
+            self._write(Snapshot({**state, **prefixed(FINAL, model)}, meta))
             self.wait()
 
     def _write(self, snapshot: Snapshot) -> None:

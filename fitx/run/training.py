@@ -22,7 +22,7 @@ from fitx.run.observer import Observer, Opening
 from fitx.run.result import Result
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
-from fitx.run.state import callback_state, network_state
+from fitx.run.state import callback_state, model_state
 from fitx.run.state.best import Best
 from fitx.run.state.run_state import RunState, Snapshot
 from fitx.rundir.journal import Journal
@@ -70,7 +70,7 @@ def carry_out(work: Work) -> Result:
             if trial.experiment.fit.epochs:
                 _fit(work, observer)
             work.saver.save(observer.snapshot)
-            work.saver.finish(network_state(trial.step))
+            work.saver.finish(model_state(trial.step))
         except Diverged as error:
             raise explained(error, trial, observer) from None
         save_networks(trial.step, work.run / "networks", state.best.epoch)
@@ -83,7 +83,6 @@ def carry_out(work: Work) -> Result:
 def _fit(work: Work, observer: Observer) -> None:
     trial, fit, at = work.trial, work.trial.experiment.fit, observer.at
     has_validation = "validation" in trial.data.splits
-    trial.step.execution.limit = observer.steps_until_due
     for text in _warnings(trial, observer):
         work.display.note(text)
     trial.step.fit(
@@ -93,6 +92,7 @@ def _fit(work: Work, observer: Observer) -> None:
         steps_per_epoch=trial.steps_per_epoch,
         # A callback that has asked to stop within an epoch has ended that.
         steps_passed=trial.steps_per_epoch if at.stopping and at.passed else at.passed,
+        steps_until_due=observer.steps_until_due,
         validation_data=evaluation_feed(trial, "validation") if has_validation else None,
         validation_steps=trial.evaluation_steps("validation") if has_validation else None,
         validation_freq=fit.validation_freq,

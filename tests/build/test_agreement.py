@@ -52,8 +52,9 @@ def problems(error):
 
 def traced(experiment):
     trial = make(experiment)
-    splits = [s for s in ("train", "validation") if s in trial.data.splits]
-    agreement.trace(trial, tuple(splits))
+    agreement.trace(trial)
+    if "validation" in trial.data.splits:
+        agreement.trace(trial, "test", "validation")
     return trial
 
 

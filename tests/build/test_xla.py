@@ -4,9 +4,10 @@ import pytest
 
 from fitx.build import agreement
 from fitx.build.make import make
-from fitx.build.mode import Work, settle
+from fitx.build.mode import Task, prepare_execution
 from fitx.build.xla import uncompilable
 from fitx.experiment.problems import ConfigError
+from fitx.run.evaluate import prepare_runtime
 
 PRINTING = """
     import tensorflow as tf
@@ -37,13 +38,13 @@ def traced(experiment):
 
 
 def said(trial):
-    return uncompilable(trial, trial.step.execution.batches["train"].newest, "cpu")
+    return uncompilable(trial, trial.step.execution.batches["train"].newest, 8, "cpu")
 
 
 def settled(trial, steps=10_000):
-    settle(Work(trial, "train", steps, "cpu"))
-    execution = trial.step.execution
-    return execution.modes["train"].name, execution.why["train"]
+    device = prepare_runtime(trial.experiment)
+    plan = prepare_execution(trial, device, [Task("train", "train", steps)])
+    return plan.modes["train"].name, plan.why["train"]
 
 
 def test_a_step_that_can_be_compiled_is_told_nothing_about(written):

@@ -16,8 +16,13 @@ from fitx import Step, steps
 
 @steps.register
 class Raw(Step):
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.steps = tf.Variable(0.0)
+
     def train_step(self, data):
         x, y = data
+        self.steps.assign_add(1.0)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(y - self(x, training=True)))
         variables = self.trainable_variables

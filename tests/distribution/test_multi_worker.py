@@ -44,7 +44,7 @@ def wait_for_an_epoch(process):
 
 def weights(run):
     state = checkpoint.newest(run / "checkpoints").state
-    kept = ("networks/", "optimizers/", "step/")
+    kept = ("networks/", "optimizers/", "step/", "metrics/")
     # What metrics gathered is summed over the workers when it is logged.
     return {k: v for k, v in state.items() if k.startswith(kept) and "seed" not in k}
 

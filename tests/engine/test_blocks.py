@@ -13,7 +13,7 @@ from fitx.data.blocks import evaluation_blocks, training_blocks
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.prepare import prepare
 from fitx.data.splits import Split
-from fitx.engine.mode import MODES
+from fitx.engine.mode import MODES, ExecutionPlan
 from fitx.step import Step
 
 X = np.arange(46, dtype="float32").reshape(23, 2)
@@ -81,10 +81,14 @@ def counting(mode, chunk=None):
     """Return a step in a mode, whose training hears callbacks every `chunk` steps at the latest."""
     step = Counting(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
     step.compile({})
-    step.execution.modes.update(train=MODES[mode], test=MODES[mode])
-    if chunk is not None:
-        step.execution.limit = lambda: chunk
+    follow(step, mode)
+    step.chunk = chunk
     return step
+
+
+def follow(step, mode, **options):
+    """Let a step be executed in a mode."""
+    step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}, **options))
 
 
 def batches(mode):
@@ -97,8 +101,13 @@ def measured(mode, steps=None):
 
 
 def fit(step, mode, *, steps=STEPS, **keywords):
-    keywords = {"epochs": 2, "verbose": 0, "shuffle": False, **keywords}
+    keywords = {"epochs": 2, "verbose": 0, "shuffle": False, **limit(step), **keywords}
     return step.fit(batches(mode), steps_per_epoch=steps, **keywords).history
+
+
+def limit(step):
+    """Return the option of `fit` by which callbacks hear of a step at least every `chunk` steps."""
+    return {} if step.chunk is None else {"steps_until_due": lambda: step.chunk}
 
 
 @cache
@@ -222,7 +231,7 @@ def test_a_callback_that_reads_values_gets_the_means_so_far():
     seen = []
     callback = keras.callbacks.LambdaCallback(on_train_batch_end=lambda _, logs: seen.append(logs))
     step = counting("fused", 2)
-    step.execution.returns_values = True
+    follow(step, "fused", returns_values=True)
 
     history = fit(step, "fused", callbacks=[callback], epochs=1)
 
@@ -234,8 +243,7 @@ def test_a_callback_that_reads_values_gets_the_means_so_far():
 def test_fit_can_be_called_again_in_another_mode_and_goes_on_with_the_same_step():
     step = counting("fused")
     fit(step, "fused", epochs=1)
-    step.execution.modes["train"] = MODES["plain"]
-    step.make_train_function(force=True)
+    follow(step, "plain")
     fit(step, "plain", epochs=1)
 
     once = counting("plain")
@@ -266,6 +274,7 @@ def test_steps_that_ran_before_are_passed_over_without_a_word_and_without_data(m
         callbacks=[hearing],
         verbose=0,
         shuffle=False,
+        **limit(step),
     )
     expected = [*range(passed, STEPS), *range(STEPS)]
     assert hearing.of("begin") == hearing.of("end") == expected

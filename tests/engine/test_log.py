@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from fitx.engine.log import NotOneNumber
+from fitx.engine.mode import ExecutionPlan
 from fitx.errors import UserCodeError
 from fitx.step import Step
 
@@ -283,8 +284,7 @@ def test_values_of_batches_leave_the_device_only_where_they_are_read():
     step, quiet, reading = compiled(returning(mean_of("loss"))), Reading(), Reading()
 
     fit(step, callbacks=[quiet])
-    step.execution.returns_values = True
-    step.make_train_function(force=True)
+    step.execution.follow(ExecutionPlan(returns_values=True))
     history = fit(step, callbacks=[reading])
 
     assert quiet.seen == [{}, {}, {}]

@@ -11,7 +11,7 @@ from fitx import runtime
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make
 from fitx.engine.count import count
-from fitx.engine.mode import MODES
+from fitx.engine.mode import MODES, ExecutionPlan
 from fitx.experiment.check import read
 from fitx.experiment.locate import shipped
 from fitx.run.state import capture, variables
@@ -83,7 +83,7 @@ class Outcome:
 def outcome(experiment, mode):
     runtime.prepare(device="cpu", precision="float32", deterministic=False, seed=experiment.seed)
     trial = make(experiment)
-    trial.step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+    trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
     validation = {}
     if "validation" in trial.data.splits:
         validation["validation_data"] = evaluation_feed(trial, "validation")
@@ -175,7 +175,7 @@ def test_recurrent_networks_are_the_same_in_every_mode(written):
 def test_no_memory_is_kept_from_one_epoch_to_the_next(mode, written):
     text = OWN.replace("MODEL", RECURRENT)
     trial = make(written(text, "data.rows=20000", "data.batch_size=4000"))
-    trial.step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+    trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
     feed, measured = training_feed(trial), evaluation_feed(trial, "validation")
     validation = {"validation_data": measured, "validation_steps": 1}
 

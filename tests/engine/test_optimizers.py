@@ -10,7 +10,7 @@ import pytest
 from fitx import runtime
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make
-from fitx.engine.mode import MODES
+from fitx.engine.mode import MODES, ExecutionPlan
 from fitx.experiment.check import read
 from fitx.run.state import capture, variables
 
@@ -74,7 +74,7 @@ class Outcome:
 
     def __init__(self, trial, mode):
         self.step = trial.step
-        trial.step.execution.modes.update(train=MODES[mode], test=MODES[mode])
+        trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
         self.state = {}
         validation = {}
         if "validation" in trial.data.splits:

@@ -335,7 +335,7 @@ CONTROLS = {
     "seeds": ("rich", 11, without_part(endings=("seed_generator_state",))),
     "optimizer": ("rich", 11, without_part(prefixes=("optimizers/",))),
     "batch normalization": ("rich", 11, without_part(endings=("moving_mean", "moving_variance"))),
-    "metrics": ("rich", 11, without_part(prefixes=("step/",))),
+    "metrics": ("rich", 11, without_part(prefixes=("metrics/",))),
     "early stopping": ("plateau", 26, without_part(callbacks=("EarlyStopping",))),
     "plateau": ("plateau", 13, without_part(callbacks=("ReduceLROnPlateau",))),
 }

@@ -25,7 +25,7 @@ def test_every_variable_has_one_name_of_its_own(step):
 
 def test_names_begin_with_what_a_variable_belongs_to(step):
     kinds = {name.partition("/")[0] for name in variables(step)}
-    assert kinds == {"networks", "optimizers", "step"}
+    assert kinds == {"networks", "optimizers", "metrics"}
     assert "networks/model/sequential/dense/kernel" in variables(step)
 
 

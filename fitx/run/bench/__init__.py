@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fitx.build import agreement
 from fitx.build.blame import first_line, user_errors
 from fitx.build.make import make
-from fitx.build.mode import Work, settle
+from fitx.build.mode import ModeInputs, Task, prepare_execution
 from fitx.build.trial import Trial
 from fitx.engine.auto import is_sensible
 from fitx.engine.mode import MODES
-from fitx.errors import FitxError, Interrupted, UsageError
+from fitx.errors import FitxError, Interrupted
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
 from fitx.run.bench.shares import Shares, measured
@@ -48,7 +47,6 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
 
     Raises:
         ConfigError: Nothing is trained, several devices are asked for, or the parts do not fit.
-        UsageError: The data has not one whole batch.
         DataError, DeviceError, UserCodeError: As for training.
         Interrupted: A signal came.
     """
@@ -59,27 +57,22 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
     device = prepare_runtime(experiment)
     trial = make(experiment)
     rows, size = len(trial.data.splits["train"]), trial.data.batch_size
-    if rows < size:
-        text = (
-            f"train has {rows:,} rows, fewer than one batch of {size:,}, and whole ones are timed"
-        )
-        raise UsageError(f"{text}; lower data.batch_size.")
     summary = describe.summary(trial, f"{rows:,} examples in batches of {size:,}")
     plan = Plan(experiment.name, "", device.description, 0, 0, summary)
     with listening() as stop, shown(display, plan), user_errors(experiment):
-        agreement.trace(trial)
-        work = Work(trial, "train", trial.total_steps, device.kind)
-        settle(work)
-        return _Bench(work, device, display, stop).comparison(rounds)
+        prepare_execution(trial, device, [Task("train", "train", trial.total_steps)])
+        return _Bench(trial, device, display, stop).comparison(rounds)
 
 
-def left_out(work: Work) -> dict[str, str]:
+def left_out(trial: Trial, device_kind: str) -> dict[str, str]:
     """Return the modes that are not tried, with the reason; the experiment's own always is.
 
     Args:
-        work: The experiment's training; its mode is settled.
+        trial: What is trained; its execution is prepared.
+        device_kind: "cpu" or "gpu".
     """
-    own, obstacle = work.trial.step.execution.modes["train"], work.obstacle
+    work = ModeInputs(trial, "train", trial.total_steps, device_kind)
+    own, obstacle = trial.step.execution.plan.modes["train"], work.full.obstacle
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
@@ -93,20 +86,20 @@ class _Bench:
     """One comparison while it goes on.
 
     Args:
-        work: The experiment's training; its mode is settled.
+        trial: What is trained; its execution is prepared.
         device: What computes.
         display: Told of every way.
         stop: Whether a signal asked to stop.
     """
 
-    def __init__(self, work: Work, device: Runtime, display: Display, stop: StopRequest) -> None:
-        self._work, self._device, self._display, self._stop = work, device, display, stop
-        self._own = work.trial.step.execution.modes["train"]
+    def __init__(self, trial: Trial, device: Runtime, display: Display, stop: StopRequest) -> None:
+        self._trial, self._device, self._display, self._stop = trial, device, display, stop
+        self._own = trial.step.execution.plan.modes["train"]
         self._rows: dict[str, Row] = {}
 
     def comparison(self, rounds: int) -> Comparison:
         """Time everything so many times."""
-        trial = shortened(self._work.trial, self._check)
+        trial = shortened(self._trial, self._check, self._device)
         ways = self._started(trial)
         self._time(ways, rounds)
         return Comparison(
@@ -116,7 +109,7 @@ class _Bench:
             steps=trial.steps_per_epoch,
             rows=tuple(self._rows.values()),
             mode=self._own.name,
-            why=self._work.trial.step.execution.why["train"],
+            why=self._trial.step.execution.plan.why["train"],
             shares=self._shares(ways.get(self._own.name), rounds),
         )
 
@@ -146,12 +139,12 @@ class _Bench:
         at_once = min(AT_ONCE, trial.steps_per_epoch)
         if at_once > 1:
             yield f"{STOCK}, {at_once} steps a call", Stock(another(trial), self._check, at_once)
-        reasons = left_out(self._work)
+        reasons = left_out(self._trial, self._device.kind)
         for mode in MODES.values():
             if mode.name in reasons:
                 self._rows[mode.name] = Row(mode.name, reason=reasons[mode.name])
             else:
-                yield mode.name, Fitx(another(trial), self._check, mode)
+                yield mode.name, Fitx(another(trial), self._check, mode, self._device)
 
     def _time(self, ways: dict[str, Way], rounds: int) -> None:
         """Time all ways in turn and fill in their rows."""
@@ -176,7 +169,7 @@ class _Bench:
         if not isinstance(own, Fitx):
             return None
         self._display.note(f"looking where the time of {own.mode.name} goes")
-        steps = self._work.trial.steps_per_epoch
+        steps = self._trial.steps_per_epoch
         return measured(own, _epochs(own), rounds, steps, self._device.kind)
 
     def _check(self) -> None:

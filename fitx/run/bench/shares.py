@@ -17,10 +17,10 @@ import tensorflow as tf
 
 from fitx.build.feed import training_feed
 from fitx.build.make import make_callbacks
+from fitx.build.mode import ModeInputs
 from fitx.data.blocks import training_blocks
 from fitx.data.feed import ready_ahead
 from fitx.engine.auto import is_sensible
-from fitx.engine.count import count
 from fitx.engine.measure import measure
 from fitx.engine.mode import MODES
 from fitx.run.bench.ways import Fitx
@@ -108,8 +108,8 @@ def _resident(way: Fitx) -> tf.data.Dataset:
 def _device(way: Fitx, device_kind: str) -> float:
     """Return the seconds of the compiled step alone."""
     trial = way.trial
-    graph = trial.step.execution.batches["train"].newest
-    work = count(graph, trial.data.batch_size)
+    inputs = ModeInputs(trial, "train", trial.total_steps, device_kind)
+    graph, work = inputs.full.graph, inputs.count
     kin = [mode for mode in MODES.values() if mode.xla == way.mode.xla]
     modes = [mode for mode in kin if mode is way.mode or is_sensible(mode, work, device_kind)]
     block = next(iter(training_blocks(trial.data)))

@@ -11,12 +11,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from fitx.build import agreement
 from fitx.build.feed import training_feed
 from fitx.build.make import compile_step, make_networks, make_step
+from fitx.build.mode import Task, prepare_execution
 from fitx.build.trial import Trial
 from fitx.data.splits import Split
 from fitx.engine.mode import PLAIN, Mode
+from fitx.runtime import Runtime
 from fitx.step import Step
 
 STOCK = "stock fit"
@@ -96,20 +97,23 @@ class Fitx(Way):
         trial: What is trained.
         check: As for every way.
         mode: How its steps are executed.
+        device: What computes.
 
     Attributes:
         feed: What `fit` is given; None for the experiment's data.
     """
 
-    def __init__(self, trial: Trial, check: Callable[[], None], mode: Mode) -> None:
+    def __init__(
+        self, trial: Trial, check: Callable[[], None], mode: Mode, device: Runtime
+    ) -> None:
         super().__init__(trial, check)
-        self.mode = mode
+        self.mode, self.device = mode, device
         self.feed: tf.data.Dataset | None = None
-        trial.step.execution.modes["train"] = mode
 
     def prepare(self) -> None:
         """Trace the step, as is done before a run folder is made."""
-        agreement.trace(self.trial)
+        task = Task("train", "train", self.trial.total_steps)
+        prepare_execution(self.trial, self.device, [task], {"train": self.mode.name})
 
     def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
         """Train as `fitx train` does."""
@@ -123,9 +127,9 @@ class Fitx(Way):
         )
 
 
-def shortened(trial: Trial, check: Callable[[], None]) -> Trial:
+def shortened(trial: Trial, check: Callable[[], None], device: Runtime) -> Trial:
     """Return a trial of one epoch's rows at most, of fewer where those take long one by one."""
-    way, steps = Fitx(another(trial), check, PLAIN), 1
+    way, steps = Fitx(another(trial), check, PLAIN, device), 1
     way.prepare()
     most = min(trial.steps_per_epoch, trial.data.steps("train"))
     while True:

@@ -17,7 +17,10 @@ from fitx.experiment.problems import shorten
 from fitx.rundir import journal
 from fitx.rundir.files import read_json
 
-ORDER = ("networks", "optimizers", "means", "step", "graph", "callbacks", "random", "best", "final")
+ORDER = (
+    *("networks", "optimizers", "means", "metrics", "step", "graph"),
+    *("callbacks", "random", "best", "final"),
+)
 """How the names of arrays begin, those first from which the others follow."""
 
 TIMES = ("seconds", "begun", "journal_bytes", "run")

@@ -11,12 +11,19 @@ import numpy as np
 from fitx.engine import copies
 from fitx.engine.batch import held, written
 from fitx.errors import StorageError
+from fitx.run.state.attributes import plain_variables
 from fitx.step import Step
 
 State = dict[str, np.ndarray]
 
 NETWORKS, OPTIMIZERS = "networks/", "optimizers/"
 """How the names of the networks' and of the optimizers' variables begin."""
+
+MODEL = (NETWORKS, "step/", "graph/")
+"""How the names of all variables begin that an evaluation may depend on, whatever it reads."""
+
+GATHERED = ("metrics/", "means/")
+"""How the names of variables begin that start anew with each epoch and each evaluation."""
 
 MOST = 5
 """Differences that one message tells."""
@@ -25,23 +32,45 @@ MOST = 5
 def variables(step: Step) -> dict[str, Any]:
     """Return every variable of a step: networks, optimizers, metrics, its own; by unique path.
 
-    What else its graphs hold, once it is traced, comes last: plain variables of TensorFlow, those
-    of Keras' global random generator.
+    Plain variables of TensorFlow are known by the attributes that hold them. What else the graphs
+    hold, once the step is traced, comes last: variables of modules, those of Keras' global random
+    generator.
     """
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
         named.update(_named(f"{NETWORKS}{name}", network.variables))
+        named.update((f"{NETWORKS}{name}/{path}", v) for path, v in plain_variables(network))
     for name, optimizer in step.network_optimizers.items():
         named.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.logs.items():
         for name, mean in log.means.items():
             named.update(_named(f"means/{mode}/{name}", mean.variables))
     known = {id(variable) for variable in named.values()}
-    own = [*step.variables, *step.metrics_variables]
-    named.update(_named("step", _unseen(own, known)))
+    named.update(_named("metrics", _unseen(step.metrics_variables, known)))
+    named.update(_named("step", _unseen(step.variables, known)))
+    plain = (item for item in plain_variables(step) if id(item[1]) not in known)
+    named.update((f"step/{path}", variable) for path, variable in plain)
     known = {id(copy) for variable in named.values() for copy in copies.of(variable)}
-    named.update(_named("graph", _unseen(held(step.execution.graphs()), known)))
+    # Those of an evaluation first: one that traces nothing else finds them by the same names.
+    graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
+    named.update(_named("graph", _unseen(held(graphs), known)))
     return named
+
+
+def model_variables(step: Step) -> dict[str, Any]:
+    """Return the variables that make up what is measured: all that an evaluation depends on.
+
+    These are the networks, layers and variables of the step, random generators, and what else its
+    `test_step` uses, such as a learning rate; but no metrics, which begin anew.
+    """
+    named = variables(step)
+    used = {id(variable) for variable in held(step.execution.graphs("test"))}
+    return {
+        name: variable
+        for name, variable in named.items()
+        if name.startswith(MODEL)
+        or (not name.startswith(GATHERED) and used & {id(c) for c in copies.of(variable)})
+    }
 
 
 def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
@@ -77,8 +106,13 @@ def capture(named: dict[str, Any]) -> State:
 
 
 def network_state(step: Step) -> State:
-    """Copy the variables of the networks alone, as the best weights so far are kept."""
+    """Copy the variables of the networks alone."""
     return capture(network_variables(step))
+
+
+def model_state(step: Step) -> State:
+    """Copy what is measured, as the best epoch and the final state are kept."""
+    return capture(model_variables(step))
 
 
 def assign(named: dict[str, Any], state: State) -> None:

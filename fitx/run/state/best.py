@@ -7,13 +7,20 @@ from typing import Any
 
 from fitx.experiment.direction import direction
 from fitx.experiment.schema import Checkpoint
-from fitx.run.state import State, network_state
+from fitx.run.state import State, model_state
 from fitx.step import Step
 
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """An epoch, the monitored value it reached, and a copy of the networks' variables."""
+    """An epoch, the monitored value it reached, and a copy of what was measured then.
+
+    Args:
+        monitor: Name of the value.
+        epoch: Its number; the first is 1.
+        value: What was reached.
+        weights: `model_variables` as they were before the epoch's validation.
+    """
 
     monitor: str
     epoch: int
@@ -34,10 +41,21 @@ class Best:
         self.sign = -1.0 if mode == "min" else 1.0
         self.epoch: BestEpoch | None = None
 
-    def see(self, epoch: int, values: dict[str, float], step: Step) -> None:
-        """Take the weights of an epoch whose monitored value is better than any before."""
+    def see(
+        self, epoch: int, values: dict[str, float], step: Step, before: State | None = None
+    ) -> None:
+        """Take the state of an epoch whose monitored value is better than any before.
+
+        Args:
+            epoch: Its number.
+            values: What it logged.
+            step: What was measured.
+            before: Variables as they were before the validation, which has changed them.
+        """
         value = values.get(self.monitor) if self.monitor is not None else None
         if value is None or self.monitor is None:
             return
         if self.epoch is None or self.sign * value > self.sign * self.epoch.value:
-            self.epoch = BestEpoch(self.monitor, epoch, value, network_state(step))
+            state = model_state(step)
+            state |= {name: array for name, array in (before or {}).items() if name in state}
+            self.epoch = BestEpoch(self.monitor, epoch, value, state)

@@ -27,9 +27,9 @@ from fitx.run.state.finite import ADVICE, first_not_finite, held, is_finite, whe
 from fitx.step import Step
 
 BEST, FINAL, CALLBACKS, RANDOM = "best/", "final/", "callbacks/", "random/"
-"""How the names begin of arrays that are no variables of the training: the best epoch's networks;
-those a run ended with where these are others than training left, averaged or put back to an
-earlier epoch by a callback; what callbacks remember; Python's and NumPy's random generators."""
+"""How the names begin of arrays that are no variables of the training: what was measured at the
+best epoch; what a run ended with where that is other than training left it, averaged or put back to
+an earlier epoch by a callback; what callbacks remember; Python's and NumPy's random generators."""
 
 
 @dataclass(frozen=True)
