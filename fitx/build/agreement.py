@@ -16,7 +16,7 @@ from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine.log import NotOneNumber
 from fitx.engine.usage import MissingLoss
 from fitx.errors import DataError, FitxError, UserCodeError
-from fitx.experiment.agree import missing_loss, monitored, not_logged
+from fitx.experiment.agree import missing_loss, monitored, never_validated, not_logged
 from fitx.experiment.direction import direction
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem
@@ -65,7 +65,8 @@ def check_names(trial: Trial) -> None:
     """Check an experiment against what its traced step uses and logs. Raises ConfigError."""
     train, test = trial.step.logs["train"].names, trial.step.logs["test"].names
     splits = trial.data.splits
-    seen = [*train, *(f"val_{name}" for name in test if "validation" in splits)]
+    validates = "validation" in splits and not trial.experiment.fit.is_never_validated
+    seen = [*train, *(f"val_{name}" for name in test if validates)]
     tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
     watched = [(path, name, seen) for path, name in _monitors(trial)]
     watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
@@ -93,6 +94,9 @@ def _monitors(trial: Trial) -> Iterator[tuple[KeyPath, str]]:
 
 
 def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Problem:
+    fit = trial.experiment.fit
+    if name.startswith("val_") and "validation" in trial.data.splits and fit.is_never_validated:
+        return trial.experiment.problem(path, never_validated(name, fit))
     text = not_logged(name, known)
     is_hinted = text.endswith("?") or not name.startswith("val_")
     return trial.experiment.problem(

@@ -20,8 +20,9 @@ def problems(trial: Trial) -> Iterator[Problem]:
             _trace_test_step(trial)
         yield from _loss_and_metrics(trial)
     yield from _scales(trial)
-    if not measures:
-        yield from _validation(trial)
+    # What is only tried measures two batches, whatever there is.
+    if not trial.experiment.is_smoke:
+        yield from _validation(trial) if not measures else _limits(trial)
 
 
 def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
@@ -66,6 +67,20 @@ def _scales(trial: Trial) -> Iterator[Problem]:
             text = "the optimizer divides by it, and the step does not multiply: let the step call"
             text = f"{text} self.minimize(loss, tape, network)."
             yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)
+
+
+def _limits(trial: Trial) -> Iterator[Problem]:
+    """Find options of a validation that there is not, or that has fewer batches."""
+    fit, splits = trial.experiment.fit, trial.data.splits
+    has_validation = "validation" in splits
+    batches = trial.data.steps("validation") if has_validation else 0
+    absent = "has no effect: there is no validation; set data.validation_split, or remove the key."
+    if fit.validation_freq != 1 and not has_validation:
+        yield trial.experiment.problem(("fit", "validation_freq"), absent)
+    if (fit.validation_steps or 0) > batches:
+        text = f"is {fit.validation_steps}, and a validation has {batches} batches; remove the key."
+        at = ("fit", "validation_steps")
+        yield trial.experiment.problem(at, text if has_validation else absent)
 
 
 def _validation(trial: Trial) -> Iterator[Problem]:

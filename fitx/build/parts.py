@@ -77,7 +77,9 @@ def _numbered(experiment: Experiment, part: Part, path: KeyPath, total: int) -> 
     if part.kind != "schedule":
         return part.options
     try:
-        return with_total(part, total)
+        # A training that is only tried is shorter than any warm-up.
+        warmup = part.options.get("warmup_steps", 0) if experiment.is_smoke else 0
+        return with_total(part, total + warmup)
     except ValueError as error:
         raise experiment.error((*path, "warmup_steps"), str(error)) from error
 

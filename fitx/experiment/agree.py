@@ -9,7 +9,7 @@ from fitx.experiment.direction import direction
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document
 from fitx.experiment.problems import Problem, listed, nearest
-from fitx.experiment.schema import Settings
+from fitx.experiment.schema import Fit, Settings
 from fitx.experiment.tree import Path
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
@@ -112,6 +112,20 @@ def _loss_and_metrics(
                 yield (key, index), f"'{name}' stands twice; remove one."
 
 
+def _never_validated(settings: Settings, catalogue: Catalogue) -> Found:
+    """Find names of a validation that is watched, and that no epoch makes."""
+    watched = [(path, name) for path, name, _ in _watched(settings, catalogue)]
+    for path, name in [*watched, *((("expect", name), name) for name in settings.expect)]:
+        if name.startswith("val_") and settings.fit.is_never_validated:
+            yield path, never_validated(name, settings.fit)
+
+
+def never_validated(name: str, fit: Fit) -> str:
+    """Say that the training ends before its first validation."""
+    epochs = f"fit.epochs is {fit.epochs}"
+    return f"'{name}' is never logged: fit.validation_freq is {fit.validation_freq}, and {epochs}."
+
+
 def _monitors(
     settings: Settings, catalogue: Catalogue, facts: StepFacts | None, wrong: set[str]
 ) -> Found:
@@ -121,6 +135,8 @@ def _monitors(
         return
     own = sorted(logged(settings, facts)) if facts is not None else []
     while_training = [*own, *(f"val_{name}" for name in own)]
+    if facts is not None:
+        yield from _never_validated(settings, catalogue)
     for path, name, mode in _watched(settings, catalogue):
         if facts is not None and name not in while_training:
             yield path, not_logged(name, while_training)

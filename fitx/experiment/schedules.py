@@ -49,8 +49,7 @@ def with_total(part: Part, total: int) -> dict[str, Any]:
     """
     options = dict(part.options)
     warmup = options.get("warmup_steps", 0) if options.get("warmup_target") is not None else 0
-    # A training that is only tried takes two steps.
-    if options.get("decay_steps") == TOTAL and total > 2 and warmup >= total:
+    if options.get("decay_steps") == TOTAL and warmup >= total > 0:
         raise ValueError(f"{warmup} steps of the training's {total}; nothing would decay.")
     numbers = {"decay_steps": max(total - warmup, 1)}
     for name, value in options.items():

@@ -87,6 +87,11 @@ class Fit(Section):
     validation_steps: int | None = Field(None, ge=1, description="Batches a validation; null: all.")
     validation_freq: int = Field(1, ge=1, description="Epochs from one validation to the next.")
 
+    @property
+    def is_never_validated(self) -> bool:
+        """Whether the training ends before its first validation."""
+        return 0 < self.epochs < self.validation_freq
+
 
 class Checkpoint(Section):
     """When the state of a run is put on disk, and which states are kept."""

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitx.experiment.experiment import Experiment
+from fitx.experiment.experiment import SMOKE, Experiment
 from fitx.rundir.folder import check_writable
 from fitx.rundir.origin import Origin, look
 
 SMOKE_STEPS = 2
 """Batches of training, validation and test that a run takes which is only tried."""
 
-SMOKE = "-smoke"
 MOST_NAME = 100 - len(SMOKE)
 
 

@@ -17,7 +17,7 @@ from fitx.run import changes, describe
 from fitx.run.changes import Change, epochs, references
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
-from fitx.run.order import SMOKE, SMOKE_STEPS
+from fitx.run.order import SMOKE_STEPS
 from fitx.run.outcome import ended_together, located, recorded
 from fitx.run.ready import ready
 from fitx.run.result import Result
@@ -76,7 +76,7 @@ def resume(order: Resumption, display: Display) -> Result:
             with closing(Journal(order.run, start.journal_bytes)) as journal:
                 saver = _saver(order, start, journal)
                 asked = stop if device.is_chief else StopRequest()
-                steps = SMOKE_STEPS if order.experiment.name.endswith(SMOKE) else None
+                steps = SMOKE_STEPS if order.experiment.is_smoke else None
                 work = Work(trial, order.run, journal, saver, display, asked, steps, start.snapshot)
                 plan = describe.plan(trial, order.run, device)
                 with recorded(kept, saver), ended_together(stop), shown(display, plan):

@@ -9,6 +9,7 @@ from fitx.build.trial import Trial
 from fitx.run import expectations
 from fitx.run.observer import Observer
 from fitx.run.result import Result, relative_to_cwd
+from fitx.rundir import journal
 from fitx.rundir.files import write_json
 
 
@@ -26,6 +27,10 @@ def write(
     """
     experiment = trial.experiment
     best = observer.state.best.epoch
+    # Untrained networks are not held to what training is to reach.
+    expect = experiment.expect if experiment.fit.epochs else {}
+    # The last epoch need not have been validated.
+    reached = {**(journal.latest(run) if expect else {}), **values}
     facts: dict[str, Any] = {
         "status": "finished",
         "epochs": observer.at.epoch,
@@ -33,8 +38,7 @@ def write(
         "seconds": round(seconds, 3),
         "examples_per_second": _rate(trial, observer),
         "best": best.plain() if best is not None else None,
-        # Untrained networks are not held to what training is to reach.
-        "expect": expectations.judge(experiment.expect if experiment.fit.epochs else {}, values),
+        "expect": expectations.judge(expect, reached),
     }
     write_json(run / "summary.json", {"metrics": values, **facts})
     splits = trial.data.splits

@@ -113,6 +113,12 @@ def read(run: Path) -> list[dict[str, Any]]:
     return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
 
 
+def latest(run: Path) -> dict[str, float]:
+    """Return each value as the last epoch that logged it did. Raises what `read` raises."""
+    values = {name: value for line in read(run) for name, value in line.items()}
+    return {name: value for name, value in values.items() if name not in OWN_KEYS}
+
+
 def _whole_lines(content: bytes) -> int:
     return content.rfind(b"\n") + 1
 

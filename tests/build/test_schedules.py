@@ -101,8 +101,6 @@ def test_a_warm_up_that_takes_the_whole_training_is_refused_before_it(made):
     problem = caught.value.problems[0]
     assert problem.path == ("optimizer", "learning_rate", "warmup_steps")
     assert problem.text == "6 steps of the training's 6; nothing would decay."
-    # Two steps are a training that is only tried.
-    assert float(made(f"{{name: cosine_decay, {WARM}, decay_steps: total}}", steps=2)(0)) < 0.2
 
 
 @pytest.mark.parametrize(
