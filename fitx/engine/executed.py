@@ -14,6 +14,7 @@ from fitx.engine.ad_hoc import AdHocFunction
 from fitx.engine.callbacks import Callbacks
 from fitx.engine.execution import Execution, StepFunction
 from fitx.engine.log import Log
+from fitx.engine.sources import untouched_loss
 from fitx.errors import UserCodeError
 
 
@@ -149,6 +150,18 @@ class Executed(keras.Model):
         super().reset_metrics()
         for log in self.logs.values():
             log.reset()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Return the results of the step's metrics, as `keras.Model` does.
+
+        The loss tracker that Keras keeps is left out while a step is traced that does not feed
+        it, or `{"loss": loss, **self.compute_metrics(x, y, y_pred)}` would log 0.0 as the loss.
+        """
+        results: dict[str, Any] = super().get_metrics_result()
+        untouched = untouched_loss(self)
+        if untouched and sum(metric.name == "loss" for metric in self.metrics) == 1:
+            del results["loss"]
+        return results
 
     def logged(self) -> dict[str, float]:
         """Return what training logged so far in the running epoch; waits for the device."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from fitx.engine import copies, replicas
+from fitx.engine.sources import Sources, fed_names, flat, is_gathered, results_of
 from fitx.engine.unseen import unseen
 from fitx.errors import UserCodeError
 
@@ -31,7 +31,9 @@ class Log:
 
     A returned name that is one of the step's metrics logs that metric, if the step feeds it. A
     value computed from metrics alone, under whatever name, is logged as it is at the end. Any
-    other returned scalar is averaged over the epoch, weighted by the batch size.
+    other returned scalar is averaged over the epoch, weighted by the batch size. The loss tracker
+    that Keras keeps is left out where the step does not feed it; the result of any other metric
+    that is not fed, or not reset with each epoch, is an error.
 
     Attributes:
         means: What the values of the batches that are no metrics are gathered in, by name.
@@ -56,14 +58,18 @@ class Log:
         values = dict(flat(returned))
         # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
         # loss without feeding it; only metrics that this trace feeds have a value.
-        fed = {name: metric for metric in self.step.metrics for name in _fed_names(metric)}
+        fed = {name: metric for metric in self.step.metrics for name in fed_names(metric)}
         self.fed |= fed.keys()
         size = 0 if replicas.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
         self._sources = {}
+        sources = Sources(self.step, set(map(id, fed.values())))
         for name, value in values.items():
             number = _number(name, value)
+            if name not in fed and sources.is_untouched_loss(number):
+                continue
             if name not in fed:
-                kind = LastValue if _is_gathered(number, self.step) else keras.metrics.Mean
+                sources.check(name, number)
+                kind = LastValue if is_gathered(number, self.step.metrics) else keras.metrics.Mean
                 self._own(name, kind).update_state(number, sample_weight=size)
             self._sources[name] = fed.get(name) or self.means[name]
         return values
@@ -80,8 +86,8 @@ class Log:
 
     def _results(self, source: Any, everywhere: bool) -> dict[str, Any]:
         if self.step.execution.strategy is None:
-            return _results(source)
-        return _results(source, copies.totals(source.variables, everywhere=everywhere))
+            return results_of(source)
+        return results_of(source, copies.totals(source.variables, everywhere=everywhere))
 
     def reset(self) -> None:
         """Begin a new epoch."""
@@ -123,59 +129,6 @@ class Logs(dict[str, Any]):
     def __init__(self, log: Log, values: dict[str, Any]) -> None:
         super().__init__(values)
         self.log = log
-
-
-def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value), those of nested dictionaries too, as Keras logs compiled metrics."""
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from flat(value)
-        else:
-            yield name, value
-
-
-def _fed_names(metric: Any) -> tuple[str, ...]:
-    """Return the names under which a metric logs, none if the graph being traced only reads it."""
-    uses = [op.type for tensor in _inside(metric) for op in tensor.consumers()]
-    if all(use == "ReadVariableOp" for use in uses):
-        return ()
-    # Asked in a graph that is thrown away, because asking adds operations.
-    with tf.__internal__.FuncGraph("names").as_default():
-        return tuple(_results(metric))
-
-
-def _is_gathered(number: tf.Tensor, step: keras.Model) -> bool:
-    """Whether a number comes from metrics alone, so that it speaks of all batches so far."""
-    inside = {tensor.name for metric in step.metrics for tensor in _inside(metric)}
-    waiting, seen = [number], set[str]()
-    while waiting:
-        tensor = waiting.pop()
-        if tensor.name in seen:
-            continue
-        seen.add(tensor.name)
-        if tensor.op.inputs and tensor.name not in inside:
-            waiting.extend(tensor.op.inputs)
-        elif tensor.op.type != "Const" and tensor.name not in inside:
-            return False
-    return bool(seen & inside)
-
-
-def _inside(metric: Any) -> list[tf.Tensor]:
-    """Return what stands for a metric's variables in the graph being traced."""
-    handles = {id(variable.handle) for variable in metric.variables}
-    captures = tf.compat.v1.get_default_graph().captures
-    return [inside for outside, inside in captures if id(outside) in handles]
-
-
-def _results(metric: Any, values: list[Any] | None = None) -> dict[str, Any]:
-    """Return what a metric gives, by name; Keras' bundle of compiled metrics gives several.
-
-    Args:
-        metric: The metric.
-        values: Of its variables; None takes those they have.
-    """
-    result = metric.result() if values is None else metric.stateless_result(values)
-    return dict(flat(result)) if isinstance(result, dict) else {metric.name: result}
 
 
 def _number(name: str, value: Any) -> tf.Tensor:

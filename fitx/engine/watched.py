@@ -10,7 +10,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
-from fitx.engine.log import flat
+from fitx.engine.sources import flat
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,91 @@ def test_compiled_metrics_are_logged_by_the_names_that_keras_gives_them():
 
     step = compiled(returning(train), metrics=["mae", keras.metrics.MeanSquaredError(name="sq")])
 
-    assert fit(step) == {"mae": [1.0], "sq": [1.0], "loss": [0.0]}
+    # The loss, which the step does not compute, is not shown as 0.0.
+    assert fit(step) == {"mae": [1.0], "sq": [1.0]}
+
+
+@pytest.mark.parametrize("is_last", [False, True])
+def test_a_returned_loss_counts_beside_the_results_of_the_compiled_metrics(is_last):
+    def train(step, x):
+        loss, rest = {"loss": tf.reduce_mean(x)}, step.compute_metrics(x, x[:, :1], x[:, 1:])
+        return {**rest, **loss} if is_last else {**loss, **rest}
+
+    step = compiled(returning(train), metrics=["mae"])
+
+    # Under stock Keras it is 0.0: the loss tracker that nobody feeds comes last.
+    assert fit(step, epochs=2) == {"loss": [X.mean()] * 2, "mae": [1.0, 1.0]}
+
+
+def test_the_loss_tracker_of_keras_is_not_logged_by_a_step_that_does_not_feed_it():
+    def train(step, x):
+        step.tracker.update_state(x)
+        return {m.name: m.result() for m in step.metrics}
+
+    step = returning(train)
+    step.tracker = keras.metrics.Mean(name="total")
+
+    assert fit(compiled(step), epochs=2) == {"total": [X.mean()] * 2}
+
+
+def test_the_result_of_a_metric_that_the_step_does_not_update_is_an_error():
+    step = returning(lambda step, x: {"d": 2 * step.tracker.result(), "x": tf.reduce_mean(x)})
+    step.tracker = keras.metrics.Mean(name="d_loss")
+
+    with pytest.raises(UserCodeError, match="'d', the result of a metric that it does not update"):
+        compiled(step).execution.trace("train", batches())
+
+
+class Holder:
+    """An object of a step in which Keras finds no metrics."""
+
+    def __init__(self):
+        self.tracker = keras.metrics.Mean(name="inner")
+
+
+OF_THE_MODULE = keras.metrics.Mean(name="loss")
+
+
+@pytest.mark.parametrize("place", ["module", "object", "closure"])
+def test_a_metric_that_no_epoch_would_reset_is_an_error(place):
+    kept = keras.metrics.Mean(name="kept")
+    places = {
+        "module": lambda step: OF_THE_MODULE,
+        "object": lambda step: step.holder.tracker,
+        "closure": lambda step: kept,
+    }
+
+    def train(step, x):
+        tracker = places[place](step)
+        tracker.update_state(x)
+        return {"loss": tracker.result()}
+
+    step = returning(train)
+    step.holder = Holder()
+
+    # Logged as a number of the batch, it would be a mean of running means.
+    with pytest.raises(UserCodeError, match="a metric that is not among the step's metrics"):
+        compiled(step).execution.trace("train", batches())
+
+
+@pytest.mark.parametrize("place", ["list", "dictionary", "property"])
+def test_metrics_kept_in_lists_and_dictionaries_or_listed_are_reset_with_each_epoch(place):
+    class Listing(Returning):
+        @property
+        def metrics(self):
+            return [OF_THE_MODULE]
+
+    def train(step, x):
+        tracker = {"list": step.a[0], "dictionary": step.b["t"], "property": OF_THE_MODULE}[place]
+        tracker.update_state(x + tf.cast(step.optimizer_steps.assign_add(1) > 3, x.dtype))
+        return {"mean": tracker.result()}
+
+    step = (Listing if place == "property" else Returning)(model=network(2))
+    step.methods = [train]
+    step.a, step.b = [keras.metrics.Mean()], {"t": keras.metrics.Mean()}
+    step.optimizer_steps = tf.Variable(0)
+
+    assert fit(compiled(step), epochs=2)["mean"] == [X.mean(), X.mean() + 1]
 
 
 def test_a_tracker_that_nobody_feeds_does_not_hide_the_returned_value():
