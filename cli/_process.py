@@ -8,11 +8,17 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import fitx.run.signals  # noqa: F401 - what this makes of forked children holds from now on
 
+if TYPE_CHECKING:
+    from fitx.experiment.experiment import Experiment
+
 STANDARD = ("stdin", "stdout", "stderr")
+
+_output: list[TextIO] = []
+"""The stream of standard output, once it has a descriptor of its own."""
 
 
 def prepare() -> None:
@@ -51,6 +57,23 @@ def _keep_standard_output() -> None:
     os.dup2(2, 1)
     # It is open until the process ends.
     sys.stdout = open(kept, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
+    _output[:] = [sys.stdout]
+
+
+def follow_seed(experiment: Experiment) -> None:
+    """Let the order of sets in plugins follow an experiment's seed: start this command anew.
+
+    Python draws how it hashes strings when it starts, unless PYTHONHASHSEED says how; a value that
+    the user has set stays. Nothing slow has been imported yet, and nothing been written.
+    """
+    is_set = os.environ.get("PYTHONHASHSEED", "") not in ("", "random")
+    if not experiment.plugins or is_set or sys.flags.ignore_environment or not sys.executable:
+        return
+    for output in _output:
+        output.flush()
+        os.dup2(output.fileno(), 1)
+    environment = {**os.environ, "PYTHONHASHSEED": str(experiment.seed)}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 @contextmanager

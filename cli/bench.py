@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import _complete, _options
-from ._process import results_alone
+from ._process import follow_seed, results_alone
 
 if TYPE_CHECKING:
     from fitx.run.bench.table import Comparison, Row
@@ -52,11 +52,13 @@ def command(
 
     Validation, checkpoints and what they cost are no part of it. No run folder is made.
     """
-    from fitx.experiment.check import read
+    from fitx.experiment.check import check_unimported
+    from fitx.experiment.load import load
     from fitx.run.order import demand_training
 
     with results_alone() as output:
-        experiment = read(file, overrides)
+        experiment = check_unimported(load(file, overrides))
+        follow_seed(experiment)
         demand_training(experiment, smoke=True)
 
         from fitx.run.bench import bench

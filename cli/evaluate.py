@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from . import _complete, _options
-from ._process import results_alone
+from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import part
 
@@ -47,6 +47,7 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     with results_alone() as output:
         name = options["step_name"]
         found = read_target(target, overrides, out, own_step=not name)
+        follow_seed(found.experiment)
         experiment = use_step(found.experiment, name) if name else found.experiment
 
         from fitx.run.evaluate import Question, evaluate

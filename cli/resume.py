@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from . import _complete, _options
-from ._process import results_alone
+from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import part
 
@@ -42,8 +42,10 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
         if result is not None:
             present(result, output, as_json=options["as_json"])
             return
+        trained = read_unimported(where)
+        follow_seed(trained)
         with (
-            part(read_unimported(where), out) as mine,
+            part(trained, out) as mine,
             reopened(mine.own(where), overrides, allow_inexact=options["allow_inexact"]) as order,
         ):
             from fitx.run.resume import resume

@@ -12,7 +12,7 @@ import click
 from fitx.errors import UsageError
 
 from . import _complete, _options
-from ._process import results_alone
+from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import Part, part
 
@@ -48,6 +48,7 @@ def command(
 
     with results_alone() as output:
         experiment = check_unimported(load(file, overrides))
+        follow_seed(experiment)
         asked = _Wish(**wish)  # type: ignore[arg-type]
         with part(experiment, asked.out) as mine:
             result = _carry_out(experiment, asked, mine, quiet)
@@ -72,7 +73,6 @@ class _Wish:
 
 def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
     """Begin a run or go on with one, and return what comes out."""
-    from fitx.experiment import plugins
     from fitx.run.order import place
     from fitx.run.resumption import chosen, finished, taken_up
 
@@ -83,7 +83,6 @@ def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> 
     if run is None:
         new = place(experiment, mine.out, smoke=wish.smoke)
         new = replace(new, stop_after=wish.stop_after, notes=notes)
-        plugins.load(experiment)
 
         from fitx.run.train import train
 

@@ -19,6 +19,7 @@ from fitx.build.mode import Task, prepare_execution
 from fitx.build.trial import Trial
 from fitx.engine.mode import MODES
 from fitx.errors import UsageError
+from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.paths import input_files
 from fitx.run import describe
@@ -88,9 +89,17 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
 
 
 def prepare_runtime(experiment: Experiment) -> Runtime:
-    """Choose the device and seed everything, before a Keras object exists."""
+    """Choose the device and seed everything, then import the plugins, which may start TensorFlow.
+
+    What plugins draw as they are imported follows the seed; what is drawn later does not depend
+    on it.
+
+    Raises:
+        DeviceError: A device is missing.
+        ConfigError: A plugin does not import.
+    """
     execution = experiment.execution
-    return runtime.prepare(
+    prepared = runtime.prepare(
         device=execution.device,
         precision=execution.precision,
         deterministic=execution.deterministic,
@@ -99,6 +108,10 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
         strategy=execution.strategy,
         virtual_devices=execution.virtual_devices,
     )
+    if experiment.plugins:
+        plugins.load(experiment)
+        keras.utils.set_random_seed(experiment.seed)
+    return prepared
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from fitx.errors import StorageError, UsageError
-from fitx.experiment import plugins
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
@@ -22,7 +21,7 @@ from fitx.rundir import environment, folder, record
 from fitx.rundir.files import read_json, write_atomically
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.lock import hold
-from fitx.rundir.saved import EXPERIMENT, read_run, read_unimported
+from fitx.rundir.saved import EXPERIMENT, read_unimported
 
 MODES = ("plain", "xla", "fused", "fused_xla")
 
@@ -89,7 +88,7 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
         ConfigError, StorageError: The run cannot be read.
     """
     with hold(run):
-        asked = read_run(run, words)
+        asked = read_unimported(run, words)
         trained = read_unimported(run) if words else asked
         refuse_elsewhere(asked, run)
         yield _judged(run, trained, asked, allow_inexact=allow_inexact)
@@ -97,7 +96,7 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
 
 @contextmanager
 def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[Resumption]:
-    """Hold a run while it goes on as an experiment file says; its plugins are imported then.
+    """Hold a run while it goes on as an experiment file says.
 
     Raises:
         BusyError, UsageError, ConfigError, StorageError: As `reopened`, and where a plugin of the
@@ -105,9 +104,7 @@ def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[R
     """
     with hold(run):
         _demand_plugins(run, asked)
-        order = _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
-        plugins.load(asked)
-        yield order
+        yield _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
 
 
 def _judged(

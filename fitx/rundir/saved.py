@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment import plugins
-from fitx.experiment.check import check, check_unimported, read
+from fitx.experiment.check import check, check_unimported
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
 from fitx.experiment.locate import locate
@@ -39,7 +39,7 @@ class Target:
 
 
 def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool = True) -> Target:
-    """Read what a command was pointed at: a run, or else an experiment, by file or name.
+    """Read what a command was pointed at: a run, or else an experiment; import no plugin.
 
     With `own_step` false another step measures, as for `fitx.experiment.check.check`.
 
@@ -49,19 +49,23 @@ def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool 
         StorageError: The run's record is damaged, or its plugins are not what was trained.
     """
     if Path(target).is_file():
-        return Target(read(target, words, own_step=own_step), None)
+        return Target(_untrained(target, words, own_step=own_step), None)
     try:
         run = folder.find(target, out)
     except UsageError as error:
         if not _is_experiment(target):
             text = f"{error}\nNeither is there an experiment of that name; `fitx list` names all."
             raise UsageError(text) from error
-        return Target(read(target, words, own_step=own_step), None)
+        return Target(_untrained(target, words, own_step=own_step), None)
     note = ""
     if _is_experiment(target):
         note = f"'{target}' is a run and an experiment too; measured is the run. "
         note += f"Untrained: {locate(target)}"
-    return Target(read_run(run, words, own_step=own_step), run, note)
+    return Target(read_unimported(run, words, own_step=own_step), run, note)
+
+
+def _untrained(target: str, words: Sequence[str], *, own_step: bool) -> Experiment:
+    return check_unimported(load(target, words), own_step=own_step)
 
 
 def read_run(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
@@ -74,9 +78,9 @@ def read_run(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> 
     return check(_verified(run, words), own_step=own_step)
 
 
-def read_unimported(run: Path) -> Experiment:
+def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
     """Read a run's experiment as `read_run` does, and import none of its plugins."""
-    return check_unimported(_verified(run, ()))
+    return check_unimported(_verified(run, words), own_step=own_step)
 
 
 def refuse_links(run: Path) -> None:

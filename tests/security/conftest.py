@@ -37,6 +37,8 @@ class Guarded:
             "TMPDIR": str(temporary),
             "CUDA_VISIBLE_DEVICES": "",
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            # Else commands with plugins would start this process anew.
+            "PYTHONHASHSEED": "0",
         }
         pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
         self.process = subprocess.Popen(PYTHON, env={**kept, **variables}, text=True, **pipes)
