@@ -51,9 +51,16 @@ class Supervised(Step):
 
     def _measured(self, loss: Any, data: Any, y_pred: Any) -> dict[str, Any]:
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        y = _in_a_column(y, y_pred)
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
             else:
                 metric.update_state(y, y_pred, sample_weight=sample_weight)
         return {metric.name: metric.result() for metric in self.metrics}
+
+
+def _in_a_column(y: Any, y_pred: Any) -> Any:
+    """Return labels (batch,) as (batch, 1) where predictions are so, as some metrics demand."""
+    is_flat = tf.is_tensor(y) and tf.is_tensor(y_pred) and y_pred.shape[-1:] == (1,)
+    return y[..., None] if is_flat and y.shape.rank + 1 == y_pred.shape.rank else y

@@ -81,7 +81,7 @@ def _misuse(part: Part, cls: str | None, activation: str) -> str | None:
     if cls == "Circle":
         advice = "end it in the layer unit_normalization"
         return f"takes vectors of length 1, but {ending}; {advice}."
-    if not _is_negative_somewhere(activation):
+    if not gives_negative_numbers(activation):
         return None
     if cls in targets.PROBABILITIES:
         likely = "sigmoid" if cls in targets.YES_OR_NO | targets.OVERLAPS else "softmax"
@@ -116,7 +116,8 @@ def _gives(layer: Any, outputs: list[Any]) -> bool:
 
 
 @cache
-def _is_negative_somewhere(activation: str) -> bool:
+def gives_negative_numbers(activation: str) -> bool:
+    """Whether an activation of Keras', by its name, gives any numbers below 0."""
     probe = np.array([[-10.0, -3.0, -1.0, -0.5, 0.0, 1.0]], np.float32)
     values = getattr(keras.activations, activation)(probe)
     return bool(np.min(keras.ops.convert_to_numpy(values)) < 0)

@@ -17,6 +17,7 @@ from keras.src.utils.naming import reset_uids
 from fitx.build import agreement, demands
 from fitx.build.blame import blamed
 from fitx.build.head import head_for
+from fitx.build.metric_variables import make_variables
 from fitx.build.parts import class_of, make_value
 from fitx.build.step_class import check_step_class
 from fitx.build.trial import Trial
@@ -125,6 +126,8 @@ def compile_step(trial: Trial) -> None:
     )
     with blamed(experiment, ("step",)):
         trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
+    if trial.step.execution.strategy is not None:
+        make_variables(trial, [*(metrics or ()), *(weighted or ())])
 
 
 def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:

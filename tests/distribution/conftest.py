@@ -51,6 +51,21 @@ data: {{name: digits, batch_size: 64, labels: false}}
 fit: {{epochs: 2}}
 """
 
+SEVERAL = """
+step: supervised
+model: linear
+optimizer: sgd
+loss: binary_crossentropy
+metrics:
+  - {name: auc, multi_label: true}
+  - {name: f1_score, average: macro, threshold: 0.5}
+  - {name: f_beta_score, average: macro, threshold: 0.5}
+  - r2_score
+  - {name: binary_accuracy, threshold: 0.4}
+data: {name: npz, path: several.npz, batch_size: 50}
+fit: {epochs: 2}
+"""
+
 
 def difference(one, other):
     """Return how far apart two states are at most, in shares of each array's largest number."""
@@ -75,6 +90,9 @@ def folder(tmp_path_factory):
     data = "data: {name: random, rows: 1001, features: 4, batch_size: 50}\nfit: {epochs: 2}\n"
     (path / "raw.yaml").write_text(raw + data)
     (path / "gan.yaml").write_text(GAN)
+    x = np.random.default_rng(0).normal(size=(101, 3)).astype("float32")
+    np.savez(path / "several.npz", x=x, y=(x > 0).astype("int32"))
+    (path / "several.yaml").write_text(SEVERAL)
     return path
 
 
