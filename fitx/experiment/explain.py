@@ -120,9 +120,19 @@ def _wrong_value(path: Path, items: list[Any], document: Document) -> Problem:
     expected = " or ".join(dict.fromkeys(map(_expected, items)))
     kinds = {str(item["type"]) for item in items}
     hint = _hint(node, kinds, expected)
+    ending = hint or _nearest_word(node, items)
     counts = kinds & {"too_short", "too_long"}
-    text = f"expected {expected}, found {_counted(node) if counts else _found(node)}{hint}."
+    text = f"expected {expected}, found {_counted(node) if counts else _found(node)}"
+    text = f"{text}.{ending}" if ending.startswith(" ") else f"{text}{ending}."
     return Problem(document.value_place(path), path, text)
+
+
+def _nearest_word(node: Node, items: list[Any]) -> str:
+    """Return a question for the nearest of the words that were expected, or nothing."""
+    if not isinstance(node.value, str) or node.raw is not None:
+        return ""
+    choices = [str(item["ctx"]["expected"]) for item in items if item["type"] == "literal_error"]
+    return nearest(node.value, re.findall("'([^']*)'", " ".join(choices)))
 
 
 def _wrong_name(path: Path, node: Node, item: Any, document: Document) -> Problem:

@@ -17,7 +17,7 @@ from pydantic import (
     TypeAdapter,
     WithJsonSchema,
 )
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from fitx.registry import kinds
 
@@ -129,6 +129,9 @@ def _one_of(expected: str, *types: type) -> Any:
     def read(value: Any) -> Any:
         if value is None or (isinstance(value, types) and not isinstance(value, bool)):
             return value
+        if expected == "a number":
+            # This one lets a message tell a number in quotes.
+            raise PydanticKnownError("float_type")
         raise PydanticCustomError("expected", f"expected {expected}")
 
     names = [_JSON_TYPES[t] for t in types]

@@ -82,6 +82,8 @@ class Catalogue:
         if found is None:
             return None
         signature = read_signature(kind, name, found)
+        if found.is_keras:
+            return keras_parts.narrowed(signature)
         if kind == "step" and not signature.positional:
             parameters = (_MODEL, *signature.options)
             return Signature(**{**vars(signature), "parameters": parameters})

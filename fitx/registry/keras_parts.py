@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import ast
 import re
+from dataclasses import replace
 from functools import cache
 
-from fitx.registry import source
+from fitx.registry import keras_choices, source
 from fitx.registry.signature import Signature
 
 _MODULES = {
@@ -84,6 +85,13 @@ def class_name(kind: str, name: str) -> str | None:
     """Return the Keras class (activation: function) that a name stands for, or None."""
     known = {squash(c): c for c in classes(kind)}
     return known.get(squash(name)) or known.get(squash(_aliases(kind).get(name, "")))
+
+
+def narrowed(signature: Signature) -> Signature:
+    """Return the signature of a part with the types of what Keras understands."""
+    kind, cls = signature.kind, signature.title
+    parameters = tuple(keras_choices.narrowed(kind, cls, p) for p in signature.parameters)
+    return replace(signature, parameters=parameters)
 
 
 def find(kind: str, name: str) -> source.Found | None:
