@@ -69,6 +69,7 @@ def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
         "mode": modes["train"].name,
         "evaluation_mode": modes["test"].name,
         "device_kind": device.kind,
+        "accelerator": device.accelerator,
         "threads": device.threads,
         "precision": device.precision,
         "strategy": device.strategy,

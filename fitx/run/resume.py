@@ -111,7 +111,23 @@ def _start(order: Resumption, trial: Trial) -> _Start:
             state |= capture({name: variable})
     if order.changes_below("callbacks"):
         meta["stopping"] = False
+    if order.changes_below("data") or order.changes_below("fit.steps_per_epoch"):
+        meta["passed"] = _steps_passed(order, trial, meta)
     return _Start(newest, Snapshot(state, meta))
+
+
+def _steps_passed(order: Resumption, trial: Trial, meta: dict[str, Any]) -> int:
+    """Return how many steps of the epoch under way count as done, where an epoch has others now.
+
+    The epoch goes on after the rows that it has trained on, and ends with its last step.
+    """
+    steps, passed = trial.steps_per_epoch, int(meta["passed"])
+    if meta["phase"] == "validation":
+        return steps
+    if order.experiment.fit.steps_per_epoch is None:
+        before = order.trained.plain()["data"].get("batch_size", trial.data.batch_size)
+        passed = passed * before // trial.data.batch_size
+    return min(passed, steps)
 
 
 def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:

@@ -59,11 +59,17 @@ def carry_out(work: Work) -> Result:
     trial = work.trial
     with user_errors(trial.experiment):
         callbacks = make_callbacks(trial.experiment, work.run)
-        state = RunState(trial.step, callbacks, Best(trial.experiment.checkpoint))
+        experiment = trial.experiment
+        options = experiment.plain().get("callbacks", [])
+        state = RunState(trial.step, callbacks, Best(experiment.checkpoint), options)
         steps = trial.evaluation_steps("validation") if "validation" in trial.data.splits else 0
         observer = Observer(work.display, work.journal, work.saver, state, work.stop, steps)
         if work.earlier is not None:
             observer.go_on(work.earlier)
+            for name in state.beginning_anew(work.earlier):
+                key = f"callbacks.{list(state.callbacks).index(name)}"
+                text = "the checkpoint holds no state of a callback like it"
+                work.display.note(f"{key} ({type(state.callbacks[name]).__name__}): {text}")
             callback_state.keep_files(callbacks)
         _stop_if_asked(observer)
         try:
@@ -86,7 +92,7 @@ def _fit(work: Work, observer: Observer) -> None:
     for text in _warnings(trial, observer):
         work.display.note(text)
     trial.step.fit(
-        training_feed(trial, at.step),
+        training_feed(trial, at.batches(trial.steps_per_epoch)),
         initial_epoch=at.epoch,
         epochs=at.epoch if at.stopping and not at.passed else fit.epochs,
         steps_per_epoch=trial.steps_per_epoch,

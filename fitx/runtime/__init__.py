@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 from tensorflow.python.framework import config as determinism
@@ -32,6 +32,7 @@ class Runtime:
             "multi_worker".
         replicas: how many share it, in all processes.
         is_chief: whether this process is the one to write the run folder.
+        accelerator: the GPU's model; None on the CPU.
     """
 
     device: str
@@ -42,6 +43,7 @@ class Runtime:
     strategy: str = "auto"
     replicas: int = 1
     is_chief: bool = True
+    accelerator: str | None = None
 
 
 def prepare(
@@ -87,14 +89,16 @@ def prepare(
     said += ", as execution.threads says" if threads is not None else ""
     description = devices.describe(chosen, device, said)
     if shared is None:
-        return Runtime(chosen.name, chosen.kind, description, count, precision)
+        alone = Runtime(chosen.name, chosen.kind, description, count, precision)
+        return replace(alone, accelerator=chosen.accelerator)
     replicas = shared.num_replicas_in_sync
     what = chosen.models[0] if chosen.models else "CPU"
     virtual = " (virtual)" if virtual_devices else ""
     description = f"{replicas} x {what}{virtual}, {said}: as execution.strategy says"
     is_chief = workers is None or workers.is_chief
     return Runtime(
-        chosen.name, chosen.kind, description, count, precision, strategy, replicas, is_chief
+        *(chosen.name, chosen.kind, description, count, precision),
+        *(strategy, replicas, is_chief, chosen.accelerator),
     )
 
 

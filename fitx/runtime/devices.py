@@ -29,6 +29,11 @@ class Device:
     models: tuple[str, ...] = ()
     number: int = 0
 
+    @property
+    def accelerator(self) -> str | None:
+        """The GPU's model, by which results may differ in the last bits; None on the CPU."""
+        return self.models[self.number] if self.models else None
+
 
 def choose(asked: str, *, alone: bool = True) -> Device:
     """Return the device that an experiment asks for, and hide every other GPU.

@@ -17,7 +17,8 @@ from fitx.run.changes.verdict import Verdict, verdict
 
 ENVIRONMENT = (
     *("python", "machine", "processor", "versions", "variables"),
-    *("device_kind", "threads", "precision", "strategy", "replicas", "data", "files"),
+    *("device_kind", "accelerator", "threads", "precision", "strategy", "replicas"),
+    *("data", "files"),
 )
 """What of run.json decides the bits of the results, or may."""
 

@@ -71,7 +71,7 @@ class Replay:
             Stopped: It is no longer wanted.
         """
         at = self.place(begin)
-        feed = iter(training_feed(self.trial, at.step))
+        feed = iter(training_feed(self.trial, at.batches(self.trial.steps_per_epoch)))
         while True:
             count = min(end - at.step, self.trial.steps_per_epoch - at.passed)
             silent.run(self.trial.step.make_train_function(), feed, count, self.is_wanted)
@@ -89,7 +89,7 @@ class Replay:
 
     def batch(self, instant: Instant) -> Any:
         """Return the batch of the step that follows an instant."""
-        return training_batch(self.trial, instant.at.step)
+        return training_batch(self.trial, instant.at.batches(self.trial.steps_per_epoch))
 
     def _next(self, at: Position) -> Position:
         """End the epoch whose steps are all done; begin the one that a step is to begin."""

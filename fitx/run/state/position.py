@@ -37,6 +37,10 @@ class Position:
     seconds: float = 0.0
     begun: float = 0.0
 
+    def batches(self, steps_per_epoch: int) -> int:
+        """Return the number of the next batch in the data, where every epoch has as many steps."""
+        return self.epoch * steps_per_epoch + self.passed
+
     def plain(self) -> dict[str, Any]:
         """Return the position as JSON has it."""
         return asdict(self)
@@ -62,6 +66,7 @@ class _Said(BaseModel):
     begun: float
     journal_bytes: Count
     callbacks: dict[str, Any]
+    callback_options: dict[str, str] = {}
     best: _Best | None = None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import keras
@@ -67,13 +69,20 @@ class RunState:
         step: Its variables, those that its graphs hold besides, and those of metrics.
         callbacks: What they remember.
         best: The best epoch so far.
+        options: Those of each callback, by which it is known again; none without.
     """
 
     def __init__(
-        self, step: Step, callbacks: Iterable[keras.callbacks.Callback], best: Best
+        self,
+        step: Step,
+        callbacks: Iterable[keras.callbacks.Callback],
+        best: Best,
+        options: Iterable[Any] = (),
     ) -> None:
         self.variables = variables(step)
         self.callbacks = callback_state.named(callbacks)
+        texts = [json.dumps(one, sort_keys=True, default=str) for one in options]
+        self.options = dict(zip_longest(self.callbacks, texts, fillvalue="{}"))
         self.best = best
         self._changed_by_test = written_by_test(step, self.variables)
         self._demanded = frozenset(_finite_from_the_start(self.variables))
@@ -100,10 +109,23 @@ class RunState:
         assign(self.variables, training_part(state))
         host_random.put_back(part(state, RANDOM))
         arrays = part(state, CALLBACKS)
-        for name, callback in self.callbacks.items():
-            if name in meta["callbacks"]:
-                callback_state.put_back(callback, meta["callbacks"][name], arrays)
+        for name, saved in self._matched(meta).items():
+            callback_state.put_back(self.callbacks[name], meta["callbacks"][saved], arrays)
         self.best.epoch = best_epoch(snapshot, self.best.monitor)
+
+    def beginning_anew(self, snapshot: Snapshot) -> list[str]:
+        """Return the names of callbacks that remember things, and not from this snapshot."""
+        known = self._matched(snapshot.meta)
+        return [
+            name
+            for name, callback in self.callbacks.items()
+            if name not in known and callback_state.remembers(callback)
+        ]
+
+    def _matched(self, meta: Mapping[str, Any]) -> dict[str, str]:
+        options = meta.get("callback_options", {})
+        saved = {name: options.get(name, "{}") for name in meta["callbacks"]}
+        return callback_state.matched(saved, self.options)
 
     def _besides(self) -> Snapshot:
         """Copy what is no variable."""
@@ -113,7 +135,7 @@ class RunState:
             for name, callback in self.callbacks.items()
         }
         state = {**prefixed(CALLBACKS, arrays), **prefixed(RANDOM, host_random.take())}
-        return Snapshot(state, {"callbacks": remembered})
+        return Snapshot(state, {"callbacks": remembered, "callback_options": self.options})
 
 
 def _finite_from_the_start(named: Mapping[str, Any]) -> Iterator[str]:

@@ -1,0 +1,142 @@
+"""A run that goes on with changes: every step runs and counts once, and nothing stale is left."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from fitx import checkpoint
+from fitx.cli.display.quiet import NoDisplay
+from fitx.errors import Interrupted, UsageError
+from fitx.run.order import Order
+from fitx.run.resume import resume
+from fitx.run.resumption import reopened
+from fitx.run.train import train
+from fitx.rundir.record import reopen
+
+LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
+VALIDATION = "{name: early_stopping, monitor: val_loss, patience: 9, min_delta: 0.1}"
+
+
+class Notes(NoDisplay):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+@pytest.fixture
+def stopped(tiny, tmp_path):
+    """Train with five steps an epoch, and stop after so many steps; return the run."""
+
+    def stopped(step, *words):
+        with pytest.raises(Interrupted):
+            train(tiny(*words), Order(tmp_path / "runs", stop_after=step), NoDisplay())
+        return (tmp_path / "runs/tiny/latest").resolve()
+
+    return stopped
+
+
+def going_on(run, *words, allow_inexact=False):
+    display = Notes()
+    with reopened(run, words, allow_inexact=allow_inexact) as request:
+        resume(request, display)
+    return display.notes
+
+
+def steps(run):
+    """Return how many steps each epoch ended with, and how many the optimizer took in all."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    state = checkpoint.newest(run / "checkpoints").state
+    (taken,) = (int(v) for k, v in state.items() if k.endswith("adam/iteration"))
+    return [json.loads(line)["step"] for line in lines], taken
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+@pytest.mark.parametrize(
+    ("stop", "word", "expected"),
+    [
+        (9, "fit.steps_per_epoch=2", [5, 9, 11]),
+        (7, "fit.steps_per_epoch=3", [5, 8, 11]),
+        (7, "fit.steps_per_epoch=6", [5, 11, 17]),
+        # Two steps of 8 rows are one of 16: two more are left of the epoch's three.
+        (7, "data.batch_size=16", [5, 9, 12]),
+        (9, "data.batch_size=64", [5, 10, 11]),
+    ],
+)
+def test_an_epoch_of_another_length_leaves_no_step_out(stopped, mode, stop, word, expected):
+    run = stopped(stop, f"execution.mode={mode}")
+    going_on(run, word, allow_inexact=True)
+    assert steps(run) == (expected, expected[-1])
+
+
+def test_an_epoch_of_another_length_is_as_exact_as_any_once_it_goes_on(stopped, tmp_path):
+    runs = []
+    for cut in (None, 10):
+        run = stopped(7, "execution.mode=plain")
+        if cut:
+            with (
+                pytest.raises(Interrupted),
+                reopened(run, ["data.batch_size=16"], allow_inexact=True) as request,
+            ):
+                resume(replace(request, stop_after=cut), NoDisplay())
+            going_on(run)
+        else:
+            going_on(run, "data.batch_size=16", allow_inexact=True)
+        runs.append(checkpoint.newest(run / "checkpoints").state)
+    straight, interrupted = runs
+    assert straight.keys() == interrupted.keys()
+    assert not [k for k in straight if straight[k].tobytes() != interrupted[k].tobytes()]
+
+
+def test_another_gpu_is_refused_and_allowed_by_name(stopped):
+    run = stopped(7)
+    reopen(run).update(accelerator="A GPU")
+    with pytest.raises(UsageError, match="accelerator: A GPU -> null"):
+        going_on(run)
+    going_on(run, allow_inexact=True)
+    assert json.loads((run / "run.json").read_text())["accelerator"] is None
+
+
+def remembered(run):
+    """Return what each early stopping of the newest checkpoint remembers, by its monitor."""
+    newest = checkpoint.newest(run / "checkpoints")
+    found = {}
+    for name, state in newest.meta["callbacks"].items():
+        best = state["best"]
+        if isinstance(best, dict):
+            best = float(newest.state[f"callbacks/{best['$array']}"])
+        monitor = json.loads(newest.meta["callback_options"][name])["monitor"]
+        found[monitor] = pytest.approx(best), state["wait"]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("now", "note"),
+    [
+        ((VALIDATION, LOSS), None),
+        ((LOSS, VALIDATION.replace("patience: 9", "patience: 8")), None),
+        (
+            ("{name: early_stopping, monitor: mae, patience: 9}", LOSS, VALIDATION),
+            "callbacks.0 (EarlyStopping): the checkpoint holds no state of a callback like it",
+        ),
+    ],
+)
+def test_callbacks_are_known_again_by_what_they_are(stopped, now, note):
+    run = stopped(6, f"callbacks=[{LOSS}, {VALIDATION}]", "optimizer.learning_rate=0.0")
+    line = json.loads((run / "metrics.jsonl").read_text())
+    notes = going_on(run, f"callbacks=[{', '.join(now)}]", "fit.epochs=2")
+    for monitor in ("loss", "val_loss"):
+        assert remembered(run)[monitor] == (line[monitor], 1)
+    anew = [text for text in notes if "the checkpoint holds no state" in text]
+    assert anew == ([note] if note else [])
+
+
+def test_networks_of_a_best_epoch_that_is_no_longer_kept_are_removed(stopped):
+    run = stopped(7)
+    going_on(run)
+    assert (run / "networks/best/model.keras").exists()
+    going_on(run, "fit.epochs=4", "~checkpoint.monitor")
+    assert json.loads((run / "run.json").read_text())["best"] is None
+    assert not (run / "networks/best").exists()
