@@ -132,7 +132,7 @@ def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
     """Return the key of the metric that is logged by a name."""
     for key in ("metrics", "weighted_metrics"):
         for index, part in enumerate(getattr(experiment, key)):
-            if logged.removeprefix("weighted_") == part.name:
+            if logged.removeprefix("weighted_") == part.logged_as:
                 return (key, index)
     return None
 

@@ -35,7 +35,9 @@ def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
         return
     for key in ("metrics", "weighted_metrics"):
         parts = getattr(experiment, key)
-        idle = [i for i, p in enumerate(parts) if not fed & {p.name, f"weighted_{p.name}"}]
+        idle = [
+            i for i, p in enumerate(parts) if not fed & {p.logged_as, f"weighted_{p.logged_as}"}
+        ]
         if parts and len(idle) == len(parts):
             yield experiment.problem((key,), unused("metrics", name))
             continue

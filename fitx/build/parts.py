@@ -65,7 +65,7 @@ def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) ->
     options = make_value(experiment, _numbered(experiment, part, path, total), path, total)
     if part.kind == "metric":
         # Keras names a metric given as a string by that string; one with options gets the same.
-        options["name"] = part.name
+        options = {k: v for k, v in options.items() if k != "as"} | {"name": part.logged_as}
     if cls is keras.callbacks.LearningRateScheduler:
         options["schedule"] = _by_epoch(options["schedule"])
     with blamed(experiment, path):

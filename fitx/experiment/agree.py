@@ -56,8 +56,8 @@ def logged(experiment: Settings | Experiment, facts: StepFacts) -> set[str]:
     """Return the names that a shipped step logs, in training and in evaluation alike."""
     if "metrics" not in facts.uses:
         return set(facts.logs)
-    metrics = {metric.name for metric in experiment.metrics}
-    weighted = {metric.name for metric in experiment.weighted_metrics}
+    metrics = {metric.logged_as for metric in experiment.metrics}
+    weighted = {metric.logged_as for metric in experiment.weighted_metrics}
     # Keras calls one that stands in both lists so.
     return {*facts.logs, *metrics, *(f"weighted_{w}" if w in metrics else w for w in weighted)}
 
@@ -104,12 +104,15 @@ def _loss_and_metrics(
     if uses is not None and settings.loss is None and "loss" in uses and "loss" not in wrong:
         yield ("loss",), missing_loss(step)
     for key in ("metrics", "weighted_metrics"):
-        names = [metric.name for metric in getattr(settings, key)]
+        names = [metric.logged_as for metric in getattr(settings, key)]
         if uses is not None and names and "metrics" not in uses:
             yield (key,), unused("metrics", step)
         for index, name in enumerate(names):
             if name and name in names[:index]:
-                yield (key, index), f"'{name}' stands twice; remove one."
+                yield (
+                    (key, index),
+                    f"'{name}' stands twice; remove one, or add `as: another_name` to it.",
+                )
 
 
 def _never_validated(settings: Settings, catalogue: Catalogue) -> Found:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from pathlib import Path
-from typing import Any, NotRequired, Required, get_args
+from typing import Annotated, Any, NotRequired, Required, get_args
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, ValidationInfo
+from pydantic import BeforeValidator, ConfigDict, TypeAdapter, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 from typing_extensions import TypedDict
@@ -73,6 +74,24 @@ class OptionCheck:
         return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
 
 
+def _logged_name(value: Any) -> Any:
+    is_name = isinstance(value, str) and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]{0,63}", value)
+    if not is_name or value == "loss" or value.startswith(("val_", "test_")):
+        expected = "expected a name of letters, digits and '_', not 'loss', without val_ or test_"
+        raise PydanticCustomError("expected", expected)
+    return value
+
+
+_AS = Parameter(
+    name="as",
+    type=Annotated[str, BeforeValidator(_logged_name)],
+    text="as: str",
+    required=False,
+    positional=False,
+)
+"""The option of every metric that names it in what is logged, so that one may stand twice."""
+
+
 def accepted(signature: Signature) -> tuple[Parameter, ...]:
     """Return what the experiment file may set: all but the parameters that only fitx fills."""
     if signature.kind == "step":
@@ -80,6 +99,8 @@ def accepted(signature: Signature) -> tuple[Parameter, ...]:
     if signature.kind == "callback":
         only_fitx = FED["callback"]
         return tuple(p for p in signature.parameters if not (p.positional and p.name in only_fitx))
+    if signature.kind == "metric":
+        return (*signature.parameters, _AS)
     return (*signature.parameters, *(batch_options() if signature.kind == "dataset" else ()))
 
 

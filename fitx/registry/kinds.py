@@ -48,6 +48,11 @@ class Part:
     name: str
     options: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def logged_as(self) -> str:
+        """The name under which a metric is logged: what `as` says, else its own."""
+        return str(self.options.get("as", self.name))
+
     def plain(self) -> str | dict[str, Any]:
         """Return the part as it is written in an experiment file."""
         return {"name": self.name, **{k: plain(v) for k, v in self.options.items()}}

@@ -1,5 +1,7 @@
 """From an experiment to its parts: what is made, and what is refused where."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -131,9 +133,9 @@ def test_the_schedule_of_a_callback_decays_over_all_epochs(written, tmp_path):
 
 
 def test_metrics_are_logged_by_the_names_that_the_experiment_gives_them(trained):
-    run = trained("metrics=[mae, MeanSquaredError, {name: binary_accuracy, threshold: 0.1}]")
+    run = trained("metrics=[mae, MeanSquaredError, {name: cosine_similarity, axis: -1}]")
 
-    expected = ["loss", "mae", "MeanSquaredError", "binary_accuracy"]
+    expected = ["loss", "mae", "MeanSquaredError", "cosine_similarity"]
     assert list(run.result.metrics) == expected
 
 
@@ -309,3 +311,26 @@ def test_data_without_labels_is_refused_for_a_step_that_learns_from_them(written
         make(written("data.labels=false"))
 
     assert str(caught.value) == "step 'supervised' learns from labels, and this data has no y."
+
+
+def test_a_metric_may_stand_twice_under_names_of_its_own(trained):
+    top = "{name: cosine_similarity, axis: %d, as: %s}"
+    words = f"metrics=[mae, {top % (-1, 'by_row')}, {top % (0, 'by_column')}]"
+    run = trained(words, "checkpoint={monitor: by_row, mode: max}", "expect={by_column: '< 2'}")
+
+    assert list(run.result.metrics) == ["loss", "mae", "by_row", "by_column"]
+    assert run.result.metrics["by_row"] != run.result.metrics["by_column"]
+
+
+@pytest.mark.parametrize(
+    ("metrics", "text"),
+    [
+        ("[mae, mae]", "'mae' stands twice; remove one, or add `as: another_name` to it."),
+        ("[mae, {name: mse, as: mae}]", "'mae' stands twice; remove one, or add"),
+        ("[{name: mae, as: loss}]", "expected a name of letters, digits and '_', not 'loss'"),
+        ("[{name: mae, as: val_mae}]", "without val_ or test_, found the string 'val_mae'"),
+    ],
+)
+def test_two_metrics_under_one_name_are_refused(written, metrics, text):
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        written(f"metrics={metrics}")
