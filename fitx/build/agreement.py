@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build import activations, effects, labels, metric_checks
+from fitx.build import activations, batch_sizes, effects, labels, metric_checks
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.returned import returning_frame
 from fitx.build.trial import Trial
@@ -35,7 +35,11 @@ def check(trial: Trial) -> None:
     of_data = list(dict.fromkeys(labels.problems(trial)))
     if of_data:
         raise DataError("\n".join(of_data))
-    problems = [*activations.problems(trial), *metric_checks.problems(trial)]
+    problems = [
+        *activations.problems(trial),
+        *metric_checks.problems(trial),
+        *batch_sizes.problems(trial),
+    ]
     if problems:
         raise ConfigError(problems)
 
