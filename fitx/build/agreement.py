@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build import activations, batch_sizes, effects, labels, metric_checks
+from fitx.build import activations, batch_sizes, effects, labels, metric_checks, trained
 from fitx.build.blame import first_line, is_users, user_errors
 from fitx.build.returned import returning_frame
 from fitx.build.trial import Trial
@@ -39,6 +39,7 @@ def check(trial: Trial) -> None:
         *activations.problems(trial),
         *metric_checks.problems(trial),
         *batch_sizes.problems(trial),
+        *trained.problems(trial),
     ]
     if problems:
         raise ConfigError(problems)

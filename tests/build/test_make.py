@@ -334,3 +334,12 @@ def test_a_metric_may_stand_twice_under_names_of_its_own(trained):
 def test_two_metrics_under_one_name_are_refused(written, metrics, text):
     with pytest.raises(ConfigError, match=re.escape(text)):
         written(f"metrics={metrics}")
+
+
+def test_an_optimizer_of_a_frozen_network_is_refused(written):
+    frozen = "{name: dense, units: 1, trainable: false}"
+    ((path, text),) = refused(written(layers(frozen)))
+
+    assert path == "optimizer"
+    assert text.startswith("has nothing to train: its network has no variables, or all layers")
+    make(written(layers(frozen, "{name: dense, units: 1}")))
