@@ -148,10 +148,10 @@ def test_metrics_are_logged_by_the_names_that_the_experiment_gives_them(trained)
             "cannot be made: `momentum` must be a float between [0, 1].",
         ),
         (
-            "metrics=[mae, {name: auc, curve: ABC}]",
+            "metrics=[mae, {name: auc, num_thresholds: 1}]",
             "metrics.1",
-            'cannot be made: Invalid AUC curve value: "ABC". '
-            'Expected values are ["PR", "ROC", "PRGAIN"].',
+            "cannot be made: Argument `num_thresholds` must be an integer > 1. "
+            "Received: num_thresholds=1.",
         ),
         (
             layers("flatten", "{name: conv1d, filters: 4, kernel_size: 3, groups: 3}"),
