@@ -64,10 +64,12 @@ def follow_seed(experiment: Experiment) -> None:
     """Let the order of sets in plugins follow an experiment's seed: start this command anew.
 
     Python draws how it hashes strings when it starts, unless PYTHONHASHSEED says how; a value that
-    the user has set stays. Nothing slow has been imported yet, and nothing been written.
+    the user has set stays. Nothing slow has been imported yet, and nothing been written. Where
+    `prepare` was not called, the process runs another program, which must not be restarted.
     """
     is_set = os.environ.get("PYTHONHASHSEED", "") not in ("", "random")
-    if not experiment.plugins or is_set or sys.flags.ignore_environment or not sys.executable:
+    can_restart = bool(_output and sys.executable and not sys.flags.ignore_environment)
+    if not experiment.plugins or is_set or not can_restart:
         return
     for output in _output:
         output.flush()
