@@ -59,6 +59,11 @@ class Step(Executed):
         """The optimizers by network; a network without one is frozen."""
         return {name: getattr(self, f"{name}_optimizer") for name in self._kept.variables}
 
+    @property
+    def optimized_variables(self) -> dict[str, list[Any]]:
+        """The variables that each optimizer trains, by network."""
+        return self._kept.variables
+
     def compile(  # type: ignore[override]
         self,
         optimizers: dict[str, Optimizer],
@@ -171,8 +176,11 @@ class Step(Executed):
             network: Name of the network whose variables move.
 
         Raises:
-            ValueError: The loss is not one number.
+            ValueError: The loss is not one number, or there is no such network.
         """
+        if network not in network_names(type(self)):
+            names = ", ".join(self.networks)
+            raise ValueError(f"minimize: there is no network '{network}'; there are {names}")
         variables = self._kept.variables.get(network)
         if variables is None:
             return

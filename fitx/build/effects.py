@@ -8,6 +8,8 @@ from contextlib import suppress
 from fitx.build import demands
 from fitx.build.trial import Trial
 from fitx.data.feed import evaluation_batches
+from fitx.engine import copies
+from fitx.engine.batch import held, written
 from fitx.experiment.agree import unused
 from fitx.experiment.problems import Problem
 
@@ -20,6 +22,7 @@ def problems(trial: Trial) -> Iterator[Problem]:
             _trace_test_step(trial)
         yield from _loss_and_metrics(trial)
     yield from _scales(trial)
+    yield from _trained_by_nobody(trial)
     # What is only tried measures two batches, whatever there is.
     if not trial.experiment.is_smoke:
         yield from _validation(trial) if not measures else _limits(trial)
@@ -83,6 +86,28 @@ def _limits(trial: Trial) -> Iterator[Problem]:
         text = f"is {fit.validation_steps}, and a validation has {batches} batches; remove the key."
         at = ("fit", "validation_steps")
         yield trial.experiment.problem(at, text if has_validation else absent)
+
+
+def _trained_by_nobody(trial: Trial) -> Iterator[Problem]:
+    """Find trainable variables of the step itself that training reads and nothing changes.
+
+    A step with several optimizers has none for its own layers, and the only optimizer has none for
+    layers that are built after it.
+    """
+    step, graphs = trial.step, trial.step.execution.graphs("train")
+    owned = [v for own in step.optimized_variables.values() for v in own]
+    known = {id(v) for v in (*owned, *(v for n in step.networks.values() for v in n.variables))}
+    read = {id(v) for v in held(graphs)} - {id(v) for graph in graphs for v in written(graph)}
+    own = [v for v in step.trainable_variables if id(v) not in known]
+    idle = [v.path for v in own if read & {id(copy) for copy in copies.of(v)}]
+    if not idle or not trial.experiment.optimizers:
+        return
+    remedy = "make its layer a network with an optimizer of its own"
+    if len(trial.experiment.optimizers) == 1:
+        remedy = "build its layer in the step's constructor"
+    text = f"step '{trial.experiment.step.name}' uses '{idle[0]}' in training, and no optimizer"
+    text = f"{text} trains it: {remedy}, or set `trainable = False` on the layer."
+    yield trial.experiment.problem(("step",), text)
 
 
 def _validation(trial: Trial) -> Iterator[Problem]:

@@ -53,11 +53,13 @@ def make(experiment: Experiment) -> Trial:
     with strategy.scope():
         networks = make_networks(experiment, data)
         step = make_step(experiment, networks)
+    unmeasured: tuple[str, ...] = ()
     if not demands.measures(experiment, step):
         if not experiment.optimizers:
             demands.demand_evaluation(experiment, step)
+        unmeasured = tuple(name for name in data.splits if name != "train")
         data = replace(data, splits={"train": data.splits["train"]})
-    trial = Trial(experiment, step, data, steps)
+    trial = Trial(experiment, step, data, steps, unmeasured)
     with strategy.scope():
         compile_step(trial)
     agreement.check(trial)

@@ -18,12 +18,14 @@ class Trial:
         step: The compiled step, its networks inside.
         data: The splits, ready to be fed.
         steps_per_epoch: Training steps an epoch.
+        unmeasured: Splits that were left out, because the step cannot measure.
     """
 
     experiment: Experiment
     step: Step
     data: Data
     steps_per_epoch: int
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def total_steps(self) -> int:

@@ -81,6 +81,8 @@ def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
     """Return what a display shows before the first step."""
     rows, execution = len(trial.data.splits["train"]), trial.step.execution.plan
     data = f"{rows:,} examples, {trial.steps_per_epoch:,} steps an epoch"
+    if trial.unmeasured:
+        data += f"; without a test_step nothing measures {' and '.join(trial.unmeasured)}"
     return Plan(
         title=trial.experiment.name,
         run=str(relative_to_cwd(run)),
@@ -97,12 +99,23 @@ def summary(trial: Trial, data: str) -> str:
     experiment = trial.experiment
     networks = [
         f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
-        f"{network.count_params():,} parameters"
+        f"{network.count_params():,} parameters{_untrained(trial, name)}"
         for name, network in trial.step.networks.items()
     ]
     optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
     parts = [", ".join(networks), ", ".join(optimizers), data]
     return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
+
+
+def _untrained(trial: Trial, network: str) -> str:
+    """Say that a training leaves a network as it is."""
+    if not trial.experiment.optimizers:
+        return ""
+    if network not in trial.experiment.optimizers:
+        return ", frozen"
+    is_traced = bool(trial.step.logs["train"].names)
+    is_applied = network in trial.step.execution.usage.applied
+    return ", never updated by train_step" if is_traced and not is_applied else ""
 
 
 def _head(experiment: Experiment, name: str, network: keras.Model) -> str:

@@ -304,6 +304,20 @@ def test_parts_are_registered_by_the_module_s_own_name_too(shell):
             "Own.__init__ replaces its network 'model' by nothing; keep a keras.Model there.",
         ),
         (
+            NETWORKS + TWO.format(line="self.minimize(loss, tape, 'bakc')"),
+            PAIR,
+            "ValueError: minimize: there is no network 'bakc'; there are front, back",
+        ),
+        (
+            NETWORKS
+            + TWO.format(
+                line="v = self.back.trainable_variables; "
+                "self.front_optimizer.apply(tape.gradient(loss, v), v)"
+            ),
+            PAIR,
+            "Unknown variable",
+        ),
+        (
             "def train_step(self, data):\n    raise SystemExit(3)",
             ONE,
             "raise SystemExit(3)\ntrain_step on the train split: SystemExit: 3\n",
@@ -401,3 +415,59 @@ def test_a_callback_that_says_that_it_is_stateless_is_not_warned_of(shell):
     assert (silent.code, warned.code) == (0, 0)
     assert "get_state" not in silent.err
     assert "callback Quiet: it has no get_state and set_state" in warned.err
+
+
+HEADED = """
+    def __init__(self, front, back):
+        super().__init__(front=front, back=back)
+        self.head = keras.layers.Dense(1{frozen})
+        self.head.build((None, 1))
+
+    def train_step(self, data):
+        x, y = data
+        for name in ("front", "back"):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self.head(self.back(self.front(x))) - y) ** 2)
+            self.minimize(loss, tape, name)
+        return {{"loss": loss}}
+"""
+
+
+def test_a_layer_of_the_step_that_no_optimizer_trains_is_refused_unless_it_is_frozen(shell):
+    shell.write(step(HEADED.format(frozen="")), PAIR)
+    refused = shell.fitx("train", "own.yaml")
+    runs = len(shell.runs)
+    alone = shell.fitx("train", "own.yaml", "~optimizers.front")
+    shell.write(step(HEADED.format(frozen=", trainable=False")), PAIR)
+    frozen = shell.fitx("train", "own.yaml")
+
+    assert (refused.code, runs) == (2, 0)
+    assert (
+        "/kernel' in training, and no optimizer trains it: make its layer a network" in refused.err
+    )
+    assert (alone.code, frozen.code) == (0, 0), alone.err + frozen.err
+    assert "front linear, 3 linear outputs, 12 parameters, frozen, back linear" in alone.err
+    assert "frozen" not in frozen.err
+
+
+def test_a_network_that_the_step_never_updates_is_named_in_the_summary(shell):
+    body = NETWORKS + TWO.format(line='self.minimize(loss, tape, "back")')
+    shell.write(step(body), PAIR)
+
+    answer = shell.fitx("train", "own.yaml")
+
+    assert answer.code == 0
+    assert (
+        "front linear, 3 linear outputs, 12 parameters, never updated by train_step" in answer.err
+    )
+
+
+def test_rows_that_nothing_measures_are_named_in_the_summary(shell):
+    shell.write(
+        step("def train_step(self, data):\n    return {'loss': tf.reduce_sum(self(data[0]))}")
+    )
+
+    answer = shell.fitx("train", "own.yaml", "data={name: digits}", "model=mlp")
+
+    assert answer.code == 0, answer.err
+    assert "without a test_step nothing measures test" in answer.err
