@@ -127,6 +127,18 @@ def _listen(descriptor: int, request: StopRequest) -> None:
 _pipes: list[tuple[int, int]] = []
 """The pipes of the blocks that listen now, which a forked child closes."""
 
+_forking = threading.local()
+"""The signals that a thread had blocked before it began to fork, as `mask`."""
+
+
+def _block() -> None:
+    """Let signals wait while a process is forked: the child would take them for its parent's."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+
+
+def _unblock() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
 
 def _forget_in_child() -> None:
     """Let a forked child be ended by signals, and its parent hear none of them."""
@@ -139,6 +151,7 @@ def _forget_in_child() -> None:
     while _pipes:
         for descriptor in _pipes.pop():
             os.close(descriptor)
+    _unblock()
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+os.register_at_fork(before=_block, after_in_parent=_unblock, after_in_child=_forget_in_child)

@@ -145,15 +145,17 @@ def _names() -> Iterator[str]:
 def _point_latest(parent: Path, target: str) -> None:
     """Replace the link in one step: there is no instant without a `latest`.
 
-    It is a convenience: where there can be none, `find` finds the newest run by its name.
+    It is a convenience: where there can be none, `find` finds the newest run by its name. A link
+    that would go on pointing to an older run is removed.
     """
-    link = parent / f".tmp-{target}"
-    with suppress(OSError):
+    link, latest = parent / f".tmp-{target}", parent / LATEST
+    try:
         link.symlink_to(target, target_is_directory=True)
-        try:
-            os.replace(link, parent / LATEST)
-        except OSError:
-            link.unlink()
+        os.replace(link, latest)
+    except OSError:
+        for left in (link, latest):
+            if left.is_symlink():
+                left.unlink()
 
 
 def _run_at(folder: Path) -> Path | None:

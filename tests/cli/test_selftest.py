@@ -54,7 +54,7 @@ plugins: [own.py]
 step: own
 model: linear
 optimizer: {name: adam, learning_rate: 0.01}
-data: {name: random, rows: 60, features: 4, batch_size: 8, validation_split: 0.2}
+data: {name: random, rows: 48, features: 4, batch_size: 8}
 fit: {epochs: 2}
 expect: {loss: "< 0"}
 """

@@ -74,7 +74,7 @@ def test_a_run_is_made_or_is_not_and_the_next_one_can_be(harmed):
         out = case["folder"]
         latest = out / "digits" / "latest"
         assert not latest.is_symlink() or latest.is_dir(), case
-        if case["reported"]:
+        if case["reported"] and latest.is_symlink():
             assert latest.resolve().name == case["reported"][0]
         if "error" in case:
             assert case["code"] == 7
