@@ -16,7 +16,8 @@ class Supervised(Step):
     """Fit one network to labelled batches by descending the experiment's loss.
 
     Batches: `(x, y)`, or `(x, y, sample_weight)` with one weight per example (batch,) or
-    (batch, 1): 2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss and the
+    (batch, 1), which counts for all its values, or one per value of the loss, as (batch, time):
+    2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss and the
     experiment's `weighted_metrics`; its `metrics` stay unweighted. As with Keras' own `fit`,
     `loss` is logged as the mean over examples: each batch counts by its number of rows.
 

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.engine import retrace
+from fitx.engine.alignment import by_example
 from fitx.engine.convolution import to_one_channel_as_products
 from fitx.engine.drawing import Streams
 from fitx.engine.log import Log
@@ -64,7 +65,7 @@ class Batch:
             if len(self._graphs) == retrace.MOST_TRACES:
                 retrace.warn(self._name, spec_of(self.newest), spec)
             # A function of its own: one that has a graph for any size gives that for each size.
-            with to_one_channel_as_products(), self._streams.used():
+            with to_one_channel_as_products(), self._streams.used(), by_example():
                 self.newest = tf.function(self.run).get_concrete_function(spec)
             self._graphs[kind] = self.newest
         return self._graphs[kind]

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.engine import replicas
+from fitx.engine.alignment import by_example
 from fitx.engine.batch import Batch, kind_of
 from fitx.engine.log import Logs
 
@@ -61,7 +62,7 @@ class DistributedFunction:
             mean = tf.distribute.ReduceOp.MEAN
             return {name: self._strategy.reduce(mean, v, axis=None) for name, v in values.items()}
 
-        with replicas.shared(rows % count == 0):
+        with replicas.shared(rows % count == 0), by_example():
             return tf.function(one_batch).get_concrete_function(spec)
 
     @tf.autograph.experimental.do_not_convert

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import keras
 import tensorflow as tf
 
+from fitx.engine.alignment import by_example
 from fitx.engine.sources import flat
 
 
@@ -42,7 +43,10 @@ def first_not_finite(step: keras.Model, data: Any, restore: Callable[[], object]
     for is_updating in (False, True):
         restore()
         seen: list[Sight] = []
-        with _watched(step.network_optimizers.values(), seen, is_updating=is_updating):
+        with (
+            _watched(step.network_optimizers.values(), seen, is_updating=is_updating),
+            by_example(),
+        ):
             values = dict(flat(step.train_step(data)))
         of_values = [Sight("value", name) for name, value in values.items() if not _finite(value)]
         in_order = [*seen, *of_values] if is_updating else [*of_values, *seen]
