@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from dataclasses import replace
@@ -51,14 +52,19 @@ def _filled(node: Node, path: Path, problems: list[Problem]) -> Node:
     if not isinstance(value, str) or "${" not in value:
         return node
     try:
-        return replace(node, value=_value(node, value), raw=value)
+        filled, text = _value(node, value)
+        return replace(node, value=filled, raw=value, written=text)
     except ValueError as error:
         problems.append(Problem(node.place, path, str(error)))
         return node
 
 
-def _value(node: Node, text: str) -> Scalar:
-    """Return what a string stands for. Raises ValueError that says why it cannot be told."""
+def _value(node: Node, text: str) -> tuple[Scalar, str]:
+    """Return what a string stands for, and the text of that.
+
+    Raises:
+        ValueError: It cannot be told; says why.
+    """
     parts, end = [], 0
     for match in _REFERENCE.finditer(text):
         if match["name"] is None or text[match.end() : match.end() + 1] != "}":
@@ -71,11 +77,14 @@ def _value(node: Node, text: str) -> Scalar:
         raise ValueError(f"what {text} stands for holds a control character.")
     stands_alone = len(parts) == 2 and not parts[0] and end == len(text)
     if not (stands_alone and node.is_plain):
-        return result
+        return result, result
     try:
-        return reader.scalar(result)
+        value = reader.scalar(result)
     except ValueError as error:
         raise ValueError(f"what {text} stands for is too long for an integer.") from error
+    # No key takes an infinite number; the name of a commit, such as 12e4567, may read as one.
+    is_endless = isinstance(value, float) and not math.isfinite(value)
+    return result if is_endless else value, result
 
 
 def _variable(name: str, default: str | None) -> str:

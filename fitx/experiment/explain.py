@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -59,6 +60,24 @@ def explain(error: ValidationError, document: Document, catalogue: Catalogue) ->
         for path, items in by_path.items()
         if path not in outer
     ]
+
+
+def text_of_environment(error: ValidationError, tree: Node) -> Node:
+    """Return the tree with text for each `${env:...}` that reads as a number where text belongs.
+
+    Some commits' names are made of digits alone.
+    """
+    for item in error.errors():
+        path = _written_path(item, tree)
+        node = tree.at(path)
+        if item["type"] in ("string_type", "path_type") and node is not None and _is_number(node):
+            tree = tree.with_node(path, replace(node, value=node.written))
+    return tree
+
+
+def _is_number(node: Node) -> bool:
+    """Whether a value came from the environment and was read as something else than text."""
+    return node.raw is not None and node.written is not None and not isinstance(node.value, str)
 
 
 def _written_path(item: Any, tree: Node) -> Path:
@@ -159,7 +178,13 @@ def _expected(item: Any) -> str:
 
 def _found(node: Node) -> str:
     """Name a value; one that came from the environment by its reference: it may be a secret."""
-    return describe(node.plain()) if node.raw is None else f"what {node.raw} stands for"
+    return _written(node) if node.raw is None else f"what {node.raw} stands for"
+
+
+def _written(node: Node) -> str:
+    """Describe a value; a number as it was written, such as `012` or `1e3`."""
+    is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
+    return shorten(node.written) if is_number and node.written else describe(node.plain())
 
 
 def _counted(node: Node) -> str:
@@ -177,13 +202,13 @@ def _hint(node: Node, kinds: set[str], expected: str) -> str:
     if node.raw is not None:
         return ""
     if kinds & {*_LISTS, "is_instance_of"}:
-        return _as_list(value)
+        return _as_list(node)
     if kinds & {"dict_type", "mapping_type", "model_type"} and _UNSPACED.match(str(value)):
         return "; a space is missing after ':'"
     if "bool_type" in kinds and value in ("yes", "no", "on", "off"):
         return "; write true or false"
     is_unquoted = isinstance(value, int | float) and "string_type" in kinds
-    return f'; write "{describe(value)}" in quotes' if is_unquoted else ""
+    return f'; write "{node.written or describe(value)}" in quotes' if is_unquoted else ""
 
 
 def _is_meant(text: str, kinds: set[str], expected: str) -> bool:
@@ -197,10 +222,11 @@ def _is_meant(text: str, kinds: set[str], expected: str) -> bool:
     return isinstance(value, int | float) and bool(kinds & {*_NUMBERS} or str(value) == expected)
 
 
-def _as_list(value: Any) -> str:
+def _as_list(node: Node) -> str:
+    value = node.value
     if isinstance(value, dict):
         name = value["name"].value if "name" in value else None
         is_part = isinstance(name, str)
         return f"; write [{{name: {shorten(str(name))}, ...}}]" if is_part else ""
-    is_short = not isinstance(value, list) and len(str(value)) <= 60
-    return f"; write [{value}]" if is_short else ""
+    text = node.written or str(value)
+    return f"; write [{text}]" if not isinstance(value, list) and len(text) <= 60 else ""

@@ -122,7 +122,8 @@ class _Composer:
         text: str = event.value  # type: ignore[attr-defined]
         self._refuse_control(event, text)
         try:
-            return Node(scalar(text) if is_plain else text, place, is_plain=is_plain)
+            value = scalar(text) if is_plain else text
+            return Node(value, place, is_plain=is_plain, written=text)
         except ValueError as error:
             self.problems.append(Problem(place, (), str(error)))
             return Node(None, place)

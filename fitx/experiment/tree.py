@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path as FilePath
 from typing import Any, TypeAlias
 
@@ -42,13 +42,19 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value. `raw` is its text before `${env:...}` was filled in, None where nothing was."""
+    """One value.
+
+    Args:
+        raw: Its text before `${env:...}` was filled in; None where nothing was.
+        written: The text of a scalar, from which `value` was read; None where there is none.
+    """
 
     value: Scalar | dict[str, Node] | list[Node]
     place: Place
     keys: Mapping[str, Place] = field(default_factory=dict)
     raw: str | None = None
     is_plain: bool = False
+    written: str | None = None
 
     def at(self, path: Path) -> Node | None:
         """Return the node at a path below this one, None where there is nothing."""
@@ -56,6 +62,18 @@ class Node:
         for step in path:
             node = node._child(step) if node is not None else None
         return node
+
+    def with_node(self, path: Path, node: Node) -> Node:
+        """Return this tree with another node at a path that is there."""
+        if not path:
+            return node
+        step, rest = path[0], path[1:]
+        if isinstance(self.value, list):
+            items = [n.with_node(rest, node) if i == step else n for i, n in enumerate(self.value)]
+            return replace(self, value=items)
+        values = self.value if isinstance(self.value, dict) else {}
+        changed = {k: n.with_node(rest, node) if k == step else n for k, n in values.items()}
+        return replace(self, value=changed)
 
     def _child(self, step: str | int) -> Node | None:
         if isinstance(self.value, dict):

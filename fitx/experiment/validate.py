@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from fitx.experiment.explain import explain
+from fitx.experiment.explain import explain, text_of_environment
 from fitx.experiment.load import Document
 from fitx.experiment.options import OptionCheck
 from fitx.experiment.problems import Problem, describe
@@ -40,6 +40,9 @@ def _validated(document: Document, check: OptionCheck) -> tuple[Settings, list[P
     try:
         return Settings.model_validate(document.tree.plain(), context={"check": check}), []
     except ValidationError as error:
+        tree = text_of_environment(error, document.tree)
+        if tree is not document.tree:
+            return _validated(replace(document, tree=tree), check)
         found = explain(error, document, check.catalogue)
     rest = replace(document, tree=_without(document.tree, found))
     settings, more = _validated(rest, check)
