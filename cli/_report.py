@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from fitx.errors import ExpectationError
+from fitx.rundir.files import plain
 
 from ._process import print_error, visible
 
@@ -30,7 +31,7 @@ def present(
         missed = str(error)
     if as_json:
         failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
-        text = json.dumps({**result.plain(), **failure})
+        text = json.dumps(plain({**result.plain(), **failure}), allow_nan=False)
     else:
         text = visible("\n".join([*heading, *_lines(result)]))
     # Whoever reads the output may leave when they like; the exit code is for others.

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fitx.rundir.files import plain
+
 from . import _complete, _layout, _options
 from ._process import print_error, visible
 
@@ -37,7 +39,7 @@ def command(run: str, out: Path, as_json: bool) -> None:
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
-        click.echo(json.dumps({**listing.plain(), **failure}))
+        click.echo(json.dumps(plain({**listing.plain(), **failure}), allow_nan=False))
     else:
         click.echo(visible("\n".join(_lines(listing))))
     if lost:

@@ -9,6 +9,7 @@ import sys
 import click
 
 from fitx.errors import ExpectationError
+from fitx.rundir.files import plain
 
 from . import _complete, _options
 from ._process import print_error, visible
@@ -73,7 +74,7 @@ def resume(
     report = selftest(order, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
-        click.echo(json.dumps({**report.plain(), **(failure if report.differences else {})}))
+        click.echo(json.dumps(plain({**report.plain(), **(failure if report.differences else {})})))
     elif not report.differences:
         click.echo(visible(report.text))
     if report.differences:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from fitx.engine import replicas
 from fitx.engine.executed import Executed
+from fitx.engine.loss_scale import scaled
 from fitx.engine.usage import MissingLoss
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
@@ -88,7 +89,7 @@ class Step(Executed):
             # any optimizer nothing is trained, which does not make networks frozen ones.
             if optimizers and name not in optimizers:
                 network.trainable = False
-        attached = {name: _scaled(optimizer, self) for name, optimizer in optimizers.items()}
+        attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
         self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
@@ -241,10 +242,3 @@ def network_names(cls: type[Step]) -> tuple[str, ...]:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = tuple(p.name for p in parameters if p.kind in kinds)[1:]
     return names or ("model",)
-
-
-def _scaled(optimizer: Optimizer, step: Step) -> Optimizer:
-    """Return the optimizer, under float16 one that scales the loss against underflow."""
-    if step.dtype_policy.name != "mixed_float16":
-        return optimizer
-    return keras.optimizers.LossScaleOptimizer(optimizer)

@@ -75,10 +75,17 @@ def check_names(trial: Trial) -> None:
     tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
     watched = [(path, name, seen) for path, name in _monitors(trial)]
     watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
-    problems = [*effects.problems(trial)]
+    problems = [*effects.problems(trial), *_allowed_nan(trial, {*train, *test})]
     problems += [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
     if problems:
         raise ConfigError(problems)
+
+
+def _allowed_nan(trial: Trial, logged: set[str]) -> Iterator[Problem]:
+    for index, name in enumerate(trial.experiment.fit.allow_nan):
+        if name not in logged:
+            text = not_logged(name, sorted(logged))
+            yield trial.experiment.problem(("fit", "allow_nan", index), text)
 
 
 def with_mode(part: Part, catalogue: Catalogue) -> Part:

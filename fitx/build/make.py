@@ -36,6 +36,14 @@ from fitx.registry.shelf import SHELVES
 from fitx.runtime import strategy
 from fitx.step import Step
 
+_BATCH_HOOKS = tuple(
+    f"on_{kind}batch_{when}" for kind in ("", "train_", "test_") for when in ("begin", "end")
+)
+"""The methods that a callback overrides to hear of every batch."""
+
+_BY_BATCH = ("profile_batch", "write_steps_per_second")
+"""The options of TensorBoard, besides `update_freq`, that count or time batches."""
+
 
 def make(experiment: Experiment) -> Trial:
     """Make the data, networks, step and optimizers of an experiment.
@@ -170,18 +178,22 @@ def _check_tensor_board(experiment: Experiment, part: Part, path: KeyPath) -> No
         raise DeviceError(text)
 
 
-def reads_batches(experiment: Experiment) -> bool:
-    """Whether one of the callbacks looks at the values of every batch."""
-    return any(_reads_batches(experiment, part) for part in experiment.callbacks)
+def reads_batches(experiment: Experiment) -> list[KeyPath]:
+    """Return where the callbacks stand that must hear of every batch, one by one."""
+    numbered = enumerate(experiment.callbacks)
+    return [("callbacks", i) for i, part in numbered if _reads_batches(experiment, part)]
 
 
 def _reads_batches(experiment: Experiment, part: Part) -> bool:
-    """Whether a callback looks at the values of every batch, which then leave the device."""
-    made = SHELVES["callback"].get(part.name) if _is_own(experiment, part) else class_of(part)
-    hooks = ("on_train_batch_end", "on_batch_end", "on_test_batch_end")
-    plain = keras.callbacks.Callback
+    if not _is_own(experiment, part) and class_of(part) is keras.callbacks.TensorBoard:
+        # With other options it writes by epochs alone, though it has methods for batches.
+        by_batch = part.options.get("update_freq", "epoch") != "epoch"
+        return by_batch or any(part.options.get(k) for k in _BY_BATCH)
+    is_own = _is_own(experiment, part)
+    made = SHELVES["callback"].get(part.name) if is_own else class_of(part)
     # Of a function that makes a callback nobody can tell.
-    return any(getattr(made, hook, None) is not getattr(plain, hook) for hook in hooks)
+    plain = keras.callbacks.Callback
+    return any(getattr(made, hook, None) is not getattr(plain, hook) for hook in _BATCH_HOOKS)
 
 
 def _is_own(experiment: Experiment, part: Part) -> bool:

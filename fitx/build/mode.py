@@ -19,6 +19,9 @@ from fitx.engine.batch import spec_of
 from fitx.engine.count import Count, count
 from fitx.engine.measure import measure
 from fitx.engine.mode import MODES, PLAIN, ExecutionPlan, Mode
+from fitx.experiment.tree import Path as KeyPath
+from fitx.registry import keras_parts
+from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
 
 
@@ -46,14 +49,14 @@ class ModeInputs:
         kind: The method: "train" or "test".
         steps: How many are to run in all.
         device_kind: "cpu" or "gpu".
-        returns_values: Whether a callback reads the values of batches.
+        readers: Where the callbacks stand that must hear of every batch.
     """
 
     trial: Trial
     kind: str
     steps: int
     device_kind: str
-    returns_values: bool = False
+    readers: Sequence[KeyPath] = ()
 
     @property
     def batch_size(self) -> int:
@@ -121,7 +124,8 @@ def prepare_execution(
             step cannot run on these networks and this data.
         UserCodeError: A plugin's step raised.
     """
-    plan = ExecutionPlan(device=device.device, returns_values=reads_batches(trial.experiment))
+    readers = reads_batches(trial.experiment)
+    plan = ExecutionPlan(device=device.device, returns_values=bool(readers))
     execution = trial.step.execution
     execution.follow(plan)
     for kind, split in dict.fromkeys((task.kind, task.split) for task in tasks):
@@ -129,7 +133,7 @@ def prepare_execution(
     modes, why, sized = dict(plan.modes), dict(plan.why), set[str]()
     for kind in dict.fromkeys(task.kind for task in tasks):
         steps = sum(task.steps for task in tasks if task.kind == kind)
-        inputs = ModeInputs(trial, kind, steps, device.kind, plan.returns_values)
+        inputs = ModeInputs(trial, kind, steps, device.kind, readers)
         modes[kind], why[kind] = _choice(inputs, (recorded or {}).get(kind))
         if modes[kind].xla and inputs.full.is_sized:
             sized.add(kind)
@@ -146,18 +150,35 @@ def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
         return MODES[recorded], "as the run began"
     if asked in MODES:
         return _demanded(work, MODES[asked])
-    if work.returns_values:
-        return PLAIN, "a callback looks at every batch"
+    if work.readers:
+        return PLAIN, f"callback {_part(work, work.readers[0]).name} looks at every batch"
     mode, why = _compilable(work, *auto.choose(work.count, work.steps, work.device_kind))
     is_measured = asked == "measure" and work.kind == "train"
     return _measured(work, mode, why) if is_measured else (mode, why)
 
 
+def _part(work: ModeInputs, path: KeyPath) -> Part:
+    return work.trial.experiment.callbacks[int(path[1])]
+
+
 def _demanded(work: ModeInputs, mode: Mode) -> tuple[Mode, str]:
+    if mode.fused:
+        _refuse_counting_calls(work, mode)
     obstacle = work.full.obstacle if mode.xla else None
     if obstacle is not None:
         raise refusal(work.trial, obstacle)
     return mode, "as execution.mode says"
+
+
+def _refuse_counting_calls(work: ModeInputs, mode: Mode) -> None:
+    """Refuse a TensorBoard that writes by batches, which it counts by calls."""
+    for path in work.readers:
+        part = _part(work, path)
+        if keras_parts.class_name(part.kind, part.name) == "TensorBoard":
+            text = "counts batches by calls, and one call of mode"
+            remedy = "write update_freq: epoch without profile_batch and write_steps_per_second"
+            text = f"{part.name} {text} '{mode.name}' runs many: {remedy}, or mode: auto."
+            raise work.trial.experiment.error(path, text)
 
 
 def _compilable(work: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:

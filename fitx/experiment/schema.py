@@ -86,6 +86,9 @@ class Fit(Section):
     steps_per_epoch: int | None = Field(None, ge=1, description="Batches an epoch; null: all.")
     validation_steps: int | None = Field(None, ge=1, description="Batches a validation; null: all.")
     validation_freq: int = Field(1, ge=1, description="Epochs from one validation to the next.")
+    allow_nan: list[str] = Field(
+        [], description="Values that may be NaN, by the names the step logs; others end the run."
+    )
 
     @property
     def is_never_validated(self) -> bool:

@@ -80,7 +80,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
                 display.note(f"{key} is not the file this run had: what it holds differs")
         with user_errors(trial.experiment):
             values = evaluate_split(trial, split, display, question.steps)
-    refuse_measured(values, split, trial.step)
+    refuse_measured(values, split, trial)
     run = relative_to_cwd(question.run) if question.run is not None else None
     facts: dict[str, Any] = {"examples": examples}
     if restored is not None:

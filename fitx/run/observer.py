@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 
+from fitx.build.trial import Trial
 from fitx.errors import Interrupted
 from fitx.run.display import Display
 from fitx.run.saver import Saver
@@ -34,7 +35,7 @@ class Observer(keras.callbacks.Callback):
         saver: Writes the run's checkpoints.
         state: What they hold.
         stop: Whether a signal asked the run to stop.
-        validation_steps: Batches of one validation, for the display.
+        trial: What is trained.
 
     Attributes:
         at: Where the run stands.
@@ -53,12 +54,13 @@ class Observer(keras.callbacks.Callback):
         saver: Saver,
         state: RunState,
         stop: StopRequest,
-        validation_steps: int = 0,
+        trial: Trial,
     ) -> None:
         super().__init__()
         self.display, self.journal, self.saver, self.state = display, journal, saver, state
-        self.stop = stop
-        self.validation_steps = validation_steps
+        self.stop, self.allow_nan = stop, trial.experiment.fit.allow_nan
+        has_validation = "validation" in trial.data.splits
+        self.validation_steps = trial.evaluation_steps("validation") if has_validation else 0
         self.at = Position()
         self.values: dict[str, float] = {}
         self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
@@ -188,7 +190,7 @@ class Observer(keras.callbacks.Callback):
             self._refuse(self.model.logged(), self.at.epoch + 1)
 
     def _refuse(self, values: dict[str, float], epoch: int) -> None:
-        refuse_values(values, when(self.at.step, epoch))
+        refuse_values(values, when(self.at.step, epoch), allow_nan=self.allow_nan)
         self.trail.finite_until = self.at.step
 
     def _seconds(self) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fitx.build import inexact
 from fitx.build.blame import user_errors
+from fitx.build.csv_columns import with_columns
 from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make_callbacks
 from fitx.build.trial import Trial
@@ -62,8 +63,7 @@ def carry_out(work: Work) -> Result:
         experiment = trial.experiment
         options = experiment.plain().get("callbacks", [])
         state = RunState(trial.step, callbacks, Best(experiment.checkpoint), options)
-        steps = trial.evaluation_steps("validation") if "validation" in trial.data.splits else 0
-        observer = Observer(work.display, work.journal, work.saver, state, work.stop, steps)
+        observer = Observer(work.display, work.journal, work.saver, state, work.stop, trial)
         if work.earlier is not None:
             observer.go_on(work.earlier)
             for name in state.beginning_anew(work.earlier):
@@ -82,13 +82,14 @@ def carry_out(work: Work) -> Result:
         save_networks(trial.step, work.run / "networks", state.best.epoch)
         tested = _test(work, observer) if "test" in trial.data.splits else {}
     values = {**observer.values, **tested}
-    refuse_measured(tested, "test", trial.step)
+    refuse_measured(tested, "test", trial)
     return summary.write(work.run, trial, observer, values, time.perf_counter() - began)
 
 
 def _fit(work: Work, observer: Observer) -> None:
     trial, fit, at = work.trial, work.trial.experiment.fit, observer.at
     has_validation = "validation" in trial.data.splits
+    own = observer.state.callbacks.values()
     for text in _warnings(trial, observer):
         work.display.note(text)
     trial.step.fit(
@@ -102,7 +103,7 @@ def _fit(work: Work, observer: Observer) -> None:
         validation_data=evaluation_feed(trial, "validation") if has_validation else None,
         validation_steps=trial.evaluation_steps("validation") if has_validation else None,
         validation_freq=fit.validation_freq,
-        callbacks=[Opening(observer), *observer.state.callbacks.values(), observer],
+        callbacks=[Opening(observer), *with_columns(own, trial), observer],
         verbose=0,
         # The batches come in their own order; Keras warns if it is left to think otherwise.
         shuffle=False,

@@ -38,6 +38,15 @@ READING = """
 """
 
 
+LOOKS = "callback tensor_board looks at every batch"
+
+
+@pytest.fixture
+def with_tensor_board(monkeypatch):
+    """Let the package TensorBoard be there, which is no part of an installation."""
+    monkeypatch.setattr("fitx.build.make.find_spec", lambda name: name)
+
+
 def settled(experiment, steps=1_000):
     trial, device = make(experiment), prepare_runtime(experiment)
     plan = prepare_execution(trial, device, [Task("train", "train", steps)])
@@ -78,7 +87,32 @@ def test_a_mode_of_xla_that_cannot_be_is_refused_where_it_is_written(written):
 def test_a_callback_that_looks_at_every_batch_sees_every_batch(written):
     found = settled(written("callbacks=[reading]", reading=READING))
 
-    assert found == ("plain", "a callback looks at every batch")
+    assert found == ("plain", "callback reading looks at every batch")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("", None),
+        (", update_freq: 2", ("plain", LOOKS)),
+        (", write_steps_per_second: true", ("plain", LOOKS)),
+    ],
+)
+def test_tensor_board_is_called_for_every_batch_only_where_it_writes_of_batches(
+    written, options, words, with_tensor_board
+):
+    experiment = written(f"callbacks=[{{name: tensor_board{options}}}]")
+
+    assert settled(experiment) == (words or settled(written()))
+
+
+def test_tensor_board_that_writes_of_batches_is_refused_in_a_mode_that_runs_many_a_call(
+    written, with_tensor_board
+):
+    words = ["callbacks=[{name: tensor_board, update_freq: batch}]", "execution.mode=fused"]
+
+    with pytest.raises(ConfigError, match="tensor_board counts batches by calls"):
+        settled(written(*words))
 
 
 def test_measuring_keeps_the_fastest_and_says_what_it_saw(written):

@@ -24,26 +24,27 @@ from fitx.run.state.finite import (
     held,
     is_finite,
     refuse_values,
+    refused,
     told,
     when,
 )
 from fitx.run.state.position import from_meta
 from fitx.run.state.run_state import Snapshot, training_part
 from fitx.rundir import journal
-from fitx.step import Step
 
 
-def refuse_measured(values: dict[str, float], split: str, step: Step) -> None:
+def refuse_measured(values: dict[str, float], split: str, trial: Trial) -> None:
     """Raise Diverged if a measured value is not finite, saying whether the networks are."""
-    if all(math.isfinite(value) for value in values.values()):
+    allow_nan = trial.experiment.fit.allow_nan
+    if not refused(values, allow_nan):
         return
-    networks = network_state(step)
+    networks = network_state(trial.step)
     name = first_not_finite(networks)
     if name is not None:
         more = f"'{name}' holds {held(networks[name])}."
     else:
         more = "Every variable of the networks is finite: look at the data and the step."
-    refuse_values(values, f"on the {split} split", more)
+    refuse_values(values, f"on the {split} split", more, allow_nan)
 
 
 def explained(error: Diverged, trial: Trial, observer: Observer) -> Diverged:
@@ -60,6 +61,8 @@ def explained(error: Diverged, trial: Trial, observer: Observer) -> Diverged:
         text = f"What was not finite first could not be found: {first_line(failure)}"
         origin = search.unknown(text)
     advice = origin.advice or f"{ADVICE} {search.way_on()}"
+    if error.names and not any(name.endswith("loss") for name in error.names):
+        advice = f"{advice} A value that may be NaN is named in fit.allow_nan."
     return Diverged(origin.found, origin.where, f"{origin.text}\n{advice}", error.names)
 
 

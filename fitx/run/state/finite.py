@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -12,9 +12,27 @@ from fitx.errors import Diverged
 ADVICE = "Lower the learning rate, or look at the data and the loss."
 
 
-def refuse_values(values: Mapping[str, float], where: str, more: str = ADVICE) -> None:
-    """Raise Diverged if a value is NaN or infinite, naming each."""
-    bad = {name: value for name, value in values.items() if not math.isfinite(value)}
+def refused(values: Mapping[str, float], allow_nan: Collection[str]) -> dict[str, float]:
+    """Return the values that end a run: NaN, unless that is allowed, and infinities.
+
+    Args:
+        values: By the names that are logged.
+        allow_nan: Names that the step logs; those of a validation and of the test are meant too.
+    """
+    prefixes = ("", "val_", "test_")
+    allowed = {f"{prefix}{name}" for prefix in prefixes for name in allow_nan}
+    return {
+        name: value
+        for name, value in values.items()
+        if not (math.isfinite(value) or (math.isnan(value) and name in allowed))
+    }
+
+
+def refuse_values(
+    values: Mapping[str, float], where: str, more: str = ADVICE, allow_nan: Collection[str] = ()
+) -> None:
+    """Raise Diverged if a value is infinite, or NaN and not allowed to be, naming each."""
+    bad = refused(values, allow_nan)
     if bad:
         raise Diverged(told(bad), where, more, tuple(bad))
 

@@ -1,0 +1,29 @@
+"""Keras' optimizer for float16, with a loss scale that stays finite."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+LARGEST_SCALE = 2.0**100
+"""Far above any scale that gradients of float16 need, and far below the infinity of float32."""
+
+
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """A `keras.optimizers.LossScaleOptimizer` whose scale has an upper bound.
+
+    Keras doubles the scale after every 2,000 steps with finite gradients. Where nothing is left to
+    learn the gradients are 0 and stay finite, so the scale would grow to infinity, and from then on
+    every gradient is NaN.
+    """
+
+    def _stateful_handle_finite_grads(self, grads: Any, trainable_variables: Any) -> None:
+        # The one place in which Keras doubles the scale, in the context that may assign it.
+        super()._stateful_handle_finite_grads(grads, trainable_variables)
+        self.dynamic_scale.assign(keras.ops.minimum(self.dynamic_scale, LARGEST_SCALE))
+
+
+def scaled(optimizer: keras.optimizers.Optimizer, step: keras.Model) -> keras.optimizers.Optimizer:
+    """Return the optimizer, under float16 one that scales the loss against underflow."""
+    return LossScaleOptimizer(optimizer) if step.dtype_policy.name == "mixed_float16" else optimizer
