@@ -4,6 +4,7 @@
 """
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -25,6 +26,10 @@ if command == "train":
     run = folder.create(Path(options["--out"]), "counter")
     rows = int(words.get("rows", 64))
     facts = {"mode": words.get("execution.mode", "plain").replace("measure", "xla")}
+    if fault == f"killed-{Path(options['--out']).name}":
+        number = int(words["signal"])
+        # fitx ends with this code when it hears SIGTERM.
+        sys.exit(143) if number == signal.SIGTERM else os.kill(os.getpid(), number)
     record.start(run, {**facts, "data": {"train": {"rows": rows}}, "words": words})
     epoch, passed, size, count = 0, 0, None, np.zeros(3)
 else:

@@ -1,5 +1,6 @@
 """What `fitx selftest` makes of the runs that it compares; quick ones, that only count."""
 
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
 from fitx.run.selftest import Order, selftest, trainings
-from fitx.run.selftest.child import ChildFailed
+from fitx.run.selftest.child import ChildFailed, KilledFromOutside
 
 COUNTER = [sys.executable, str(Path(__file__).with_name("counter.py"))]
 EXPERIMENT = """
@@ -129,6 +130,18 @@ def test_a_run_that_cannot_even_be_trained_says_so_once(tried, tmp_path):
     with pytest.raises(ChildFailed, match="^nothing can be trained$") as error:
         tried("fault=refuses")
     assert error.value.exit_code == 1
+    assert not left(tmp_path)
+
+
+@pytest.mark.parametrize("where", ["straight", "interrupted"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_training_killed_from_outside_is_not_blamed(tried, tmp_path, where, number):
+    with pytest.raises(KilledFromOutside) as error:
+        tried(f"fault=killed-{where}", f"signal={int(number)}")
+    assert str(error.value).startswith(
+        f"a training was ended by a {number.name} that the test did not send, which proves nothing"
+    )
+    assert error.value.exit_code == 4
     assert not left(tmp_path)
 
 

@@ -101,6 +101,7 @@ def selftest(order: Order, say: Say) -> Report:
     Raises:
         UsageError: There is no step at which the training could be interrupted.
         ChildFailed: The training failed, be it after an interruption.
+        KilledFromOutside: A signal that the test did not send ended a training.
         Interrupted: A signal came.
     """
     epochs = _epochs(order)

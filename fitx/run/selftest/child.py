@@ -31,6 +31,12 @@ class ChildFailed(FitxError):
         self.exit_code = code if code > 0 else 128 - code
 
 
+class KilledFromOutside(FitxError):
+    """A process was ended by a signal that the test did not send; that proves nothing of a run."""
+
+    exit_code = 4
+
+
 @dataclass(frozen=True)
 class Ended:
     """A process that has ended.

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 import random
 import shutil
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from fitx import checkpoint
-from fitx.errors import StorageError
 from fitx.experiment.experiment import Experiment
 from fitx.run.selftest import child
-from fitx.run.selftest.child import KILLED, STOPPED, ChildFailed, Ended
+from fitx.run.selftest.child import KILLED, STOPPED, ChildFailed, Ended, KilledFromOutside
 from fitx.run.selftest.difference import Outcome, outcome
 from fitx.run.selftest.interruptions import Instant, Interruption, Planned
 from fitx.rundir import journal, record
@@ -76,7 +76,7 @@ class Trainings:
         stop = ["--stop-after", str(stop_after)] if stop_after is not None else []
         ended = self._run([*self._training(name), *stop])
         _demand(ended, *((STOPPED,) if stop else (0,)))
-        return outcome(self.run(name), self._newest(name) if stop else None)
+        return outcome(self.run(name), self._newest(name, ended) if stop else None)
 
     def interrupted(
         self, plan: Sequence[Planned], steps: int, chance: random.Random
@@ -98,7 +98,7 @@ class Trainings:
             _demand(ended, 0, STOPPED, KILLED)
             if ended.code == 0:
                 return
-            now = self._interruption(is_killed=ended.code == KILLED)
+            now = self._interruption(ended)
             yield now
             last, command = now.step, self._resumption()
         _demand(self._run([*command, "checkpoint.every=epoch"]), 0)
@@ -131,16 +131,17 @@ class Trainings:
     def _resumption(self) -> list[str]:
         return [*self.command, "resume", str(self.run(INTERRUPTED)), *self.options]
 
-    def _newest(self, name: str) -> str:
+    def _newest(self, name: str, ended: Ended) -> str:
         newest = checkpoint.newest(self.run(name) / "checkpoints")
         if newest is None:
-            raise StorageError(f"{self.run(name)} was stopped and has no checkpoint.")
+            # The test interrupts no run before its first checkpoint.
+            raise _killed_from_outside(ended)
         return newest.folder.name
 
-    def _interruption(self, *, is_killed: bool) -> Interruption:
-        name = self._newest(INTERRUPTED)
+    def _interruption(self, ended: Ended) -> Interruption:
+        name = self._newest(INTERRUPTED, ended)
         meta = checkpoint.verify(self.run(INTERRUPTED) / "checkpoints" / name)
-        return Interruption(meta["step"], meta["phase"], is_killed, name)
+        return Interruption(meta["step"], meta["phase"], ended.code == KILLED, name)
 
 
 class _Look:
@@ -176,8 +177,18 @@ def _changes(experiment: Experiment, facts: dict[str, Any]) -> Iterator[str]:
 
 def _demand(ended: Ended, *codes: int) -> None:
     """Raise ChildFailed for a process that ended in another way than it may."""
+    if ended.code in {KILLED, STOPPED} - {*codes}:
+        raise _killed_from_outside(ended)
     if ended.code not in codes:
         # The run's folder will be gone, or that of all runs is named.
         lines = [line for line in ended.said.splitlines() if not line.startswith("run: ")]
         text = "\n".join(lines) or f"a process ended with code {ended.code}."
         raise ChildFailed(text, ended.code)
+
+
+def _killed_from_outside(ended: Ended) -> KilledFromOutside:
+    number = signal.SIGKILL if ended.code == KILLED else signal.SIGTERM
+    return KilledFromOutside(
+        f"a training was ended by a {number.name} that the test did not send, which proves "
+        "nothing; perhaps the memory was full. Run the test again."
+    )
