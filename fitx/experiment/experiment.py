@@ -20,10 +20,6 @@ from fitx.registry.step_facts import StepFacts
 _WITH_DEFAULTS = ("step", "model", "dataset", "callback", "optimizer", "schedule", "loss")
 
 
-SMOKE = "-smoke"
-"""Ends the name of an experiment that is only tried, cut to two steps of everything."""
-
-
 class Reference(str):
     """`${env:NAME}` that stood without quotes, so that what it stands for is read as a number."""
 
@@ -50,13 +46,10 @@ class Experiment:
     facts: StepFacts | None
     document: Document = field(repr=False)
     catalogue: Catalogue = field(repr=False)
+    is_smoke: bool = False
+    """Whether the experiment is only tried, in two steps of everything."""
     trained_as: Experiment | None = field(default=None, repr=False)
     """What the networks were trained as, where another step measures them; None for this."""
-
-    @property
-    def is_smoke(self) -> bool:
-        """Whether the experiment is only tried."""
-        return self.name.endswith(SMOKE)
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return the error that says `text` of the key at `path`, with its place in the file."""

@@ -52,6 +52,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         "device": device.description,
         **computing(trial, device),
         "seed": experiment.seed,
+        "smoke": experiment.is_smoke,
         "data": data,
         "plugins": {name: origin.sha256(path) for path, name in where.items()},
         "files": fingerprints(input_files(experiment)),

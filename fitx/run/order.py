@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fitx.experiment.experiment import SMOKE, Experiment
+from fitx.experiment.experiment import Experiment
 from fitx.rundir.folder import check_writable
 from fitx.rundir.origin import Origin, look
 
 SMOKE_STEPS = 2
 """Batches of training, validation and test that a run takes which is only tried."""
+
+SMOKE = "-smoke"
+"""Ends the name of an experiment that is only tried, so that its runs have a folder apart."""
 
 MOST_NAME = 100 - len(SMOKE)
 
@@ -65,4 +68,4 @@ def shortened(experiment: Experiment) -> Experiment:
     steps = {"epochs": 1, "steps_per_epoch": SMOKE_STEPS, "validation_steps": SMOKE_STEPS}
     fit = experiment.fit.model_copy(update={**steps, "validation_freq": 1})
     name = f"{experiment.name[:MOST_NAME]}{SMOKE}"
-    return replace(experiment, fit=fit, name=name, expect={})
+    return replace(experiment, fit=fit, name=name, expect={}, is_smoke=True)

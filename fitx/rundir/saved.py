@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment import plugins
-from fitx.experiment.check import check, check_unimported
+from fitx.experiment.check import check_unimported
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
 from fitx.experiment.locate import locate
@@ -68,19 +68,15 @@ def _untrained(target: str, words: Sequence[str], *, own_step: bool) -> Experime
     return check_unimported(load(target, words), own_step=own_step)
 
 
-def read_run(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
-    """Read a run's experiment; its plugins are imported only if they are what was trained.
+def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
+    """Read a run's experiment; import none of its plugins, which must be what was trained.
 
     Raises:
         ConfigError: The experiment has problems.
         StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
     """
-    return check(_verified(run, words), own_step=own_step)
-
-
-def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
-    """Read a run's experiment as `read_run` does, and import none of its plugins."""
-    return check_unimported(_verified(run, words), own_step=own_step)
+    experiment = check_unimported(_verified(run, words), own_step=own_step)
+    return replace(experiment, is_smoke=record.load(run).get("smoke") is True)
 
 
 def refuse_links(run: Path) -> None:

@@ -48,6 +48,7 @@ def test_a_shortened_experiment_takes_two_steps_of_everything_and_expects_nothin
         "steps_per_epoch": 2,
         "validation_steps": 2,
         "validation_freq": 1,
+        "allow_nan": [],
     }
     assert (short.name, short.expect) == ("tiny-smoke", {})
 

@@ -4,10 +4,11 @@ import json
 import pytest
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment import plugins
 from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
-from fitx.rundir.saved import read_run, read_target
+from fitx.rundir.saved import read_target, read_unimported
 
 EXPERIMENT = """
 name: mine
@@ -83,24 +84,24 @@ def test_what_is_neither_is_told_with_the_nearest(run, tmp_path):
 
 
 def test_words_change_the_experiment_of_a_run(run):
-    assert read_run(run(), ["data.rows=32"]).data.options["rows"] == 32
+    assert read_unimported(run(), ["data.rows=32"]).data.options["rows"] == 32
 
 
 def test_words_may_say_model_and_optimizer_though_a_run_names_its_networks(run):
     made = run()
-    (made / "experiment.yaml").write_text(dump(read_run(made)))
+    (made / "experiment.yaml").write_text(dump(read_unimported(made)))
     words = ["optimizer.learning_rate=0.5", "model={name: mlp, units: [2]}", "model.units+=3"]
-    experiment = read_run(made, words)
+    experiment = read_unimported(made, words)
     assert experiment.optimizers["model"].options["learning_rate"] == 0.5
     assert experiment.networks["model"].options["units"] == [2, 3]
-    assert read_run(made, ["~optimizer"]).optimizers == {}
+    assert read_unimported(made, ["~optimizer"]).optimizers == {}
 
 
 def test_a_run_without_its_experiment_is_refused(run):
     made = run()
     (made / "experiment.yaml").unlink()
     with pytest.raises(StorageError) as error:
-        read_run(made)
+        read_unimported(made)
     assert str(error.value) == f"{made}/experiment.yaml is missing; the run cannot be rebuilt."
 
 
@@ -108,13 +109,15 @@ def test_a_run_with_a_damaged_record_is_refused(run):
     made = run()
     (made / "run.json").write_text('{"status": "fin')
     with pytest.raises(StorageError) as error:
-        read_run(made)
+        read_unimported(made)
     assert str(error.value).startswith(f"{made}/run.json is damaged: ")
 
 
 def test_a_plugin_that_is_what_was_trained_is_imported(run):
     made = run(plugin=PLUGIN)
-    read_run(made)
+    experiment = read_unimported(made)
+    assert not (made / "source/imported").exists()
+    plugins.load(experiment)
     assert (made / "source/imported").exists()
 
 
@@ -123,7 +126,7 @@ def test_a_plugin_that_has_changed_is_not_imported(run):
     with (made / "source/plugin.py").open("a") as file:
         file.write("# changed\n")
     with pytest.raises(StorageError) as error:
-        read_run(made)
+        read_unimported(made)
     assert not (made / "source/imported").exists()
     assert str(error.value) == (
         f"{made}/source/plugin.py has changed since the run was trained; not imported. "
@@ -137,7 +140,7 @@ def test_a_plugin_that_the_run_was_not_trained_with_is_not_imported(run, tmp_pat
     for place in (tmp_path / "other.py", made / "other.py"):
         place.write_text(PLUGIN)
     with pytest.raises(StorageError) as error:
-        read_run(made, [word])
+        read_unimported(made, [word])
     assert "other.py: the run was not trained with this plugin; not imported." in str(error.value)
     assert not list(tmp_path.rglob("imported"))
 
@@ -152,11 +155,11 @@ def test_a_plugin_outside_the_run_is_not_imported_even_if_the_record_names_it(ru
     facts["plugins"] = {"../../../other.py": sha256, str(other): sha256}
     (made / "run.json").write_text(json.dumps(facts))
     with pytest.raises(StorageError):
-        read_run(made)
+        read_unimported(made)
     assert not (tmp_path / "imported").exists()
 
 
 def test_problems_of_the_experiment_are_told_as_for_any_file(run):
     with pytest.raises(ConfigError) as error:
-        read_run(run(), ["fit.epoch=3"])
+        read_unimported(run(), ["fit.epoch=3"])
     assert "command line: fit.epoch=3" in str(error.value)

@@ -1,0 +1,41 @@
+"""A run is a trial of two steps because it was asked for as one, whatever its name is."""
+
+import json
+
+import pytest
+
+from .dead_ends import Shell
+
+EXPERIMENT = """
+step: supervised
+model: linear
+optimizer: {name: adam, learning_rate: 0.1}
+loss: sparse_categorical_crossentropy
+data: {name: digits, batch_size: 100}
+fit: {epochs: 1, steps_per_epoch: 4}
+"""
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch, capfd):
+    shell = Shell(tmp_path, monkeypatch, capfd)
+    shell.write("", EXPERIMENT)
+    return shell
+
+
+def test_a_run_that_is_called_as_a_trial_would_be_is_tested_whole(shell):
+    trained = shell.fitx("train", "own.yaml", "name=mine-smoke")
+    resumed = shell.fitx("resume", "mine-smoke", "fit.epochs=2", "--json")
+    measured = shell.fitx("evaluate", "mine-smoke", "--json")
+
+    assert (trained.code, resumed.code, measured.code) == (0, 0, 0), resumed.err
+    tested = json.loads(resumed.out)["metrics"]["test_loss"]
+    assert tested == json.loads(measured.out)["metrics"]["loss"]
+
+
+def test_a_trial_stays_one_when_it_goes_on(shell):
+    trained = shell.fitx("train", "own.yaml", "--smoke", "--json")
+    resumed = shell.fitx("resume", "own-smoke", "--json")
+
+    assert (trained.code, resumed.code) == (0, 0), resumed.err
+    assert json.loads(trained.out)["metrics"] == json.loads(resumed.out)["metrics"]
