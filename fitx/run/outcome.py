@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError, WorkerLost
@@ -20,19 +21,39 @@ STATUSES: dict[type[BaseException], str] = {
 """What run.json calls a run that ended by an error of this kind; `failed` for any other."""
 
 
+@dataclass
+class Ending:
+    """What the record of a run that ends needs to know.
+
+    Args:
+        saver: What writes the run's checkpoints; None until there is one.
+    """
+
+    saver: Saver | None = None
+
+    def kept(self) -> dict[str, object]:
+        """Return the checkpoint that is left, and the best epoch whose networks it holds."""
+        saver = self.saver
+        if saver is None:
+            return {}
+        return {"last": saver.last.name if saver.last else None, "best": saver.last_best}
+
+
 @contextmanager
-def recorded(record: Record, saver: Saver) -> Iterator[None]:
+def recorded(record: Record) -> Iterator[Ending]:
     """Write into run.json how a run ended, whatever ended it."""
+    ending = Ending()
     try:
-        yield
-        record.update(status="finished", **_kept(saver))
+        yield ending
+        record.update(status="finished", **ending.kept())
     except BaseException as error:
-        _let_write(saver, error)
+        if ending.saver is not None:
+            _let_write(ending.saver, error)
         status = STATUSES.get(type(error), "failed")
         own = isinstance(error, FitxError)
         text = str(error) if own else f"{type(error).__name__}: {error}"
         try:
-            record.update(status=status, error=text, **_kept(saver))
+            record.update(status=status, error=text, **ending.kept())
         except StorageError as second:
             # What ended the run is what the user must hear of, and its exit code counts.
             error.add_note(str(second))
@@ -67,8 +88,3 @@ def located(run: Path) -> Iterator[None]:
     except FitxError as error:
         error.run = str(relative_to_cwd(run))
         raise
-
-
-def _kept(saver: Saver) -> dict[str, object]:
-    """Return the checkpoint that is left, and the best epoch whose networks it holds."""
-    return {"last": saver.last.name if saver.last else None, "best": saver.last_best}

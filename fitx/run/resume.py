@@ -73,13 +73,14 @@ def resume(order: Resumption, display: Display) -> Result:
             order.rewrite_experiment()
             kept = record.reopen(order.run)
             kept.update(status="running", error=None, **now, **_recorded_anew(order, start, around))
-            with closing(Journal(order.run, start.journal_bytes)) as journal:
-                saver = _saver(order, start, journal)
+            journal_bytes = start.journal_bytes
+            with recorded(kept) as ending, closing(Journal(order.run, journal_bytes)) as journal:
+                ending.saver = saver = _saver(order, start, journal)
                 asked = stop if device.is_chief else StopRequest()
                 steps = SMOKE_STEPS if order.experiment.is_smoke else None
                 work = Work(trial, order.run, journal, saver, display, asked, steps, start.snapshot)
                 plan = describe.plan(trial, order.run, device)
-                with recorded(kept, saver), ended_together(stop), shown(display, plan):
+                with ended_together(stop), shown(display, plan):
                     for text in notes:
                         display.note(text)
                     return carry_out(work)

@@ -39,8 +39,8 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
         run = folder.create(order.out, experiment.name)
         with located(run), hold(run):
             record = describe.write(run, trial, device, given, data)
-            with closing(Journal(run)) as journal:
-                saver = Saver(
+            with recorded(record) as ending, closing(Journal(run)) as journal:
+                ending.saver = saver = Saver(
                     run / "checkpoints", experiment.checkpoint, journal.sync, record.facts["id"]
                 )
                 # The chief stops for all workers, with a checkpoint; the others end when it has
@@ -49,7 +49,7 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 steps = SMOKE_STEPS if order.smoke else None
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
-                with recorded(record, saver), ended_together(stop), shown(display, plan):
+                with ended_together(stop), shown(display, plan):
                     for text in filter(None, (*order.notes, folder.without_latest(run))):
                         display.note(text)
                     return carry_out(work)

@@ -39,3 +39,16 @@ def test_a_trial_stays_one_when_it_goes_on(shell):
 
     assert (trained.code, resumed.code) == (0, 0), resumed.err
     assert json.loads(trained.out)["metrics"] == json.loads(resumed.out)["metrics"]
+
+
+def test_a_run_whose_journal_is_damaged_is_not_left_as_running(shell):
+    assert shell.fitx("train", "own.yaml").code == 0
+    (run,) = shell.runs
+    (run / "metrics.jsonl").write_text("")
+
+    done = shell.fitx("resume", "own", "fit.epochs=2")
+
+    assert done.code == 7, done.err
+    record = json.loads((run / "run.json").read_text())
+    assert record["status"] == "failed"
+    assert "metrics.jsonl" in record["error"]
