@@ -135,12 +135,13 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
     y = split.y
     if y is None:
         raise DataError("data.class_weight needs class labels, and the batches have no y.")
-    if y.dtype.kind not in "iu" or y.ndim > 2 or y.shape[1:] not in ((), (1,)):
+    labels = _class_labels(y)
+    if labels is None:
         raise DataError(
-            "data.class_weight needs integer class labels, one per row; y has dtype "
-            f"{y.dtype} and rows of shape {y.shape[1:]}."
+            "data.class_weight needs class labels, one per row: whole numbers, or one-hot rows; y "
+            f"has dtype {y.dtype} and rows of shape {y.shape[1:]}."
         )
-    classes, row_classes = np.unique(y.reshape(-1), return_inverse=True)
+    classes, row_classes = np.unique(labels, return_inverse=True)
     _check_class_weight(class_weight, [int(label) for label in classes])
     by_class = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
     weight = by_class[row_classes]
@@ -150,6 +151,14 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
     if not weight.any():
         raise DataError("data.class_weight gives every row the weight 0.")
     return replace(split, sample_weight=weight)
+
+
+def _class_labels(y: np.ndarray) -> np.ndarray | None:
+    """Return the class of each row, of whole numbers or one-hot rows; None where y is neither."""
+    if y.shape[1:] in ((), (1,)):
+        return y.reshape(-1) if bool(np.all(y == np.round(y))) else None
+    is_one_hot = y.ndim == 2 and bool(np.all((y == 0) | (y == 1)) and np.all(y.sum(axis=1) == 1))
+    return y.argmax(axis=1) if is_one_hot else None
 
 
 def _check_class_weight(class_weight: dict[int, float], classes: list[int]) -> None:

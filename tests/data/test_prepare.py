@@ -151,11 +151,17 @@ def test_class_weight_of_an_absent_class_is_refused():
     )
 
 
-@pytest.mark.parametrize("y", [Y.astype(float), np.eye(10, dtype=int), Y > 0])
+@pytest.mark.parametrize("y", [Y.astype(float), Y[:, None], np.eye(3)[Y], np.eye(3, dtype=int)[Y]])
+def test_class_weight_takes_whole_numbers_and_one_hot_rows_as_keras_does(y):
+    weight = ready(Split(X, y), class_weight={2: 0.5, 1: 3}).splits["train"].sample_weight
+    assert weight.tolist() == [1] * 7 + [0.5, 0.5, 3]
+
+
+@pytest.mark.parametrize("y", [Y + 0.5, np.ones((10, 2)), np.zeros((10, 2, 1))])
 def test_class_weight_needs_class_labels(y):
     assert refusal(Split(X, y), class_weight={0: 2}) == (
-        "data.class_weight needs integer class labels, one per row; y has dtype "
-        f"{y.dtype} and rows of shape {y.shape[1:]}."
+        "data.class_weight needs class labels, one per row: whole numbers, or one-hot rows; y has "
+        f"dtype {y.dtype} and rows of shape {y.shape[1:]}."
     )
 
 
