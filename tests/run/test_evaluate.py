@@ -8,7 +8,7 @@ from fitx import checkpoint
 from fitx.errors import Diverged, StorageError, UsageError
 from fitx.experiment.check import read, use_step
 from fitx.run.evaluate import Question, evaluate
-from fitx.rundir.saved import read_run
+from fitx.rundir.saved import read_unimported
 
 REGULARIZED = (
     "model.layers=[{name: dense, units: 3, kernel_regularizer: {name: l2, l2: 0.5}}, "
@@ -43,7 +43,7 @@ def measured(recording):
     """Evaluate a run as `fitx evaluate` does; return the values."""
 
     def measured(run, *words, display=None, **question):
-        experiment = read_run(run.folder, words)
+        experiment = read_unimported(run.folder, words)
         return evaluate(experiment, Question(run=run.folder, **question), display or recording())
 
     return measured
@@ -174,7 +174,7 @@ def test_another_step_measures_on_those_networks_that_it_takes(trained, recordin
     (tmp_path / "plugin.py").write_text(BRIGHTNESS)
     (tmp_path / "gan.yaml").write_text(GAN)
     run, _ = trained(read(str(tmp_path / "gan.yaml")))
-    experiment = use_step(read_run(run.folder), "plugin")
+    experiment = use_step(read_unimported(run.folder), "plugin")
     found = evaluate(experiment, Question(run=run.folder), recording())
     generator = keras.saving.load_model(run.folder / "networks/generator.keras")
     brightness = generator(np.ones((1, 6))).numpy().mean()
@@ -273,6 +273,6 @@ def test_an_untrained_experiment_is_measured_as_its_seed_makes_it(tiny, trained,
 
 def test_another_step_can_measure(tiny, trained, recording):
     run, _ = trained(tiny())
-    experiment = use_step(read_run(run.folder), "low_level")
+    experiment = use_step(read_unimported(run.folder), "low_level")
     found = evaluate(experiment, Question(run=run.folder), recording())
     assert found.metrics["mae"] == pytest.approx(logged(run, "test")["mae"], rel=1e-6)

@@ -12,7 +12,7 @@ from fitx.run.evaluate import Question, evaluate
 from fitx.run.resume import resume
 from fitx.run.resumption import reopened
 from fitx.rundir.record import reopen
-from fitx.rundir.saved import read_run
+from fitx.rundir.saved import read_unimported
 
 TUNED = """
 from pathlib import Path
@@ -50,14 +50,14 @@ def going_on(run, *words, display, allow_inexact=False):
 
 
 def notes_of_evaluating(run, display):
-    evaluate(read_run(run.folder), Question(run=run.folder), display)
+    evaluate(read_unimported(run.folder), Question(run=run.folder), display)
     return display.notes
 
 
 def test_a_fine_tuned_run_is_measured_and_goes_on_from_another_folder(tuned, tmp_path, recording):
     known = tuned.record["files"]["networks.model.weights"]
     assert known["bytes"] == (tmp_path / "start.weights.h5").stat().st_size
-    measured = evaluate(read_run(tuned.folder), Question(run=tuned.folder), recording())
+    measured = evaluate(read_unimported(tuned.folder), Question(run=tuned.folder), recording())
     assert measured.metrics["loss"] == tuned.json("summary.json")["metrics"]["test_loss"]
     going_on(tuned, "fit.epochs=2", display=recording())
     assert [line["epoch"] for line in tuned.epochs] == [1, 2]

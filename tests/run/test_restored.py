@@ -20,7 +20,7 @@ from fitx.run.order import Order
 from fitx.run.resume import resume
 from fitx.run.resumption import reopened
 from fitx.run.train import train
-from fitx.rundir.saved import read_run
+from fitx.rundir.saved import read_unimported
 
 STOP = 7
 """The step after which a run is stopped, the second of its second epoch."""
@@ -256,7 +256,7 @@ class Left:
         notes = []
         display = NoDisplay()
         display.note = notes.append
-        found = evaluate(read_run(self.run), Question(run=self.run, **question), display)
+        found = evaluate(read_unimported(self.run), Question(run=self.run, **question), display)
         assert notes == []
         return found.metrics
 
