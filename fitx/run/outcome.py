@@ -47,8 +47,6 @@ def recorded(record: Record) -> Iterator[Ending]:
         yield ending
         record.update(status="finished", **ending.kept())
     except BaseException as error:
-        if ending.saver is not None:
-            _let_write(ending.saver, error)
         status = STATUSES.get(type(error), "failed")
         own = isinstance(error, FitxError)
         text = str(error) if own else f"{type(error).__name__}: {error}"
@@ -57,6 +55,16 @@ def recorded(record: Record) -> Iterator[Ending]:
         except StorageError as second:
             # What ended the run is what the user must hear of, and its exit code counts.
             error.add_note(str(second))
+        raise
+
+
+@contextmanager
+def written(saver: Saver) -> Iterator[None]:
+    """Wait for the checkpoint that is being written, while the journal that it needs is open."""
+    try:
+        yield
+    except BaseException as error:
+        _let_write(saver, error)
         raise
 
 

@@ -18,7 +18,7 @@ from fitx.run.changes import Change, epochs, references
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE_STEPS
-from fitx.run.outcome import ended_together, located, recorded
+from fitx.run.outcome import ended_together, located, recorded, written
 from fitx.run.ready import ready
 from fitx.run.result import Result
 from fitx.run.resumption import Resumption
@@ -80,7 +80,7 @@ def resume(order: Resumption, display: Display) -> Result:
                 steps = SMOKE_STEPS if order.experiment.is_smoke else None
                 work = Work(trial, order.run, journal, saver, display, asked, steps, start.snapshot)
                 plan = describe.plan(trial, order.run, device)
-                with ended_together(stop), shown(display, plan):
+                with written(saver), ended_together(stop), shown(display, plan):
                     for text in notes:
                         display.note(text)
                     return carry_out(work)

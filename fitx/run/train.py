@@ -9,7 +9,7 @@ from fitx.run import describe
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE_STEPS, Order, demand_training, origin, shortened
-from fitx.run.outcome import ended_together, located, recorded
+from fitx.run.outcome import ended_together, located, recorded, written
 from fitx.run.ready import ready
 from fitx.run.result import Result
 from fitx.run.saver import Saver
@@ -49,7 +49,7 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 steps = SMOKE_STEPS if order.smoke else None
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
-                with ended_together(stop), shown(display, plan):
+                with written(saver), ended_together(stop), shown(display, plan):
                     for text in filter(None, (*order.notes, folder.without_latest(run))):
                         display.note(text)
                     return carry_out(work)
