@@ -147,6 +147,7 @@ def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
     if work.trial.step.execution.strategy is not None:
         return PLAIN, "as execution.strategy asks for"
     if recorded is not None:
+        _refuse_counting_calls(work, MODES[recorded])
         return MODES[recorded], "as the run began"
     if asked in MODES:
         return _demanded(work, MODES[asked])
@@ -162,8 +163,7 @@ def _part(work: ModeInputs, path: KeyPath) -> Part:
 
 
 def _demanded(work: ModeInputs, mode: Mode) -> tuple[Mode, str]:
-    if mode.fused:
-        _refuse_counting_calls(work, mode)
+    _refuse_counting_calls(work, mode)
     obstacle = work.full.obstacle if mode.xla else None
     if obstacle is not None:
         raise refusal(work.trial, obstacle)
@@ -171,14 +171,16 @@ def _demanded(work: ModeInputs, mode: Mode) -> tuple[Mode, str]:
 
 
 def _refuse_counting_calls(work: ModeInputs, mode: Mode) -> None:
-    """Refuse a TensorBoard that writes by batches, which it counts by calls."""
-    for path in work.readers:
+    """Refuse a TensorBoard that writes by batches, which it counts by calls, in a fused mode."""
+    for path in work.readers if mode.fused else ():
         part = _part(work, path)
         if keras_parts.class_name(part.kind, part.name) == "TensorBoard":
-            text = "counts batches by calls, and one call of mode"
-            remedy = "write update_freq: epoch without profile_batch and write_steps_per_second"
-            text = f"{part.name} {text} '{mode.name}' runs many: {remedy}, or mode: auto."
-            raise work.trial.experiment.error(path, text)
+            raise work.trial.experiment.error(
+                path,
+                f"{part.name} counts batches by calls, and one call of mode '{mode.name}' runs "
+                "many: write update_freq: epoch, without profile_batch and "
+                "write_steps_per_second, or train in another mode.",
+            )
 
 
 def _compilable(work: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:

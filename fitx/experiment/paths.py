@@ -19,7 +19,7 @@ from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import OURS, Part
 from fitx.registry.signature import NO_DEFAULT
 
-_INPUTS = ("step", "networks", "optimizers", "loss", "metrics")
+_INPUTS = ("step", "networks", "optimizers", "loss", "metrics", "weighted_metrics")
 """Keys whose parts read the files they name. A dataset is known by its numbers instead, and
 callbacks may write theirs."""
 

@@ -71,11 +71,7 @@ def _cut(tree: Node, path: Path) -> Node:
     key, rest = str(path[0]), path[1:]
     child = tree.value[key]
     others = {k: v for k, v in tree.value.items() if k != key}
-    if (
-        key in ("metrics", "weighted_metrics", "callbacks")
-        and isinstance(child.value, list)
-        and rest
-    ):
+    if key in _LISTS and isinstance(child.value, list) and rest:
         # The parts after it keep their places.
         items = [_broken(item) if i == rest[0] else item for i, item in enumerate(child.value)]
         return replace(tree, value={**others, key: replace(child, value=items)})

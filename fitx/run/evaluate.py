@@ -28,7 +28,7 @@ from fitx.run.divergence import refuse_measured
 from fitx.run.restoration import restore
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import record
-from fitx.rundir.fingerprint import fingerprints
+from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.saved import read_unimported
 from fitx.runtime import Runtime
 
@@ -58,9 +58,12 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
     Raises:
         ConfigError, DataError, DeviceError, UserCodeError: As for training.
         UsageError: There is no such split, or no best epoch.
-        StorageError: No checkpoint of the run is whole, or it does not fit the experiment.
+        StorageError: No checkpoint of the run is whole, it does not fit the experiment, or a file
+            that the run was trained with is gone.
         Diverged: A value is NaN or infinite.
     """
+    if question.run is not None:
+        demand_present(input_files(experiment), record.load(question.run).get("files"))
     device = prepare_runtime(experiment)
     trial = make(_buildable(experiment))
     demands.demand_evaluation(trial.experiment, trial.step)

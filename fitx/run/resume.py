@@ -138,7 +138,8 @@ def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
         text = f"the run cannot go on with what does not fit its checkpoint:\n{listed}\n{problems}"
         raise UsageError(f"{text}\nTrain a new run with `fitx train`.")
     if problems:
-        raise StorageError(f"checkpoint {newest.folder} is not one of this run:\n{problems}")
+        what = "is not one of this run, or another version of fitx wrote it"
+        raise StorageError(f"checkpoint {newest.folder} {what}:\n{problems}")
 
 
 def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:

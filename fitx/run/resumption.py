@@ -19,7 +19,7 @@ from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import environment, folder, record
 from fitx.rundir.files import read_json, write_atomically
-from fitx.rundir.fingerprint import fingerprints
+from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved import EXPERIMENT, read_unimported
 
@@ -112,7 +112,9 @@ def _judged(
 ) -> Resumption:
     facts = record.load(run)
     found = changes.compare(trained, asked, facts.get("references"))
-    here = {**environment.describe(), "files": fingerprints(input_files(asked))}
+    files = input_files(asked)
+    demand_present(files, facts.get("files"))
+    here = {**environment.describe(), "files": fingerprints(files)}
     around = changes.compare_environment(facts, here)
     changes.demand([*found, *around], allow_inexact=allow_inexact)
     notes = tuple(changes.notes([*found, *around]))

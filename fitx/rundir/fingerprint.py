@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx import disk
+from fitx.errors import StorageError
 
 WHOLE_BYTES = 1 << 28
 """Files up to this size are hashed whole, of larger ones samples."""
@@ -29,6 +30,20 @@ def fingerprints(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
         except (OSError, ValueError):
             continue
     return found
+
+
+def demand_present(files: Mapping[str, Path], recorded: object) -> None:
+    """Raise StorageError if a file that a run was trained with is gone.
+
+    Args:
+        files: What the parts of the experiment read now, by key.
+        recorded: What `fingerprints` returned when the run began.
+    """
+    known = recorded if isinstance(recorded, dict) else {}
+    for key, path in files.items():
+        if key in known and not path.exists():
+            text = f"{key}: {path} is gone, and this run needs it; put it back, or say where it is"
+            raise StorageError(f"{text} by {key}=PATH.")
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:

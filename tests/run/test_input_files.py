@@ -5,7 +5,7 @@ import shutil
 import keras
 import pytest
 
-from fitx.errors import UsageError
+from fitx.errors import StorageError, UsageError
 from fitx.experiment.check import read
 from fitx.run.auto_resume import choose
 from fitx.run.evaluate import Question, evaluate
@@ -89,3 +89,12 @@ def test_a_new_run_begins_where_the_newest_had_another_file(tuned, tmp_path):
     choice = choose(experiment, tmp_path / "runs")
     assert choice.run is None
     assert "files.networks.model.weights.bytes" in choice.notes[0]
+
+
+def test_a_run_whose_file_is_gone_says_which(tuned, tmp_path, recording):
+    (tmp_path / "start.weights.h5").unlink()
+    for attempt in (notes_of_evaluating, lambda run, display: going_on(run, display=display)):
+        with pytest.raises(
+            StorageError, match=r"^networks\.model\.weights: .* is gone, and this run"
+        ):
+            attempt(tuned, recording())

@@ -14,11 +14,9 @@ Verdict: TypeAlias = Literal["harmless", "inexact", "unfit"]
 def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
     """Judge the change of one key; whether a changed option alters shapes shows only later."""
     match path:
-        case ("name" | "callbacks" | "checkpoint" | "expect", *_) | (
-            "fit",
-            "epochs" | "allow_nan",
-            *_,
-        ):
+        case ("name" | "callbacks" | "checkpoint" | "expect", *_):
+            return "harmless"
+        case ("fit", "epochs" | "allow_nan", *_):
             return "harmless"
         case _ if isinstance(old, Path) and isinstance(new, Path):
             # Where a file is does not matter; what is read is compared by its hash.
