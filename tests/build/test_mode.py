@@ -115,6 +115,15 @@ def test_tensor_board_that_writes_of_batches_is_refused_in_a_mode_that_runs_many
         settled(written(*words))
 
 
+def test_a_run_that_goes_on_in_such_a_mode_refuses_it_too(written, with_tensor_board):
+    experiment = written("callbacks=[{name: tensor_board, update_freq: batch}]")
+    trial, device = make(experiment), prepare_runtime(experiment)
+    task = Task("train", "train", 1_000)
+
+    with pytest.raises(ConfigError, match="tensor_board counts batches by calls"):
+        prepare_execution(trial, device, [task], recorded={"train": "fused"})
+
+
 def test_measuring_keeps_the_fastest_and_says_what_it_saw(written):
     mode, why = settled(written("execution.mode=measure"), steps=10**8)
 

@@ -221,15 +221,6 @@ dollar: $5 and $ {env:FITX_N}
     }
 
 
-@pytest.mark.parametrize("commit", ["1234567", "12e4567", "0012345", "1e10000", "deadbee", "true"])
-def test_text_from_a_variable_is_text_also_where_it_reads_as_a_number(mine, monkeypatch, commit):
-    monkeypatch.setenv("FITX_COMMIT", commit)
-
-    experiment = read(str(mine), ["name=${env:FITX_COMMIT}", "data.seed=${env:FITX_SEED:3}"])
-
-    assert experiment.name == commit
-
-
 @pytest.mark.parametrize("value", ["a\x07b", "a\udcffb", "9" * 301])
 def test_what_a_variable_holds_is_held_to_the_same_rules(mine, monkeypatch, value):
     monkeypatch.setenv("FITX_ODD", value)
