@@ -124,7 +124,8 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
         name = error.name if isinstance(error, NotOneNumber) else None
         path = _metric(experiment, name) if name is not None else None
         if isinstance(error, NotOneNumber) and path is not None:
-            text = f"gives {error.found}, and what is logged is one number; see its options."
+            text = f"gives {error.found}, and what is logged is one number; "
+            text += _to_one_number(experiment, path)
             raise experiment.error(path, text) from error
         method = getattr(trial.step, f"{kind}_step")
         error.frames = error.frames or returning_frame(experiment, method, name)
@@ -138,6 +139,16 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
             raise
         text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
         raise experiment.error(_culprit(error), text + first_line(error)) from error
+
+
+def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
+    """Say which option of a metric makes one number of several."""
+    part = getattr(experiment, str(path[0]))[path[1]]
+    signature = experiment.catalogue.signature("metric", part.name)
+    options = {"average": "macro", "class_aggregation": "uniform_average"}
+    known = (name for name in options if signature is not None and signature.get(name))
+    name = next(known, None)
+    return "see its options." if name is None else f"add {name}: {options[name]}."
 
 
 def _metric(experiment: Experiment, logged: str) -> KeyPath | None:

@@ -135,20 +135,27 @@ def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
     """Say that a metric looks for the greatest number of a row where that says nothing."""
     is_free = cls in _F_SCORES and part.options.get("threshold") is None
     looks = is_free or cls in _ONE_HOT_OVERLAPS or cls in _OF_GREATEST
-    instead = {**dict.fromkeys(_F_SCORES, "add threshold: 0.5"), **_INSTEAD}.get(cls, "")
+    average = "" if part.options.get("average") else " and average: macro"
+    instead = {**dict.fromkeys(_F_SCORES, f"add threshold: 0.5{average}"), **_INSTEAD}.get(cls, "")
     if looks and fed.width == 1:
         return f"looks for the greatest output, and there is one; {instead}."
     if looks and any(_has_several(y) for y in fed.labels):
         return f"looks for the greatest output, and y has several labels a row; {instead}."
     is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SPECIAL["metric"]
-    if is_chosen and not all(np.isin(y, (0, 1)).all() for y in fed.labels):
-        return "counts right classes, and y holds other numbers than 0 and 1; remove it."
+    if is_chosen and not all(_are_probabilities(y) for y in fed.labels):
+        return "counts right classes, and the rows of y are no probabilities of classes; remove it."
     if fed.width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
         return "compares the probabilities of classes, and there is one output."
     is_correlation = cls in ("PearsonCorrelation", "ConcordanceCorrelation")
     if is_correlation and part.options.get("axis", -1) == -1 and _has_even_rows(fed.labels):
         return "correlates the numbers of a row, and y has rows in which all are equal; remove it."
     return None
+
+
+def _are_probabilities(y: np.ndarray) -> bool:
+    """Whether rows mark classes, or give a probability for each class."""
+    is_marked = bool(np.isin(y, (0, 1)).all())
+    return is_marked or bool(np.all(y >= 0) and np.allclose(y.sum(axis=-1), 1, atol=1e-3))
 
 
 def _has_even_rows(labels: list[np.ndarray]) -> bool:

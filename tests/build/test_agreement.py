@@ -188,7 +188,7 @@ def test_a_metric_that_gives_one_value_a_class_is_a_problem_of_its_key(written, 
     with pytest.raises(ConfigError) as caught:
         traced(experiment)
 
-    text = "gives an array of shape (3,), and what is logged is one number; see its options."
+    text = "gives an array of shape (3,), and what is logged is one number; add average: macro."
     assert problems(caught) == [("metrics.1", text)]
 
 

@@ -23,6 +23,7 @@ KINDS = {
     "two": (TWO, "binary_crossentropy"),
     "two_floats": (TWO.astype("float32"), "binary_crossentropy"),
     "one_hot": (np.eye(3, dtype="float32")[CLASSES], "categorical_crossentropy"),
+    "soft": (np.eye(3, dtype="float32")[CLASSES] * 0.7 + 0.1, "categorical_crossentropy"),
     "several": ((X > 0).astype("int32"), "binary_crossentropy"),
     "numbers": (X[:, 0] + 3, "mse"),
     "column": (X[:, :1] + 3, "mse"),
@@ -62,6 +63,10 @@ FIT = {
     "one_hot": {
         *("accuracy", "poisson", "categorical_crossentropy"),
         *((BY_NUMBER | YES_OR_NO | OF_ROWS | OF_CLASSES) - {"binary_crossentropy"}),
+    },
+    "soft": {
+        *("accuracy", "poisson", "categorical_crossentropy"),
+        *("categorical_accuracy", "top_k_categorical_accuracy", *BY_NUMBER, *OF_ROWS),
     },
     "several": {"poisson", "kl_divergence", *BY_NUMBER, *YES_OR_NO},
     "numbers": BY_NUMBER,
@@ -105,6 +110,30 @@ def correlation(y, p):
     return np.mean([np.corrcoef(a, b)[0, 1] for a, b in zip(y, p, strict=True)])
 
 
+def concordance(y, p):
+    (a, b), deviations = (y.mean(1), p.mean(1)), (y - y.mean(1)[:, None], p - p.mean(1)[:, None])
+    together = (deviations[0] * deviations[1]).mean(1)
+    return (2 * together / (y.var(1) + p.var(1) + (a - b) ** 2)).mean()
+
+
+def cosine(y, p):
+    lengths = np.maximum(np.linalg.norm(y, axis=1) * np.linalg.norm(p, axis=1), 1e-12)
+    return ((y * p).sum(1) / lengths).mean()
+
+
+def binary_overlap(y, p):
+    return np.mean([overlap(y.reshape(-1) == k, (p > 0.5).reshape(-1) == k) for k in (0, 1)])
+
+
+def categorical_hinge(y, p):
+    return np.maximum(((1 - y) * p).max(1) - (y * p).sum(1) + 1, 0).mean()
+
+
+def divergence(y, p):
+    y, p = np.clip(y, 1e-7, 1), np.clip(p, 1e-7, 1)
+    return (y * np.log(y / p)).sum(1).mean()
+
+
 def cross(y, p):
     return -(y * np.log(p) + (1 - y) * np.log(1 - p)).mean()
 
@@ -118,6 +147,20 @@ VALUES = {
     "mean_squared_error": lambda y, p: ((y - p) ** 2).mean(),
     "root_mean_squared_error": lambda y, p: ((y - p) ** 2).mean() ** 0.5,
     "r2_score": r2,
+    "mean_absolute_percentage_error": lambda y, p: (
+        100 * (abs(y - p) / np.maximum(abs(y), 1e-7)).mean()
+    ),
+    "mean_squared_logarithmic_error": lambda y, p: (
+        (np.log1p(np.maximum(y, 1e-7)) - np.log1p(np.maximum(p, 1e-7))) ** 2
+    ).mean(),
+    "cosine_similarity": cosine,
+    "categorical_hinge": categorical_hinge,
+    "kl_divergence": divergence,
+    "concordance_correlation": concordance,
+    "binary_iou": binary_overlap,
+    "top_k_categorical_accuracy": lambda y, p: (
+        (np.argsort(p, 1)[:, -2:] == y.argmax(1)[:, None]).any(1).mean()
+    ),
     "log_cosh_error": lambda y, p: np.log(np.cosh(y - p)).mean(),
     "hinge": lambda y, p: np.maximum(1 - signs(y) * p, 0).mean(),
     "squared_hinge": lambda y, p: (np.maximum(1 - signs(y) * p, 0) ** 2).mean(),
