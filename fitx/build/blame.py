@@ -6,10 +6,12 @@ import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import tensorflow as tf
 
 from fitx.build.advice import advice
+from fitx.engine import callbacks
 from fitx.errors import DataError, DeviceError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
@@ -25,6 +27,8 @@ _IN_LAYER = re.compile(
     re.DOTALL,
 )
 """Keras' words for an error inside a layer: the layer, the error's own words, the arguments."""
+
+_ENGINE = Path(callbacks.__file__).parent
 
 _COLOUR = re.compile(r"\x1b\[\d*m")
 
@@ -51,7 +55,8 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
 
     Args:
         experiment: Whose plugins they are.
-        running: Tells which method of the step runs on which split, where that is known.
+        running: Tells which method of the step runs on which split, where that is known; asked
+            for errors of the step alone.
     """
     try:
         yield
@@ -64,17 +69,26 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
         gone = cluster.lost(error) if isinstance(error, tf.errors.OpError) else None
         if gone is not None and experiment.execution.strategy == "multi_worker":
             raise WorkerLost(gone) from error
+        where = running() if _of_step(error) else ""
         if is_users(experiment, error):
-            raise _users(experiment, error, running()) from error
+            raise _users(experiment, error, where) from error
         if isinstance(error, tf.errors.InvalidArgumentError):
-            text = f"{running() or 'the step'} cannot take a batch: {first_line(error)}"
+            text = f"{where or 'the step'} cannot take a batch: {first_line(error)}"
             raise DataError(text) from error
         raise
     except (SystemExit, KeyboardInterrupt) as error:
         # A signal never becomes one of these here: fitx has handlers of its own.
         if _raised_by_plugin(experiment, error):
-            raise _users(experiment, error, running()) from error
+            where = running() if _of_step(error) else ""
+            raise _users(experiment, error, where) from error
         raise
+
+
+def _of_step(error: BaseException) -> bool:
+    """Whether an error came out of a step that the engine traced or ran, and not of a callback."""
+    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
+    within = {file.name for file in files if file.parent == _ENGINE}
+    return bool(within) and Path(callbacks.__file__).name not in within
 
 
 def is_users(experiment: Experiment, error: BaseException) -> bool:

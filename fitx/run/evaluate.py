@@ -81,8 +81,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         if question.run is not None:
             for key in _other_files(experiment, question.run):
                 display.note(f"{key} is not the file this run had: what it holds differs")
-        with user_errors(trial.experiment):
-            values = evaluate_split(trial, split, display, question.steps)
+        values = evaluate_split(trial, split, display, question.steps)
     refuse_measured(values, split, trial)
     run = relative_to_cwd(question.run) if question.run is not None else None
     facts: dict[str, Any] = {"examples": examples}
@@ -147,9 +146,10 @@ def evaluate_split(
     steps = min(steps, limit) if limit else steps
     batches = evaluation_feed(trial, split, steps)
     watch = _Watch(display, steps, check)
-    values = trial.step.evaluate(
-        batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
-    )
+    with user_errors(trial.experiment, lambda: f"test_step on the {split} split"):
+        values = trial.step.evaluate(
+            batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
+        )
     order = trial.step.logs["test"].names or ()
     return {name: float(values[name]) for name in order}
 

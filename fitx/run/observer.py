@@ -86,6 +86,12 @@ class Observer(keras.callbacks.Callback):
         taken = self._trained.over(taken) if self._trained is not None else taken
         return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})
 
+    def running(self) -> str:
+        """Return which method of the step runs on which split."""
+        if self.at.phase == "validation":
+            return "test_step on the validation split"
+        return "train_step on the train split"
+
     def steps_until_due(self) -> int:
         """Return how many steps may run before a checkpoint by steps, or a stop, is due."""
         done = self.at.step

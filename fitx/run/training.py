@@ -74,7 +74,8 @@ def carry_out(work: Work) -> Result:
         _stop_if_asked(observer)
         try:
             if trial.experiment.fit.epochs:
-                _fit(work, observer)
+                with user_errors(trial.experiment, observer.running):
+                    _fit(work, observer)
             work.saver.save(observer.snapshot)
             work.saver.finish(model_state(trial.step))
         except Diverged as error:

@@ -41,7 +41,7 @@ def test_numbers_that_an_operation_refuses_are_the_datas(trained, arrays):
     with pytest.raises(DataError) as caught:
         trained(word, TABLE, "loss=mse")
 
-    text = "the step cannot take a batch: indices[1,1] = 3 is not in [0, 3)."
+    text = "train_step on the train split cannot take a batch: indices[1,1] = 3 is not in [0, 3)."
     assert str(caught.value) == text
 
 
@@ -49,7 +49,9 @@ def test_what_fails_inside_the_graph_of_a_plugin_is_the_users(trained):
     with pytest.raises(UserCodeError) as caught:
         trained("step=own", "~loss", own=LOOKING_UP)
 
-    assert str(caught.value).startswith("InvalidArgumentError: indices = 1")
+    assert str(caught.value).startswith(
+        "train_step on the train split: InvalidArgumentError: indices = 1"
+    )
     assert "\n" not in str(caught.value)
     assert "own.py" in caught.value.frames
     assert "fitx/" not in caught.value.frames

@@ -471,3 +471,46 @@ def test_rows_that_nothing_measures_are_named_in_the_summary(shell):
 
     assert answer.code == 0, answer.err
     assert "without a test_step nothing measures test" in answer.err
+
+
+AT_RUN_TIME = """
+def train_step(self, data):
+    x, y = data
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(self(x, training=True) ** 2)
+    self.minimize(loss, tape, "model")
+    tf.debugging.assert_less(loss, {trained})
+    return {{"loss": loss}}
+
+def test_step(self, data):
+    loss = tf.reduce_mean(self(data[0]) ** 2)
+    tf.debugging.assert_less(loss, {measured})
+    return {{"loss": loss}}
+"""
+BREAKING = """
+
+@callbacks.register
+class Breaking(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        tf.debugging.assert_less(1.0, 0.0)
+"""
+
+
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+@pytest.mark.parametrize(
+    ("trained", "measured", "words", "where"),
+    [
+        (-1.0, 1e9, (), "train_step on the train split: "),
+        (1e9, -1.0, ("data.validation_split=0.5",), "test_step on the validation split: "),
+        (1e9, 1e9, ("callbacks=[own]",), ""),
+    ],
+)
+def test_an_error_of_a_running_step_names_the_method_and_the_split(
+    shell, trained, measured, words, where, mode
+):
+    shell.write(step(AT_RUN_TIME.format(trained=trained, measured=measured)) + BREAKING)
+
+    done = shell.fitx("train", "own.yaml", f"execution.mode={mode}", *words)
+
+    assert done.code == 1
+    assert f"\n{where}InvalidArgumentError: " in done.err
