@@ -147,8 +147,8 @@ def test_a_small_evaluation_is_made_once_and_streams_of_it_share_it(monkeypatch)
 
 
 def test_a_batch_size_far_above_the_rows_takes_no_more_room_than_the_rows():
-    made = data(batch_size=10**9)
-    for blocks in (training_blocks(made), evaluation_blocks(made.splits["train"], 10**9)):
+    made = data(batch_size=10**6)
+    for blocks in (training_blocks(made), evaluation_blocks(made.splits["train"], 10**6)):
         block = next(iter(blocks))
         assert [column.shape[:2] for column in block.columns] == [(1, 23)] * 2
     assert same(batches_of(training_blocks(made), 3), single(training_batches(made), 3))

@@ -16,11 +16,18 @@ Y = X.sum(axis=1, keepdims=True)
 
 @callbacks.register
 class Asking(keras.callbacks.Callback):
-    '''Asks the model whatever it can be asked, after a validation and after an epoch.'''
+    '''Asks the model whatever it can be asked, within and after a validation and an epoch.'''
 
     def __init__(self, *, trains: bool = False):
         super().__init__()
-        self.trains = trains
+        self.trains, self.is_asking = trains, False
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.model.test_on_batch(X, Y)
+
+    def on_test_batch_end(self, batch, logs=None):
+        if not self.is_asking:
+            self.asked("within")
 
     def on_test_end(self, logs=None):
         self.tested = self.asked("tested")
@@ -32,7 +39,7 @@ class Asking(keras.callbacks.Callback):
             logs["asked_trained"] = self.model.train_on_batch(X, Y, return_dict=True)["loss"]
 
     def asked(self, when):
-        model = self.model
+        model, self.is_asking = self.model, True
         errors = {
             "evaluate": model.evaluate(X, Y, batch_size=4, verbose=0, return_dict=True)["mae"],
             "named": model.test_on_batch(X, Y, return_dict=True)["mae"],
@@ -40,6 +47,7 @@ class Asking(keras.callbacks.Callback):
             "at_once": np.abs(model.predict_on_batch(X) - Y).mean(),
             "predicted": np.abs(model.predict(X, batch_size=2, verbose=0) - Y).mean(),
         }
+        self.is_asking = False
         return {f"asked_{when}_{name}": value for name, value in errors.items()}
 """
 NESTED = """
