@@ -162,7 +162,7 @@ class Observer(keras.callbacks.Callback):
         self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
         self.display.epoch_end(self.at.epoch, self.values, seconds)
         self._refuse(self.values, self.at.epoch)
-        self.state.best.see(self.at.epoch, self.values, self.model, before)
+        self.state.best.see(self.at.epoch, self.values, self.state.model, before)
         is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
         if is_last or self.saver.is_due_after_epoch():
             self.saver.save(self.snapshot)

@@ -23,7 +23,7 @@ from fitx.run.observer import Observer, Opening
 from fitx.run.result import Result
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
-from fitx.run.state import callback_state, model_state
+from fitx.run.state import callback_state, capture
 from fitx.run.state.best import Best
 from fitx.run.state.run_state import RunState, Snapshot
 from fitx.rundir.journal import Journal
@@ -77,7 +77,7 @@ def carry_out(work: Work) -> Result:
                 with user_errors(trial.experiment, observer.running):
                     _fit(work, observer)
             work.saver.save(observer.snapshot)
-            work.saver.finish(model_state(trial.step))
+            work.saver.finish(capture(state.model))
         except Diverged as error:
             raise explained(error, trial, observer) from None
         save_networks(trial.step, work.run / "networks", state.best.epoch)

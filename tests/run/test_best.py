@@ -3,6 +3,7 @@ import pytest
 
 from fitx.build.make import make
 from fitx.experiment.schema import Checkpoint
+from fitx.run.state import model_variables
 from fitx.run.state.best import Best
 
 
@@ -24,27 +25,27 @@ def step(tiny):
 def test_the_best_epoch_is_the_first_with_the_best_value(step, monitor, mode, values, best):
     watching = Best(Checkpoint(monitor=monitor, mode=mode))
     for epoch, value in enumerate(values, start=1):
-        watching.see(epoch, {monitor: value}, step)
+        watching.see(epoch, {monitor: value}, model_variables(step))
     assert watching.epoch.epoch == best
     assert watching.epoch.plain()["value"] == values[best - 1]
 
 
 def test_without_a_monitor_no_epoch_is_the_best(step):
     watching = Best(Checkpoint())
-    watching.see(1, {"loss": 1.0}, step)
+    watching.see(1, {"loss": 1.0}, model_variables(step))
     assert watching.epoch is None
 
 
 def test_epochs_that_do_not_log_the_value_are_passed_over(step):
     watching = Best(Checkpoint(monitor="val_loss"))
-    watching.see(1, {"loss": 1.0}, step)
-    watching.see(2, {"val_loss": 5.0}, step)
+    watching.see(1, {"loss": 1.0}, model_variables(step))
+    watching.see(2, {"val_loss": 5.0}, model_variables(step))
     assert watching.epoch.epoch == 2
 
 
 def test_the_weights_are_a_copy(step):
     watching = Best(Checkpoint(monitor="loss"))
-    watching.see(1, {"loss": 1.0}, step)
+    watching.see(1, {"loss": 1.0}, model_variables(step))
     name, before = next((n, a.copy()) for n, a in watching.epoch.weights.items())
     for variable in step.networks["model"].trainable_variables:
         variable.assign_add(np.ones(variable.shape))

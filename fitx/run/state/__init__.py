@@ -110,11 +110,6 @@ def network_state(step: Step) -> State:
     return capture(network_variables(step))
 
 
-def model_state(step: Step) -> State:
-    """Copy what is measured, as the best epoch and the final state are kept."""
-    return capture(model_variables(step))
-
-
 def assign(named: dict[str, Any], state: State) -> None:
     """Set variables from arrays of the same names; nothing is set unless all fit.
 

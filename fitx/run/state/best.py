@@ -7,8 +7,7 @@ from typing import Any
 
 from fitx.experiment.direction import direction
 from fitx.experiment.schema import Checkpoint
-from fitx.run.state import State, model_state
-from fitx.step import Step
+from fitx.run.state import State, capture
 
 
 @dataclass(frozen=True)
@@ -42,20 +41,24 @@ class Best:
         self.epoch: BestEpoch | None = None
 
     def see(
-        self, epoch: int, values: dict[str, float], step: Step, before: State | None = None
+        self,
+        epoch: int,
+        values: dict[str, float],
+        model: dict[str, Any],
+        before: State | None = None,
     ) -> None:
         """Take the state of an epoch whose monitored value is better than any before.
 
         Args:
             epoch: Its number.
             values: What it logged.
-            step: What was measured.
+            model: The `model_variables` that were measured.
             before: Variables as they were before the validation, which has changed them.
         """
         value = values.get(self.monitor) if self.monitor is not None else None
         if value is None or self.monitor is None:
             return
         if self.epoch is None or self.sign * value > self.sign * self.epoch.value:
-            state = model_state(step)
+            state = capture(model)
             state |= {name: array for name, array in (before or {}).items() if name in state}
             self.epoch = BestEpoch(self.monitor, epoch, value, state)

@@ -21,6 +21,7 @@ from fitx.run.state import (
     callback_state,
     capture,
     host_random,
+    model_variables,
     variables,
     written_by_test,
 )
@@ -70,6 +71,10 @@ class RunState:
         callbacks: What they remember.
         best: The best epoch so far.
         options: Those of each callback, by which it is known again; none without.
+
+    Attributes:
+        variables: All that training may change, by name.
+        model: Those of them that an evaluation depends on.
     """
 
     def __init__(
@@ -79,7 +84,7 @@ class RunState:
         best: Best,
         options: Iterable[Any] = (),
     ) -> None:
-        self.variables = variables(step)
+        self.variables, self.model = variables(step), model_variables(step)
         self.callbacks = callback_state.named(callbacks)
         texts = [json.dumps(one, sort_keys=True, default=str) for one in options]
         self.options = dict(zip_longest(self.callbacks, texts, fillvalue="{}"))
