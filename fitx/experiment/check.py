@@ -13,7 +13,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
 from fitx.experiment.paths import with_absolute_paths
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
-from fitx.experiment.schema import Settings
+from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.validate import validate
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import FED, Part
@@ -97,7 +97,8 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
 
 def _run_name(stem: str) -> str:
     """Return a file's stem as the name of its runs, '-' in place of what a name cannot hold."""
-    return re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100] or "experiment"
+    name = re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100]
+    return name if name not in ("", LATEST) else "experiment"
 
 
 def use_step(experiment: Experiment, name: str) -> Experiment:

@@ -31,6 +31,9 @@ _DEVICE_SCHEMA = {
 _EXPECTATION = re.compile(r"(>=|<=|==|>|<)\s*(-?[0-9.]+(?:[eE][-+]?\d+)?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
+LATEST = "latest"
+"""The link to the newest of several runs; no run can be called so."""
+
 
 def _cadence(value: Any) -> Any:
     if not isinstance(value, str) or not _EVERY.fullmatch(value):
@@ -69,6 +72,9 @@ def _run_name(value: str) -> str:
         expected = (
             "expected letters, digits, '.', '_' and '-', at most 100, a letter or digit first"
         )
+        raise PydanticCustomError("expected", expected)
+    if value == LATEST:
+        expected = "expected another name; 'latest' is the link to the newest run of a name"
         raise PydanticCustomError("expected", expected)
     return value
 

@@ -74,6 +74,8 @@ class _Other(ValueError):
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
         facts = record.load(run)
+        if facts.get("smoke") is True:
+            raise _Other("it only tries the experiment, as --smoke asked")
         other = other_plugin(facts.get("plugins"), experiment)
         if other is not None:
             raise _Other(f"the plugin {other} is not what it was")

@@ -26,6 +26,7 @@ from fitx.run.signals import StopRequest
 from fitx.run.state import callback_state, capture
 from fitx.run.state.best import Best
 from fitx.run.state.run_state import RunState, Snapshot
+from fitx.run.zip_dates import dates_within_range
 from fitx.rundir.journal import Journal
 
 
@@ -54,6 +55,7 @@ class Work:
     earlier: Snapshot | None = None
 
 
+@dates_within_range()
 def carry_out(work: Work) -> Result:
     """Bring a run to its end and return its final values."""
     began = time.perf_counter()

@@ -1,6 +1,8 @@
 """Where runs are: `<out>/<name>/<UTC time>-<4 hex>/`, and `latest` beside them.
 
-No command ever deletes or overwrites a run: every run gets a folder of its own.
+No command ever deletes or overwrites a run: every run gets a folder of its own. A name comes after
+those of all earlier runs, also where the clock was set back; its time is then that of the newest
+run and a second more.
 """
 
 from __future__ import annotations
@@ -9,9 +11,10 @@ import difflib
 import os
 import re
 import secrets
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from fitx import disk
@@ -46,7 +49,7 @@ def create(out: Path, name: str) -> Path:
         )
     with storage_errors("make a run in", out / name):
         disk.make_folder(out / name)
-        run = make_first_free(out / name, _names())
+        run = make_first_free(out / name, _names(out / name))
         for subfolder in SUBFOLDERS:
             (run / subfolder).mkdir()
         disk.sync_folder(run)
@@ -106,6 +109,8 @@ def find(run: str, out: Path) -> Path:
 def runs(parent: Path) -> list[Path]:
     """Return the runs of one name, newest first: real folders that hold a record.
 
+    The first is the one that `find` finds by the name: where `latest` points to, if it is there.
+
     Args:
         parent: `<out>/<name>`; where it does not exist there are none.
 
@@ -115,7 +120,9 @@ def runs(parent: Path) -> list[Path]:
     with storage_errors("read", parent), suppress(FileNotFoundError, NotADirectoryError):
         with os.scandir(parent) as entries:
             found = [e.name for e in entries if _RUN.fullmatch(e.name) and _is_folder(e)]
-        return [parent / n for n in sorted(found, reverse=True) if _has_record(parent / n)]
+        latest = _linked(parent)
+        newest_first = sorted(found, key=lambda name: (name == latest, name), reverse=True)
+        return [parent / name for name in newest_first if _has_record(parent / name)]
     return []
 
 
@@ -137,9 +144,23 @@ def check_writable(out: Path) -> None:
     raise StorageError(f"cannot write runs to {out}: {reason}. Choose another folder with --out.")
 
 
-def _names() -> Iterator[str]:
+def _names(parent: Path) -> Iterator[str]:
+    """Yield names that come after those of all runs there are, whatever the clock says.
+
+    Runs are in the order of their names. After the clock was set back, and within one second, a
+    new run gets the second after that of the newest run.
+    """
     while True:
-        yield f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        now = datetime.fromtimestamp(time.time(), UTC)
+        yield f"{max([now, *_taken(parent)]):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def _taken(parent: Path) -> Iterator[datetime]:
+    """Yield the second after each run's, also of runs that were killed at once."""
+    for name in filter(_RUN.fullmatch, os.listdir(parent)):
+        # A folder that fitx did not make may be named after no day, or after the last there is.
+        with suppress(ValueError, OverflowError):
+            yield datetime.strptime(f"{name[:15]}Z", "%Y%m%d-%H%M%S%z") + timedelta(seconds=1)
 
 
 def _point_latest(parent: Path, target: str) -> None:
@@ -163,17 +184,25 @@ def _run_at(folder: Path) -> Path | None:
         folder = folder.parent
     elif _has_record(folder):
         return folder
-    try:
-        target = os.readlink(folder / LATEST)
-    except OSError:
-        target = ""
-    # Only a neighbour is followed: the link of a copied folder could point anywhere.
-    inside = target == os.path.basename(target) and target not in ("", ".", "..")
-    if inside and _has_record(folder / target):
-        return folder / target
+    latest = _linked(folder)
+    if latest and _has_record(folder / latest):
+        return folder / latest
     with suppress(StorageError, ValueError):
         return next(iter(runs(folder)), None)
     return None
+
+
+def _linked(parent: Path) -> str:
+    """Return the name of the folder that `latest` points to; nothing where it points to none.
+
+    Only a neighbour is followed: the link of a copied folder could point anywhere.
+    """
+    try:
+        target = os.readlink(parent / LATEST)
+    except OSError:
+        return ""
+    is_neighbour = target == os.path.basename(target) and target not in (".", "..")
+    return target if is_neighbour else ""
 
 
 def _has_record(folder: Path) -> bool:

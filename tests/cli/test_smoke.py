@@ -41,6 +41,19 @@ def test_a_trial_stays_one_when_it_goes_on(shell):
     assert json.loads(trained.out)["metrics"] == json.loads(resumed.out)["metrics"]
 
 
+def test_a_training_that_is_to_go_on_does_not_take_a_trial_of_the_same_experiment(shell):
+    two_steps = ("fit.steps_per_epoch=2", "fit.validation_steps=2", "data.validation_split=0.5")
+    tried = shell.fitx("train", "own.yaml", "--smoke", "--stop-after", "1", *two_steps)
+    words = ("train", "own.yaml", "name=own-smoke", "--resume", "auto", "--json", *two_steps)
+    trained = shell.fitx(*words)
+    measured = shell.fitx("evaluate", "own-smoke", "--json")
+
+    assert (tried.code, trained.code, measured.code) == (143, 0, 0), trained.err
+    assert "(interrupted): it only tries the experiment, as --smoke asked" in trained.err
+    tested = json.loads(trained.out)["metrics"]["test_loss"]
+    assert tested == json.loads(measured.out)["metrics"]["loss"]
+
+
 def test_a_run_whose_journal_is_damaged_is_not_left_as_running(shell):
     assert shell.fitx("train", "own.yaml").code == 0
     (run,) = shell.runs

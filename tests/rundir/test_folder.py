@@ -3,12 +3,15 @@ import os
 import re
 import subprocess
 import sys
+import time
 from itertools import chain, repeat
 from pathlib import Path
 
 import pytest
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment.check import read
+from fitx.experiment.schema import Settings
 from fitx.rundir import folder
 
 
@@ -74,6 +77,46 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
         "and neither '.', '..' nor 'latest'"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a", "Latest", "latest.1", "latest-smoke", "9", "a" * 100])
+def test_a_name_that_a_check_takes_can_be_a_folder(tmp_path, name):
+    assert Settings(name=name).name == name
+    assert folder.create(tmp_path, name).parent.name == name
+
+
+def test_a_file_called_as_the_link_names_its_runs_otherwise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("latest.yaml").write_text("{step: supervised, model: linear, optimizer: sgd, loss: mse}")
+    assert read("latest.yaml", ["data=random"]).name == "experiment"
+
+
+def test_the_names_of_runs_come_in_the_order_in_which_they_were_made(tmp_path, monkeypatch):
+    parent = tmp_path / "digits"
+    for name in ("20269999-000000-abcd", "99991231-235959-abcd", "21000101-000000-abcd", "notes"):
+        (parent / name).mkdir(parents=True)
+    made = []
+    for now in (5e9, 4e9, 0.0, 4e9):
+        monkeypatch.setattr(time, "time", lambda now=now: now)
+        made.append(finished(folder.create(tmp_path, "digits")))
+
+    assert [run.name[:-5] for run in made] == [
+        "21280611-085320",
+        "21280611-085321",
+        "21280611-085322",
+        "21280611-085323",
+    ]
+    assert folder.runs(parent) == made[::-1]
+
+
+def test_the_run_that_latest_points_to_comes_first(tmp_path):
+    older = finished(folder.create(tmp_path, "digits"))
+    newer = finished(folder.create(tmp_path, "digits"))
+    assert folder.runs(tmp_path / "digits") == [newer, older]
+    (tmp_path / "digits/latest").unlink()
+    (tmp_path / "digits/latest").symlink_to(older.name)
+    assert folder.runs(tmp_path / "digits") == [older, newer]
+    assert folder.find("digits", tmp_path) == older
 
 
 def test_a_file_in_the_way_is_a_storage_error(tmp_path):
