@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from typing import Any
 
 MAX_DEPTH = 200
@@ -16,12 +17,25 @@ def parse(text: str | bytes) -> Any:
     """Return the value of one JSON document.
 
     Raises:
-        ValueError: It is not UTF-8, not JSON, or nested deeper than `MAX_DEPTH` levels.
+        ValueError: It is not UTF-8, not JSON, nested deeper than `MAX_DEPTH` levels, or an object
+            in it has a key twice, of which Python would take the last.
     """
     decoded = text.decode() if isinstance(text, bytes) else text
     if decoded.count("[") + decoded.count("{") > MAX_DEPTH:
         _refuse_deep(decoded)
-    return json.loads(decoded)
+    return json.loads(decoded, object_pairs_hook=_object, parse_constant=_refuse_constant)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
+        raise ValueError(f"it has the key {twice!r} twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _refuse_deep(text: str) -> None:

@@ -1,9 +1,13 @@
 import gc
+import json
 import os
 import signal
 import sys
+from pathlib import Path
 
 import pytest
+
+RECORD = json.loads(Path(__file__).with_name("run_record.json").read_text())
 
 
 def pytest_configure():
@@ -22,6 +26,12 @@ def pytest_configure():
 def times():
     """How often to try something: `times(8, 200)` is 8, and 200 in `make soak`."""
     return lambda small, large: large if os.environ.get("FITX_SOAK") else small
+
+
+@pytest.fixture(scope="session")
+def whole_record():
+    """Return what run.json says of a run, but for its status; with some of it changed."""
+    return lambda **facts: {**RECORD, **facts}
 
 
 @pytest.fixture(autouse=True)

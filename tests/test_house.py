@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
     ["errors"],
-    ["experiment", "registry", "disk", "json_text"],
+    ["experiment", "registry", "disk", "json_text", "json_model"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
@@ -35,6 +35,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.registry",
     "fitx.disk",
     "fitx.json_text",
+    "fitx.json_model",
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),

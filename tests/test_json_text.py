@@ -31,6 +31,19 @@ def test_what_never_closes_is_refused(text):
         parse(text)
 
 
+@pytest.mark.parametrize("text", ["NaN", "[-Infinity]", '{"a": Infinity}'])
+def test_numbers_that_json_lacks_are_refused(text):
+    with pytest.raises(ValueError, match="is no number of JSON"):
+        parse(text)
+
+
+def test_a_key_that_stands_twice_is_refused_however_many_there_are():
+    many = ", ".join(f'"{number}": 0' for number in range(100_000))
+    with pytest.raises(ValueError, match="it has the key '7' twice in one object"):
+        parse(f'[{{{many}, "7": 1}}]')
+    assert parse('[{"a": 1}, {"a": 1}]') == [{"a": 1}, {"a": 1}]
+
+
 @pytest.mark.parametrize("text", ["", "{", "\x00", b"\xff\xfe"])
 def test_what_is_no_json_is_a_value_error(text):
     with pytest.raises(ValueError):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from fitx.errors import FitxError, StorageError
+from fitx.errors import FitxError
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.paths import input_files
@@ -74,30 +74,25 @@ class _Other(ValueError):
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
         facts = record.load(run)
-        if facts.get("smoke") is True:
+        if facts["smoke"]:
             raise _Other("it only tries the experiment, as --smoke asked")
-        other = other_plugin(facts.get("plugins"), experiment)
+        other = other_plugin(facts["plugins"], experiment)
         if other is not None:
             raise _Other(f"the plugin {other} is not what it was")
         files = {"files": fingerprints(input_files(experiment))}
-        found = compare(read_unimported(run), experiment, facts.get("references"))
+        found = compare(read_unimported(run), experiment, facts["references"])
         return [*found, *compare_environment(facts, files)]
     except FitxError as error:
         raise _Other(str(error).partition("\n")[0]) from error
 
 
-def other_plugin(trained: Any, experiment: Experiment) -> str | None:
+def other_plugin(trained: Mapping[str, str], experiment: Experiment) -> str | None:
     """Return the name of a plugin that is not what a run was trained with; None if all are.
 
     Args:
         trained: What run.json says of the run's plugins.
         experiment: What is to be trained.
-
-    Raises:
-        StorageError: run.json is damaged.
     """
-    if not isinstance(trained, dict):
-        raise StorageError("run.json is damaged: it names no plugins")
     before = {Path(name).name: sha256 for name, sha256 in trained.items()}
     now = {path.name: plugins.sha256(path) for path in experiment.plugins}
     return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)

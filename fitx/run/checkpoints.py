@@ -89,8 +89,7 @@ def survey(run: Path) -> Listing:
         said, facts = status(run), record.load(run)
     except StorageError:
         return Listing(run, "unknown", None, None, entries)
-    last, best = facts.get("last"), facts.get("best")
-    return Listing(run, said, last if isinstance(last, str) else None, _best(best), entries)
+    return Listing(run, said, facts["last"], facts["best"], entries)
 
 
 def _entries(root: Path) -> tuple[Entry, ...]:

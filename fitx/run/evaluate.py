@@ -17,7 +17,6 @@ from fitx.build.feed import evaluation_feed
 from fitx.build.make import make
 from fitx.build.mode import Task, prepare_execution
 from fitx.build.trial import Trial
-from fitx.engine.mode import MODES
 from fitx.errors import UsageError
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
@@ -63,7 +62,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         Diverged: A value is NaN or infinite.
     """
     if question.run is not None:
-        demand_present(input_files(experiment), record.load(question.run).get("files"))
+        demand_present(input_files(experiment), record.load(question.run)["files"])
     device = prepare_runtime(experiment)
     trial = make(_buildable(experiment))
     demands.demand_evaluation(trial.experiment, trial.step)
@@ -182,10 +181,9 @@ def _recorded_mode(
     if run is None:
         return None
     trained, facts = read_unimported(run), record.load(run)
-    mode = facts.get("evaluation_mode")
-    is_same = trained.step.name == experiment.step.name and facts.get("device_kind") == device.kind
+    is_same = trained.step.name == experiment.step.name and facts["device_kind"] == device.kind
     is_asked_for = trained.execution.mode != experiment.execution.mode
-    return {"test": mode} if is_same and mode in MODES and not is_asked_for else None
+    return {"test": facts["evaluation_mode"]} if is_same and not is_asked_for else None
 
 
 def _plan(trial: Trial, question: Question, device: Runtime, data: str) -> Plan:
@@ -214,14 +212,12 @@ def _examples(trial: Trial, split: str, limit: int | None) -> int:
 
 
 def _same_data(trial: Trial, run: Path, split: str) -> bool:
-    trained = record.load(run).get("data")
-    known = trained.get(split) if isinstance(trained, dict) else None
+    known = record.load(run)["data"].get(split)
     return bool(known == describe.split_fingerprint(trial.data.splits[split]))
 
 
 def _other_files(experiment: Experiment, run: Path) -> list[str]:
     """Return the keys whose files are there and hold something else than when a run began."""
-    trained = record.load(run).get("files")
-    known = trained if isinstance(trained, dict) else {}
+    known = record.load(run)["files"]
     now = fingerprints(input_files(experiment))
     return [key for key in now if key in known and now[key] != known[key]]

@@ -44,7 +44,7 @@ def restore(step: Step, run: Path, weights: str) -> Restored:
         StorageError: There is no whole checkpoint, or its networks are others.
         UsageError: The run keeps no best epoch.
     """
-    newest = checkpoint.newest(run / "checkpoints", record.load(run).get("id"))
+    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"])
     if newest is None:
         raise StorageError(f"{run} holds no checkpoint yet.")
     state = _measured(newest.state, run, weights)

@@ -100,7 +100,7 @@ def _start(order: Resumption, trial: Trial) -> _Start:
         UsageError: The changes do not fit what the checkpoint holds.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    newest = checkpoint.newest(order.run / "checkpoints", order.facts.get("id"))
+    newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"])
     if newest is None:
         return _Start(None, None)
     demand_meta(newest.meta)
@@ -170,7 +170,7 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
         **here,
     }
     return {
-        "resumed": [*(before if isinstance(before, list) else []), this],
+        "resumed": [*before, this],
         "references": references.seal(order.experiment),
         "files": fingerprints(input_files(order.experiment)),
         **{key: value for key, value in here.items() if key in changes.ENVIRONMENT},
@@ -179,7 +179,7 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
 
 def _saver(order: Resumption, start: _Start, journal: Journal) -> Saver:
     saver = Saver(
-        order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts.get("id")
+        order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts["id"]
     )
     if start.newest is not None and start.snapshot is not None:
         saver.go_on(start.newest.folder, start.snapshot)

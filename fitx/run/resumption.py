@@ -23,8 +23,6 @@ from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved import EXPERIMENT, read_unimported
 
-MODES = ("plain", "xla", "fused", "fused_xla")
-
 
 @dataclass(frozen=True)
 class Resumption:
@@ -55,10 +53,7 @@ class Resumption:
         """How training ("train") and evaluation ("test") were executed; None where that is new."""
         if self.changes_below("execution.mode"):
             return None
-        modes = {"train": self.facts.get("mode"), "test": self.facts.get("evaluation_mode")}
-        if any(mode not in MODES for mode in modes.values()):
-            raise StorageError(f"{self.run / folder.RECORD} is damaged: it names no known mode.")
-        return {kind: str(mode) for kind, mode in modes.items()}
+        return {"train": self.facts["mode"], "test": self.facts["evaluation_mode"]}
 
     def changes_below(self, key: str) -> bool:
         """Whether anything that stands at or below a key has changed."""
@@ -66,15 +61,15 @@ class Resumption:
 
     def on_threads(self, available: int) -> Experiment:
         """Return the experiment on the threads that the run had, on a machine with others too."""
-        had, asked = self.facts.get("threads"), self.experiment.execution
-        if asked.threads is not None or had == available or not isinstance(had, int):
+        had, asked = self.facts["threads"], self.experiment.execution
+        if asked.threads is not None or had == available:
             return self.experiment
         return replace(self.experiment, execution=asked.model_copy(update={"threads": had}))
 
     def rewrite_experiment(self) -> None:
         """Let the run folder say what the run is from now on."""
         if self.changes:
-            text = dump(self.experiment, plugins=list(self.facts.get("plugins", {})))
+            text = dump(self.experiment, plugins=list(self.facts["plugins"]))
             write_atomically(self.run / EXPERIMENT, text)
 
 
@@ -111,9 +106,9 @@ def _judged(
     run: Path, trained: Experiment, asked: Experiment, *, allow_inexact: bool
 ) -> Resumption:
     facts = record.load(run)
-    found = changes.compare(trained, asked, facts.get("references"))
+    found = changes.compare(trained, asked, facts["references"])
     files = input_files(asked)
-    demand_present(files, facts.get("files"))
+    demand_present(files, facts["files"])
     here = {**environment.describe(), "files": fingerprints(files)}
     around = changes.compare_environment(facts, here)
     changes.demand([*found, *around], allow_inexact=allow_inexact)
@@ -123,7 +118,7 @@ def _judged(
 
 def _demand_plugins(run: Path, asked: Experiment) -> None:
     """Refuse plugins that are not what a run was trained with."""
-    other = other_plugin(record.load(run).get("plugins"), asked)
+    other = other_plugin(record.load(run)["plugins"], asked)
     if other is not None:
         raise UsageError(
             f"plugins: {other} is not what {run} was trained with, so the run cannot go on "
@@ -168,7 +163,7 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
     facts = record.load(run)
     if facts["status"] != "finished":
         return None
-    seals = facts.get("references")
+    seals = facts["references"]
     if asked is not None and changes.compare(read_unimported(run), asked, seals):
         return None
     path = run / "summary.json"

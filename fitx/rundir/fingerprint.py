@@ -32,16 +32,15 @@ def fingerprints(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def demand_present(files: Mapping[str, Path], recorded: object) -> None:
+def demand_present(files: Mapping[str, Path], recorded: Mapping[str, Any]) -> None:
     """Raise StorageError if a file that a run was trained with is gone.
 
     Args:
         files: What the parts of the experiment read now, by key.
         recorded: What `fingerprints` returned when the run began.
     """
-    known = recorded if isinstance(recorded, dict) else {}
     for key, path in files.items():
-        if key in known and not path.exists():
+        if key in recorded and not path.exists():
             text = f"{key}: {path} is gone, and this run needs it; put it back, or say where it is"
             raise StorageError(f"{text} by {key}=PATH.")
 

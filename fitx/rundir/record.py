@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from fitx.errors import StorageError
 from fitx.experiment.environment import hide
+from fitx.json_model import demand
 from fitx.rundir.files import read_json, write_json
 from fitx.rundir.folder import RECORD
+from fitx.rundir.schema import RunRecord, Status
 
-STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Record:
@@ -73,16 +75,19 @@ def reopen(run: Path) -> Record:
 def load(run: Path) -> dict[str, Any]:
     """Read run.json.
 
+    Returns:
+        Its fields, each of the type and in the range that `schema.RunRecord` says.
+
     Raises:
-        StorageError: it is missing, unreadable, damaged, or no record of a run.
+        StorageError: it is missing, unreadable or damaged; names the field that is wrong.
     """
-    facts = read_json(run / RECORD)
-    if not isinstance(facts, dict) or facts.get("status") not in STATUSES:
-        raise StorageError(
-            f"{run / RECORD} is damaged: expected an object whose status is one of "
-            f"{', '.join(STATUSES)}"
-        )
-    return facts
+    path = run / RECORD
+    facts = read_json(path)
+    try:
+        demand(RunRecord, facts)
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+    return dict(facts)
 
 
 def _check_status(status: Any) -> None:

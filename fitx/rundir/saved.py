@@ -76,7 +76,7 @@ def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = Tr
         StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
     """
     experiment = check_unimported(_verified(run, words), own_step=own_step)
-    return replace(experiment, is_smoke=record.load(run).get("smoke") is True)
+    return replace(experiment, is_smoke=record.load(run)["smoke"])
 
 
 def refuse_links(run: Path) -> None:
@@ -137,8 +137,7 @@ def _is_experiment(name: str) -> bool:
 
 def _verify_plugins(run: Path, document: Document) -> None:
     """Refuse code that differs from what was trained, or lies elsewhere: a run folder is data."""
-    trained = record.load(run).get("plugins")
-    hashes = trained if isinstance(trained, dict) else {}
+    hashes = record.load(run)["plugins"]
     node = document.tree.at(("plugins",))
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
         # Where it would be imported from; a word of the command line starts elsewhere.

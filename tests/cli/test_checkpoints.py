@@ -24,14 +24,14 @@ TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, whole_record):
     """Leave a run with checkpoints of some steps, as training does."""
     monkeypatch.chdir(tmp_path)
 
     def run(*steps, **facts):
         folder = tmp_path / "runs/mine/20261122-193017-2b5a"
         folder.mkdir(parents=True)
-        started = record.start(folder, {"last": None, "best": None})
+        started = record.start(folder, whole_record())
         for step in steps:
             best = BEST if step > 5 else None
             meta = {"epoch": step // 5, "step": step, "phase": "between", "best": best}

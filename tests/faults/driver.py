@@ -31,6 +31,7 @@ state_file.PIECE = 4096
 
 PATCHED = ("open", "mkdir", "symlink", "rename", "replace", "unlink", "rmdir", "fsync")
 PATCHED += ("ftruncate", "pwrite")
+RECORD = json.loads(Path(__file__).parents[1].joinpath("run_record.json").read_text())
 REAL = {name: getattr(os, name) for name in PATCHED}
 # What a process wrote outlives it without this, and the power stays on.
 REAL["fsync"] = lambda descriptor: None
@@ -152,7 +153,7 @@ def replace(run, report):
 
 
 def recorded(run, report):
-    made = record.start(run, {"facts": ["many"] * 2000})
+    made = record.start(run, {**RECORD, "argv": ["many"] * 2000})
     report("running")
     made.update(status="finished")
     report("finished")

@@ -37,7 +37,7 @@ def test_a_record_says_what_was_so_before_or_is_so_now(harmed, reason):
         run = case["folder"]
         facts = record.load(run) if (run / "run.json").exists() else {"status": None}
         assert facts["status"] in legal[len(case["reported"])], case
-        assert len(facts.get("facts", [1] * 2000)) == 2000
+        assert len(facts.get("argv", [1] * 2000)) == 2000
         if "error" in case:
             assert_told(case, f"cannot write {run / 'run.json'}", reason)
 

@@ -3,6 +3,7 @@
 `fault=` on its command line says what goes wrong.
 """
 
+import json
 import os
 import signal
 import sys
@@ -15,6 +16,8 @@ from fitx import checkpoint
 from fitx.rundir import folder, record
 from fitx.rundir.files import write_json
 from fitx.rundir.journal import Journal
+
+RECORD = json.loads(Path(__file__).parents[1].joinpath("run_record.json").read_text())
 
 command, target, *rest = sys.argv[1:]
 options = dict(zip(rest[:-1], rest[1:], strict=True))
@@ -30,11 +33,13 @@ if command == "train":
         number = int(words["signal"])
         # fitx ends with this code when it hears SIGTERM.
         sys.exit(143) if number == signal.SIGTERM else os.kill(os.getpid(), number)
-    record.start(run, {**facts, "data": {"train": {"rows": rows}}, "words": words})
+    data = {"train": {"rows": rows, "sha256": "0" * 64}}
+    record.start(run, {**RECORD, **facts, "data": data})
+    write_json(run / "words.json", words)
     epoch, passed, size, count = 0, 0, None, np.zeros(3)
 else:
     run = Path(target)
-    words = {**record.load(run)["words"], **words}
+    words = {**json.loads((run / "words.json").read_text()), **words}
     fault = words.get("fault")
     newest = checkpoint.newest(run / "checkpoints")
     epoch, passed, size = (newest.meta[key] for key in ("epoch", "passed", "journal_bytes"))

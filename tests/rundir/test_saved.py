@@ -30,7 +30,7 @@ def plugin(input_shape, outputs):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch):
+def run(tmp_path, monkeypatch, whole_record):
     """Leave a run's folder as training does, under a working directory of its own."""
     monkeypatch.chdir(tmp_path)
 
@@ -43,7 +43,7 @@ def run(tmp_path, monkeypatch):
             plugins = {"source/plugin.py": hashlib.sha256(plugin.encode()).hexdigest()}
             text = f"plugins: [source/plugin.py]\n{EXPERIMENT}"
         (made / "experiment.yaml").write_text(text)
-        record.start(made, {"plugins": plugins}).update(status="finished")
+        record.start(made, whole_record(plugins=plugins)).update(status="finished")
         return made
 
     return run

@@ -8,13 +8,13 @@ from fitx.rundir.status import status, unfinished
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, whole_record):
     """Leave a run of a day of November with a status, as a process that is gone did."""
 
     def run(day, said="running", name="digits"):
         folder = tmp_path / name / f"202611{day:02}-120000-abcd"
         folder.mkdir(parents=True)
-        started = record.start(folder, {"name": name})
+        started = record.start(folder, whole_record(name=name))
         with lock.hold(folder):
             if said != "running":
                 started.update(status=said)

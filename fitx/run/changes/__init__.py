@@ -50,7 +50,9 @@ class Change:
         return f"{self.key}: {old} -> {new}"
 
 
-def compare(trained: Experiment, asked: Experiment, sealed: Any = None) -> list[Change]:
+def compare(
+    trained: Experiment, asked: Experiment, sealed: Mapping[str, str] | None = None
+) -> list[Change]:
     """Return every key in which two experiments differ, by what is computed.
 
     Defaults count as if they were written, names of one Keras part as one, and a variable of
@@ -62,7 +64,6 @@ def compare(trained: Experiment, asked: Experiment, sealed: Any = None) -> list[
         sealed: What run.json calls `references`: what the run's variables stood for.
     """
     before, now = trained.plain(), asked.plain()
-    seals = sealed if isinstance(sealed, Mapping) else {}
     return [
         Change(
             key=dotted(path),
@@ -70,7 +71,7 @@ def compare(trained: Experiment, asked: Experiment, sealed: Any = None) -> list[
             new=written(now, path, new),
             verdict=verdict(path, old, new),
         )
-        for path, (old, new) in _differing(values(trained), values(asked), seals).items()
+        for path, (old, new) in _differing(values(trained), values(asked), sealed or {}).items()
     ]
 
 
@@ -119,7 +120,7 @@ def notes(changes: Iterable[Change]) -> list[str]:
 
 
 def _differing(
-    before: dict[str, Any], now: dict[str, Any], sealed: Mapping[str, Any]
+    before: dict[str, Any], now: dict[str, Any], sealed: Mapping[str, str]
 ) -> dict[KeyPath, tuple[Any, Any]]:
     found = {path: (old, new) for path, old, new in differing(before, now)}
     for path, value in leaves(now):

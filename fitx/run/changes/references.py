@@ -30,9 +30,9 @@ def seal(experiment: Experiment) -> dict[str, str]:
     }
 
 
-def fits(sealed: object, key: str, value: Any) -> bool:
+def fits(sealed: str, key: str, value: Any) -> bool:
     """Whether a value is the one that was sealed under a key."""
-    salt = str(sealed).partition("$")[0]
+    salt = sealed.partition("$")[0]
     return sealed == _sealed(key, value, salt)
 
 
@@ -44,6 +44,5 @@ def _is_computed_with(path: KeyPath, value: Any) -> bool:
 
 def _sealed(key: str, value: Any, salt: str) -> str:
     content = json.dumps([key, value], default=str).encode()
-    # A hostile record may hold what is no Unicode.
-    digest = hashlib.pbkdf2_hmac("sha256", content, salt.encode(errors="replace"), ROUNDS)
+    digest = hashlib.pbkdf2_hmac("sha256", content, salt.encode(), ROUNDS)
     return f"{salt}${digest.hex()}"

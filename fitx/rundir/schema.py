@@ -1,0 +1,109 @@
+"""The files of a run folder as Pydantic models: types, ranges and required fields."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, TypeAlias
+
+from pydantic import BeforeValidator, Field
+
+from fitx.json_model import Count, Model, Sha256
+
+MOST_THREADS = 4096
+"""Threads for one operation; TensorFlow starts them all, and cannot be interrupted meanwhile."""
+
+NOT_FINITE = ("nan", "inf", "-inf")
+
+Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
+Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]
+Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")]
+CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
+
+
+def _number(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and value in NOT_FINITE else value
+
+
+Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_number)]
+"""A logged value; NaN and infinities are written as "nan", "inf" and "-inf"."""
+
+
+class BestEpoch(Model):
+    """The best epoch by the value that `checkpoint.monitor` names."""
+
+    monitor: str
+    epoch: Annotated[Count, Field(ge=1)]
+    value: Logged
+
+
+class SplitFacts(Model):
+    """The rows of a split, and a hash of every number in it."""
+
+    rows: Count
+    sha256: Sha256
+
+
+class FileFacts(Model):
+    """The size and the hash of a file, or of all files of a folder, that a part reads."""
+
+    bytes: Count
+    sha256: Sha256
+
+
+class Commit(Model):
+    """The git commit of the working folder, and whether tracked files differ from it."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(Model):
+    """What a process ran in, as `rundir.environment.describe` returns it."""
+
+    python: str
+    platform: str
+    machine: str
+    processor: str | None
+    variables: dict[str, str]
+    versions: dict[str, str | None]
+    argv: list[str]
+    cwd: str | None
+    host: str
+    cpus: Annotated[int, Field(ge=1, le=10**6)] | None
+
+
+class Resumed(Environment):
+    """One time that the run went on: from which checkpoint, and with what changes."""
+
+    at: Time
+    checkpoint: Annotated[CheckpointName | None, Field(alias="from")]
+    changes: list[str]
+
+
+class RunRecord(Environment):
+    """run.json."""
+
+    status: Status
+    started: Time
+    ended: Time | None
+    name: str
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    git: Commit | None
+    device: str
+    mode: Mode
+    evaluation_mode: Mode
+    device_kind: Literal["cpu", "gpu"]
+    accelerator: str | None
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
+    precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"]
+    strategy: Literal["auto", "mirrored", "multi_worker"]
+    replicas: Annotated[int, Field(ge=1, le=10**6)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    smoke: bool
+    data: dict[Literal["train", "validation", "test"], SplitFacts]
+    plugins: dict[str, Sha256]
+    files: dict[str, FileFacts]
+    references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]
+    last: CheckpointName | None
+    best: BestEpoch | None
+    error: str | None = None
+    resumed: list[Resumed] = []
