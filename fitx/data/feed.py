@@ -64,6 +64,8 @@ def ready_ahead(batches: tf.data.Dataset, count: int = _AHEAD) -> tf.data.Datase
     # There is nothing to tune, and the end of an iterator waits for its tuner: up to a minute
     # where that misses its wake-up (seen with TensorFlow 2.21, in its OptimizeLoop).
     options.autotune.enabled = False
+    # Rewriting the graph would copy every array into it: the data would be in memory twice.
+    options.experimental_optimization.apply_default_optimizations = False
     return batches.prefetch(count).with_options(options)
 
 

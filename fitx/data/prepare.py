@@ -186,12 +186,13 @@ def _feedable(array: np.ndarray) -> np.ndarray:
     lies_well = flags.c_contiguous and flags.writeable and array.ctypes.data % ALIGNMENT == 0
     if lies_well and dtype == array.dtype:
         return array
-    ready = _aligned(array.shape, dtype)
+    ready = aligned(array.shape, dtype)
     ready[...] = array
     return ready
 
 
-def _aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return a new array, its values not set, that TensorFlow reads without a copy of its own."""
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT

@@ -1,10 +1,13 @@
 import gc
 import itertools
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from fitx.data.blocks import training_blocks
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.order import permutation
 from fitx.data.prepare import Data, prepare
@@ -120,3 +123,24 @@ def test_evaluation_goes_over_the_split_again_and_again():
     assert rows(evaluation_batches(split, 4), 6) == natural * 2
     assert rows(evaluation_batches(split, 4, steps=2), 4) == natural[:2] * 2
     assert rows(evaluation_batches(split, 4, steps=9), 6) == natural * 2
+
+
+def test_beginning_to_feed_makes_no_copy_of_the_data():
+    ours = data(Split(np.ones((25_000, 1000), np.float32), np.zeros(25_000, np.int32)))
+    size = ours.splits["train"].x.nbytes
+    feeds = (
+        training_batches,
+        training_blocks,
+        lambda data: evaluation_batches(data.splits["train"], 4),
+    )
+    for feed in feeds:
+        before = resident_bytes()
+        iterator = iter(feed(ours))
+        next(iterator)
+        assert resident_bytes() - before < size / 2
+        del iterator
+
+
+def resident_bytes():
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize()

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fitx.data.prepare import prepare
 from fitx.data.splits import Split
 from fitx.errors import DataError
 from fitx.registry.shelf import datasets
@@ -60,6 +61,23 @@ def test_x_alone_is_enough(path):
     assert list(splits) == ["train"]
     assert isinstance(splits["train"], Split)
     assert (splits["train"].x == X).all()
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_arrays_are_read_to_where_they_are_fed_from_without_a_copy(path, save):
+    numbers = np.random.default_rng(0).normal(size=(700_000,)).astype(np.float32)
+    save(path, x=numbers.reshape(-1, 7), y=np.arange(100_000) % 3)
+    split = npz(path=str(path))["train"]
+    fed = prepare({"train": split}, seed=0).splits["train"]
+    assert (split.x == numbers.reshape(-1, 7)).all()
+    assert np.shares_memory(fed.x, split.x)
+    assert np.shares_memory(fed.y, split.y)
+
+
+@pytest.mark.parametrize("extra", [b"", b"12345678" * 3])
+def test_an_array_that_does_not_fill_its_shape_is_refused(path, extra):
+    write_member(path, "x.npy", header((2, 2)) + bytes(24) + extra, zipfile.ZIP_DEFLATED)
+    assert refusal(path).startswith("npz 'PATH': it cannot be read ('x.npy' ")
 
 
 def test_a_missing_file_is_refused_with_the_nearest(path):
