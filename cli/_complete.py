@@ -39,7 +39,9 @@ def experiments() -> Iterable[str]:
 
 def runs() -> Iterable[str]:
     """Return the names of the runs in the usual folder."""
-    return [folder.name for folder in Path("runs").glob("*") if folder.is_dir()]
+    folders = [folder for folder in Path("runs").glob("*") if folder.is_dir()]
+    # The shell shows them as they are.
+    return [folder.name for folder in folders if folder.name.isprintable()]
 
 
 def runs_and_experiments() -> Iterable[str]:

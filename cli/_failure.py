@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from contextlib import suppress
@@ -12,7 +11,7 @@ import click
 
 from fitx.errors import DeviceError, FitxError, StorageError, UsageError, UserCodeError
 
-from ._process import print_error
+from ._output import print_error, write_json
 
 
 def report(error: BaseException) -> int:
@@ -85,4 +84,4 @@ def _print_json(error: BaseException, code: int) -> None:
     run = getattr(error, "run", None)
     value = {"error": _without_secrets(text), "code": code, "problems": problems, "run": run}
     with suppress(OSError):
-        click.echo(json.dumps(value))
+        write_json(value)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import fitx.run.signals  # noqa: F401 - what this makes of forked children holds from now on
+
+from ._output import print_error
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
@@ -35,6 +38,7 @@ def prepare() -> None:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
     _keep_standard_output()
+    warnings.showwarning = _show_warning
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _end)
@@ -98,17 +102,16 @@ def leave(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def print_error(text: str) -> None:
-    """Write to standard error, if there is one that takes it."""
-    with suppress(OSError):
-        print(visible(text), file=sys.stderr, flush=True)
-
-
-def visible(text: str) -> str:
-    """Return a text whose control characters are escapes: names of files may hold any."""
-    return "".join(
-        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text
-    )
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Write a warning of Python: libraries quote names and paths in theirs."""
+    print_error(warnings.formatwarning(message, category, filename, lineno, line).rstrip("\n"))
 
 
 def _end(number: int, frame: FrameType | None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from fitx.errors import ExpectationError
-from fitx.rundir.files import plain
 
-from ._process import print_error, visible
+from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
     from fitx.run.result import Result
@@ -29,14 +27,13 @@ def present(
         demand(result.facts.get("expect", []))
     except ExpectationError as error:
         missed = str(error)
-    if as_json:
-        failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
-        text = json.dumps(plain({**result.plain(), **failure}), allow_nan=False)
-    else:
-        text = visible("\n".join([*heading, *_lines(result)]))
+    failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
     # Whoever reads the output may leave when they like; the exit code is for others.
     with suppress(BrokenPipeError):
-        click.echo(text, file=output)
+        if as_json:
+            write_json({**result.plain(), **failure}, output)
+        else:
+            write_lines([*heading, *_lines(result)], output)
     if missed:
         print_error(missed)
         raise click.exceptions.Exit(ExpectationError.exit_code)
@@ -44,9 +41,8 @@ def present(
 
 def _lines(result: Result) -> Iterator[str]:
     """Yield the lines of a result: values one a line, expectations, the run folder."""
-    shown = {visible(name).replace("\n", r"\n"): value for name, value in result.metrics.items()}
-    width = max(map(len, shown), default=0)
-    for name, value in shown.items():
+    width = max(map(len, result.metrics), default=0)
+    for name, value in result.metrics.items():
         yield f"{name:<{width}}  {value:.6g}"
     for judged in result.facts.get("expect", ()):
         yield _expectation(judged)

@@ -16,7 +16,7 @@ from types import FrameType
 
 from fitx.run.signals import STOPPING
 
-from ._process import print_error
+from ._output import print_error
 
 GRACE_SECONDS = 60.0
 """That the other workers have to end by themselves after one has failed."""

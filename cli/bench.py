@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
 from . import _complete, _options
+from ._output import write_json, write_lines
 from ._process import follow_seed, results_alone
 
 if TYPE_CHECKING:
@@ -66,8 +66,10 @@ def command(
         from .display import choose
 
         comparison = bench(experiment, choose(quiet), rounds)
-    text = json.dumps(comparison.plain()) if as_json else "\n".join(table(comparison))
-    click.echo(text, file=output)
+    if as_json:
+        write_json(comparison.plain(), output)
+    else:
+        write_lines(table(comparison), output)
 
 
 def table(found: Comparison) -> Iterator[str]:

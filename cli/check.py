@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from . import _complete, _options
+from ._output import visible, write_json, write_lines, write_text
 from ._process import results_alone
 
 if TYPE_CHECKING:
@@ -37,20 +37,22 @@ def command(
             check_step_class(experiment)
     if as_json:
         result = {"file": file, "problems": [], "experiment": experiment.plain()}
-        click.echo(json.dumps(result), file=output)
+        write_json(result, output)
     elif resolved:
-        click.echo(_encodable(experiment, output), nl=False, file=output)
+        write_text(_encodable(experiment, output), output)
     else:
-        click.echo(f"{file}: no problems.", file=output)
+        write_lines([f"{file}: no problems."], output)
 
 
 def _encodable(experiment: Experiment, output: TextIO) -> str:
-    """Return an experiment as YAML, with escapes where the output lacks a character."""
+    """Return an experiment as YAML, with its escapes where a character cannot be written."""
     from fitx.experiment.dump import dump
 
-    text = dump(experiment)
+    text = dump(experiment).removesuffix("\n")
+    if visible(text) != text:
+        return dump(experiment, ascii_only=True).removesuffix("\n")
     try:
         text.encode(output.encoding)
     except UnicodeEncodeError:
-        return dump(experiment, ascii_only=True)
+        return dump(experiment, ascii_only=True).removesuffix("\n")
     return text

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from fitx.rundir.files import plain
-
 from . import _complete, _layout, _options
-from ._process import print_error, visible
+from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
     from fitx.run.checkpoints import Entry, Listing
@@ -39,9 +36,9 @@ def command(run: str, out: Path, as_json: bool) -> None:
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
-        click.echo(json.dumps(plain({**listing.plain(), **failure}), allow_nan=False))
+        write_json({**listing.plain(), **failure})
     else:
-        click.echo(visible("\n".join(_lines(listing))))
+        write_lines(_lines(listing))
     if lost:
         print_error(lost)
         raise click.exceptions.Exit(StorageError.exit_code)

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from . import _complete
+from ._output import write_lines
 
 
 @click.command()
@@ -20,5 +21,4 @@ def command(name: str, destination: Path | None) -> None:
     """
     from fitx.experiment.shipping import copy
 
-    for path in copy(name, destination):
-        click.echo(f"wrote {path}")
+    write_lines(f"wrote {path}" for path in copy(name, destination))

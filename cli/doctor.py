@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 import click
 
 from . import _options
+from ._output import write_json, write_lines
 
 MISSING = 4
 
@@ -26,11 +26,11 @@ def command(context: click.Context, as_json: bool, verbose: bool) -> None:
 
     facts = diagnose()
     if as_json:
-        click.echo(json.dumps(facts))
+        write_json(facts)
     else:
         rows = list(_rows(facts))
         width = max(len(name) for name, _ in rows)
-        click.echo("\n".join(f"{name:<{width}}  {text}".rstrip() for name, text in rows))
+        write_lines(f"{name:<{width}}  {text}".rstrip() for name, text in rows)
     if facts["problems"]:
         context.exit(MISSING)
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from . import _complete, _layout, _options
+from ._output import write_json, write_text
 
 
 @click.command()
@@ -22,13 +21,13 @@ def command(kind: str | None, as_json: bool) -> None:
     kinds = [_kind(kind, (*KINDS, "config"))] if kind else ["config", *OURS]
     names = {each: _names(each) for each in kinds}
     if as_json:
-        click.echo(json.dumps(names))
+        write_json(names)
     elif kind:
         found = names[kinds[0]]
         is_terminal = _layout.is_terminal()
-        click.echo(_layout.columns(found, _layout.width()) if is_terminal else "\n".join(found))
+        write_text(_layout.columns(found, _layout.width()) if is_terminal else "\n".join(found))
     else:
-        click.echo(_overview(names, [each for each in KINDS if each not in OURS]))
+        write_text(_overview(names, [each for each in KINDS if each not in OURS]))
 
 
 def _overview(names: dict[str, list[str]], others: list[str]) -> str:

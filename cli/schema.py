@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
+
+from ._output import write_json
 
 
 @click.command()
@@ -24,4 +24,4 @@ def command(plugins: tuple[str, ...]) -> None:
     catalogue = Catalogue()
     for plugin in plugins:
         add(plugin, catalogue)
-    click.echo(json.dumps(json_schema(catalogue), indent=1))
+    write_json(json_schema(catalogue), indent=1)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import sys
 
 import click
 
 from fitx.errors import ExpectationError
-from fitx.rundir.files import plain
 
 from . import _complete, _options
-from ._process import print_error, visible
+from ._output import print_error, write_json, write_text
 
 
 @click.group()
@@ -74,9 +72,9 @@ def resume(
     report = selftest(order, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
-        click.echo(json.dumps(plain({**report.plain(), **(failure if report.differences else {})})))
+        write_json({**report.plain(), **(failure if report.differences else {})})
     elif not report.differences:
-        click.echo(visible(report.text))
+        write_text(report.text)
     if report.differences:
         print_error(report.text)
         raise click.exceptions.Exit(ExpectationError.exit_code)

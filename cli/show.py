@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from . import _complete, _layout, _options
+from ._output import write_json, write_text
 
 if TYPE_CHECKING:
     from fitx.registry.catalogue import Catalogue
@@ -28,10 +28,10 @@ def command(name: str, as_json: bool) -> None:
     catalogue = Catalogue()
     signatures = _signatures(name, catalogue)
     if as_json:
-        click.echo(json.dumps([_plain(signature) for signature in signatures]))
+        write_json([_plain(signature) for signature in signatures])
         return
     shown = ["\n\n".join(_text(signature, catalogue)) for signature in signatures]
-    click.echo("\n\n".join([*shown, *_config(name)]))
+    write_text("\n\n".join([*shown, *_config(name)]))
 
 
 def _config(name: str) -> Iterator[str]:

@@ -289,3 +289,16 @@ def test_every_folder_of_tests_is_run(request):
     left_out = request.config.getini("norecursedirs")
     folders = {up.name for file in (ROOT / "tests").rglob("test_*.py") for up in file.parents}
     assert not [name for name in folders if any(fnmatch(name, pattern) for pattern in left_out)]
+
+
+def test_only_one_module_writes_to_the_standard_streams():
+    """The displays of a run write by streams of their own; tests of each hold them to it."""
+    writing = ("print", "click.echo", "click.secho", "sys.stdout.write", "sys.stderr.write")
+    wrong = [
+        f"{module.name} calls {called}"
+        for module in modules()
+        if module.name != "fitx.cli._output"
+        for called, _ in module.calls()
+        if called in writing
+    ]
+    assert not wrong

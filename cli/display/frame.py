@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from rich.text import Text
 
+from .._output import one_line
 from .fit import ELLIPSIS, shorten
-from .wording import one_line, rough_duration, value
+from .wording import rough_duration, value
 
 DONE, LEFT = "━", "─"
 MOST_BAR, LEAST_BAR = 40, 4

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 from rich.cells import cell_len
 from rich.text import Text
 
+from .._output import one_line
 from .fit import ELLIPSIS, right
-from .wording import duration, one_line, value
+from .wording import duration, value
 
 VALIDATION = "val_"
 VALUE_WIDTH = 9

@@ -11,11 +11,12 @@ from rich.text import Text
 
 from fitx.run.display import Plan
 
+from .._output import one_line
 from .frame import Bar, draw_bars, draw_values
 from .pace import Pace
 from .region import Region
 from .table import EpochTable
-from .wording import one_line, rate
+from .wording import rate
 
 # Bars and epoch lines keep their own time, which together makes at most 10 redraws a second.
 SECONDS_BETWEEN_REDRAWS = 0.2

@@ -1,5 +1,7 @@
 """How values, durations, rates and names are spelled wherever a run is shown."""
 
+from .._output import one_line
+
 
 def value(number: float) -> str:
     """Spell a value with 4 significant digits in at most 9 characters (10 below zero)."""
@@ -33,12 +35,6 @@ def rate(steps_per_second: float) -> str:
         return f"{duration(1 / steps_per_second)}/step"
     digits = 0 if steps_per_second >= 9.95 else 1
     return f"{steps_per_second:,.{digits}f} steps/s"
-
-
-def one_line(text: str) -> str:
-    """Drop what could move a cursor or break a line: metric names come from users' code."""
-    kept = (c if c.isprintable() else " " if c.isspace() else "" for c in text)
-    return "".join(kept)
 
 
 def ascii_line(text: str) -> str:

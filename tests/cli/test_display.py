@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import pytest
 from rich.console import Console
 
+from fitx.cli._output import one_line
 from fitx.cli.display import choose
 from fitx.cli.display.fit import right, shorten
 from fitx.cli.display.pace import Pace
@@ -19,7 +20,7 @@ from fitx.cli.display.plain import PlainDisplay
 from fitx.cli.display.quiet import NoDisplay
 from fitx.cli.display.table import EpochTable
 from fitx.cli.display.terminal import TerminalDisplay
-from fitx.cli.display.wording import ascii_line, duration, one_line, rate, rough_duration, value
+from fitx.cli.display.wording import ascii_line, duration, rate, rough_duration, value
 from fitx.run.display import Plan
 
 DIGITS = Plan(
@@ -153,8 +154,8 @@ def test_rates_turn_into_seconds_per_step_when_steps_are_slow():
     ]
 
 
-def test_names_lose_everything_that_could_move_a_cursor():
-    assert one_line("a\x1b[31mb\nc\td\x00\x9b\u202ee\r") == "a[31mb c de "
+def test_names_show_what_could_move_a_cursor_as_escapes():
+    assert one_line("a\x1b[31mb\nc\td\x00\x9b\u202ee\r") == r"a\x1b[31mb c d\x00\x9b\u202ee "
     assert ascii_line("Verlust µ") == "Verlust \\xb5"
 
 
@@ -548,10 +549,10 @@ def test_names_of_metrics_are_neither_markup_nor_escapes():
     display.epoch_begin(1)
     clock.now = 1.0
     display.step(1, lambda: evil)
-    assert "[bold red]a[/] 1.000  [2Jb 2.000" in Screen().feed(stream.getvalue()).text
+    assert r"[bold red]a[/] 1.000  \x1b[2Jb 2.000" in Screen().feed(stream.getvalue()).text
     display.epoch_end(1, evil, 1.0)
     assert "\x1b[2J" not in stream.getvalue()
-    assert "[bold red]a[/]       [2Jb" in Screen().feed(stream.getvalue()).text
+    assert r"[bold red]a[/]   \x1b[2Jb" in Screen().feed(stream.getvalue()).text
     display.end()
 
 
