@@ -48,20 +48,23 @@ class Document:
         return self.place(path) if node is None or node.value is None else node.place
 
 
-def load(name: str, words: Sequence[str] = (), *, alone: bool = False) -> Document:
+def load(
+    name: str, words: Sequence[str] = (), *, alone: bool = False, text: str | None = None
+) -> Document:
     """Read an experiment file with all it extends and change it by the words of a command line.
 
     Args:
         name: A path, or the name of a shipped experiment such as `guide/gan`.
         words: Overrides: `a.b=v`, `a.b+=v`, `~a.b`.
         alone: Whether the file may extend no other, as that of a run, which holds everything.
+        text: What the file is about to hold; None for what it holds.
 
     Raises:
         ConfigError: The file, or one that it extends, cannot be read.
     """
     files: list[Path] = []
     path = locate.locate(name)
-    opened = locate.read_text(name, path)
+    opened = locate.read_text(name, path) if text is None else locate.source(name, path, text)
     if alone:
         _refuse_extends(reader.read(*opened))
     tree = _compose(opened, path.resolve(), files, ())

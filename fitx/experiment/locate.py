@@ -45,7 +45,11 @@ def read_text(name: str, path: Path) -> tuple[str, Source]:
         data = _read_bytes(name, path)
     except OSError as error:
         raise _refused(name, f"cannot be read: {error.strerror}.") from error
-    text = _decode(name, data)
+    return source(name, path, _decode(name, data))
+
+
+def source(name: str, path: Path, text: str) -> tuple[str, Source]:
+    """Return the text of a file with its Source."""
     return text, Source(name, tuple(text.split("\n")), path.resolve().parent)
 
 

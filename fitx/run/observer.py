@@ -64,6 +64,7 @@ class Observer(keras.callbacks.Callback):
         self.at = Position()
         self.values: dict[str, float] = {}
         self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
+        self._rows = {"batch_size": trial.data.batch_size}
         self._earlier: Snapshot | None = None
         self._trained: Snapshot | None = None
         self._began = self._checked = 0.0
@@ -81,7 +82,7 @@ class Observer(keras.callbacks.Callback):
 
     def snapshot(self) -> Snapshot:
         """Return the state of the run as it stands."""
-        where = {**self.at.plain(), "journal_bytes": self.journal.size}
+        where = {**self.at.plain(), "journal_bytes": self.journal.size, **self._rows}
         taken = self.state.take()
         taken = self._trained.over(taken) if self._trained is not None else taken
         return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})

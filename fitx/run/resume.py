@@ -15,6 +15,7 @@ from fitx.errors import StorageError, UsageError
 from fitx.experiment.paths import input_files
 from fitx.run import changes, describe
 from fitx.run.changes import Change, epochs, references
+from fitx.run.changes.values import callback_options
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import SMOKE_STEPS
@@ -26,11 +27,12 @@ from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest, listening
 from fitx.run.state import capture, differences, variables
 from fitx.run.state.position import Position, demand_meta, from_meta
-from fitx.run.state.run_state import Snapshot, training_part
+from fitx.run.state.run_state import Snapshot, learning_rates, training_part
 from fitx.run.training import Work, carry_out
 from fitx.rundir import environment, record
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.journal import Journal
+from fitx.rundir.saved import commit
 
 
 @dataclass(frozen=True)
@@ -70,9 +72,9 @@ def resume(order: Resumption, display: Display) -> Result:
         if order.on_threads(available) is not order.experiment:
             notes.append(f"on {device.threads} of {available} threads, as the run began")
         with listening(order.stop_after) as stop:
-            order.rewrite_experiment()
             kept = record.reopen(order.run)
-            kept.update(status="running", error=None, **now, **_recorded_anew(order, start, around))
+            facts = {**now, **_recorded_anew(order, start, around)}
+            commit(kept, order.rewritten, status="running", error=None, **facts)
             journal_bytes = start.journal_bytes
             with recorded(kept) as ending, closing(Journal(order.run, journal_bytes)) as journal:
                 ending.saver = saver = _saver(order, start, journal)
@@ -104,20 +106,28 @@ def _start(order: Resumption, trial: Trial) -> _Start:
     if newest is None:
         return _Start(None, None)
     demand_meta(newest.meta)
-    named, state, meta = variables(trial.step), newest.state, dict(newest.meta)
-    _demand_fit(order, newest, differences(named, training_part(state)))
-    for name, variable in named.items():
-        owner = ".".join(name.split("/")[:2])
-        if name.endswith("/learning_rate") and order.changes_below(f"{owner}.learning_rate"):
-            state |= capture({name: variable})
-    if order.changes_below("callbacks"):
+    named = variables(trial.step)
+    _demand_fit(order, newest, differences(named, training_part(newest.state)))
+    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), trial, named))
+
+
+def _changed(taken: Snapshot, trial: Trial, named: dict[str, Any]) -> Snapshot:
+    """Return a state as the experiment wants it, which may be another than when it was taken.
+
+    What was asked for then stands in the checkpoint itself. So a change counts whoever made it: a
+    resume that was killed before it wrote a checkpoint of its own, too.
+    """
+    state, meta = dict(taken.state), dict(taken.meta)
+    for name, rate in learning_rates(named).items():
+        if rate != meta["built_rates"].get(name):
+            state |= capture({name: named[name]})
+    if sorted(meta["callback_options"].values()) != sorted(callback_options(trial.experiment)):
         meta["stopping"] = False
-    if order.changes_below("data") or order.changes_below("fit.steps_per_epoch"):
-        meta["passed"] = _steps_passed(order, trial, meta)
-    return _Start(newest, Snapshot(state, meta))
+    meta["passed"] = _steps_passed(trial, meta)
+    return Snapshot(state, meta)
 
 
-def _steps_passed(order: Resumption, trial: Trial, meta: dict[str, Any]) -> int:
+def _steps_passed(trial: Trial, meta: dict[str, Any]) -> int:
     """Return how many steps of the epoch under way count as done, where an epoch has others now.
 
     The epoch goes on after the rows that it has trained on, and ends with its last step.
@@ -125,9 +135,8 @@ def _steps_passed(order: Resumption, trial: Trial, meta: dict[str, Any]) -> int:
     steps, passed = trial.steps_per_epoch, int(meta["passed"])
     if meta["phase"] == "validation":
         return steps
-    if order.experiment.fit.steps_per_epoch is None:
-        before = order.trained.plain()["data"].get("batch_size", trial.data.batch_size)
-        passed = passed * before // trial.data.batch_size
+    if trial.experiment.fit.steps_per_epoch is None:
+        passed = passed * int(meta["batch_size"]) // trial.data.batch_size
     return min(passed, steps)
 
 

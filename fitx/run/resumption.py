@@ -18,10 +18,10 @@ from fitx.run.auto_resume import choose, other_plugin
 from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import environment, folder, record
-from fitx.rundir.files import read_json, write_atomically
+from fitx.rundir.files import read_json
 from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
-from fitx.rundir.saved import EXPERIMENT, read_unimported
+from fitx.rundir.saved import read_unimported
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,12 @@ class Resumption:
             return self.experiment
         return replace(self.experiment, execution=asked.model_copy(update={"threads": had}))
 
-    def rewrite_experiment(self) -> None:
-        """Let the run folder say what the run is from now on."""
-        if self.changes:
-            text = dump(self.experiment, plugins=list(self.facts["plugins"]))
-            write_atomically(self.run / EXPERIMENT, text)
+    @property
+    def rewritten(self) -> str | None:
+        """What experiment.yaml is to say from now on; None where nothing has changed."""
+        if not self.changes:
+            return None
+        return dump(self.experiment, plugins=list(self.facts["plugins"]))
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from fitx.build.make import make_callbacks
 from fitx.build.trial import Trial
 from fitx.errors import Diverged
 from fitx.run import leftover, summary
+from fitx.run.changes.values import callback_options
 from fitx.run.display import Display
 from fitx.run.divergence import explained, refuse_measured
 from fitx.run.evaluate import evaluate_split
@@ -63,14 +64,14 @@ def carry_out(work: Work) -> Result:
     with user_errors(trial.experiment):
         callbacks = make_callbacks(trial.experiment, work.run)
         experiment = trial.experiment
-        options = experiment.plain().get("callbacks", [])
+        options = callback_options(experiment)
         state = RunState(trial.step, callbacks, Best(experiment.checkpoint), options)
         observer = Observer(work.display, work.journal, work.saver, state, work.stop, trial)
         if work.earlier is not None:
             observer.go_on(work.earlier)
             for name in state.beginning_anew(work.earlier):
                 key = f"callbacks.{list(state.callbacks).index(name)}"
-                text = "the checkpoint holds no state of a callback like it"
+                text = "it begins anew, as the checkpoint has no callback with the same options"
                 work.display.note(f"{key} ({type(state.callbacks[name]).__name__}): {text}")
             callback_state.keep_files(callbacks)
         _stop_if_asked(observer)

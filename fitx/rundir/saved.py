@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment import plugins
@@ -16,8 +17,13 @@ from fitx.experiment.load import Document, load
 from fitx.experiment.locate import locate
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
+from fitx.rundir.files import write_atomically
+from fitx.rundir.record import Record
 
 EXPERIMENT = "experiment.yaml"
+
+_PENDING = "pending_experiment"
+"""What run.json calls the text that experiment.yaml is about to hold."""
 
 _MANY = {"model": "networks", "optimizer": "optimizers"}
 _ONE = re.compile(r"^(~?)(model|optimizer)(?=[.=+]|$)")
@@ -36,6 +42,28 @@ class Target:
     experiment: Experiment
     run: Path | None
     note: str = ""
+
+
+def commit(kept: Record, text: str | None, **facts: Any) -> None:
+    """Let a run be another experiment from now on, and its record say so: both, or neither.
+
+    The text goes into the record first, in one file with the facts, and from there into
+    experiment.yaml. A process that is killed in between leaves that to the next one that reads
+    the run.
+
+    Args:
+        kept: The record of the run, whose lock is held.
+        text: What experiment.yaml is to say; None for what it says.
+        facts: As for `Record.update`.
+
+    Raises:
+        StorageError: A file cannot be written.
+    """
+    kept.update(**facts, **({} if text is None else {_PENDING: text}))
+    pending = kept.facts.get(_PENDING)
+    if pending is not None:
+        write_atomically(kept.run / EXPERIMENT, pending)
+        kept.update(**{_PENDING: None})
 
 
 def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool = True) -> Target:
@@ -112,9 +140,11 @@ def _verified(run: Path, words: Sequence[str]) -> Document:
     refuse_links(run)
     if not (run / EXPERIMENT).is_file():
         raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
-    document = load(str(run / EXPERIMENT), alone=True)
+    pending = record.load(run).get(_PENDING)
+    document = load(str(run / EXPERIMENT), alone=True, text=pending)
     if words:
-        document = load(str(run / EXPERIMENT), _as_saved(words, document), alone=True)
+        words = _as_saved(words, document)
+        document = load(str(run / EXPERIMENT), words, alone=True, text=pending)
     _verify_plugins(run, document)
     return document
 

@@ -31,6 +31,7 @@ class BestEpoch(Model):
     """The best epoch by the value that `checkpoint.monitor` names."""
 
     monitor: str
+    mode: Literal["min", "max"]
     epoch: Annotated[Count, Field(ge=1)]
     value: Logged
 
@@ -107,3 +108,4 @@ class RunRecord(Environment):
     best: BestEpoch | None
     error: str | None = None
     resumed: list[Resumed] = []
+    pending_experiment: str | None = None

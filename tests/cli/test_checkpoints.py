@@ -18,7 +18,7 @@ from fitx.errors import StorageError, UsageError
 from fitx.run.checkpoints import survey
 from fitx.rundir import lock, record
 
-BEST = {"monitor": "val_loss", "epoch": 1, "value": 0.25}
+BEST = {"monitor": "val_loss", "mode": "min", "epoch": 1, "value": 0.25}
 STATE = {"a": np.arange(500.0)}
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 

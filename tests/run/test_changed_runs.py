@@ -1,6 +1,8 @@
 """A run that goes on with changes: every step runs and counts once, and nothing stale is left."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -15,6 +17,7 @@ from fitx.run.train import train
 from fitx.rundir.record import reopen
 
 LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
+MAE = "{name: early_stopping, monitor: mae, patience: 9, min_delta: 0.1}"
 VALIDATION = "{name: early_stopping, monitor: val_loss, patience: 9, min_delta: 0.1}"
 
 
@@ -113,24 +116,69 @@ def remembered(run):
 
 
 @pytest.mark.parametrize(
-    ("now", "note"),
+    ("now", "waited"),
     [
-        ((VALIDATION, LOSS), None),
-        ((LOSS, VALIDATION.replace("patience: 9", "patience: 8")), None),
-        (
-            ("{name: early_stopping, monitor: mae, patience: 9}", LOSS, VALIDATION),
-            "callbacks.0 (EarlyStopping): the checkpoint holds no state of a callback like it",
-        ),
+        ((VALIDATION, LOSS), {"loss": 1, "val_loss": 1}),
+        ((VALIDATION,), {"val_loss": 1}),
+        ((LOSS, VALIDATION.replace("patience: 9", "patience: 8")), {"loss": 1, "val_loss": 0}),
+        ((LOSS.replace("monitor: loss", "monitor: mae"), VALIDATION), {"mae": 0, "val_loss": 1}),
+        ((MAE, LOSS, VALIDATION), {"mae": 0, "loss": 1, "val_loss": 1}),
     ],
 )
-def test_callbacks_are_known_again_by_what_they_are(stopped, now, note):
+def test_callbacks_are_known_again_by_name_and_options(stopped, now, waited):
     run = stopped(6, f"callbacks=[{LOSS}, {VALIDATION}]", "optimizer.learning_rate=0.0")
     line = json.loads((run / "metrics.jsonl").read_text())
     notes = going_on(run, f"callbacks=[{', '.join(now)}]", "fit.epochs=2")
-    for monitor in ("loss", "val_loss"):
-        assert remembered(run)[monitor] == (line[monitor], 1)
-    anew = [text for text in notes if "the checkpoint holds no state" in text]
-    assert anew == ([note] if note else [])
+    assert remembered(run) == {name: (line[name], wait) for name, wait in waited.items()}
+    anew = [text.partition(":")[0] for text in notes if "it begins anew" in text]
+    new = [index for index, wait in enumerate(waited.values()) if not wait]
+    assert anew == [f"callbacks.{index} (EarlyStopping)" for index in new]
+
+
+def test_a_callback_that_watches_what_the_environment_names_is_known_by_that(stopped, monkeypatch):
+    monkeypatch.setenv("WATCHED", "loss")
+    callback = LOSS.replace("monitor: loss", "monitor: '${env:WATCHED}'")
+    run = stopped(6, f"callbacks=[{callback}]")
+    monkeypatch.setenv("WATCHED", "mae")
+    notes = going_on(run)
+    assert "callbacks.0 (EarlyStopping): it begins anew" in " ".join(notes)
+    assert list(remembered(run)) == ["mae"]
+
+
+def test_a_best_epoch_by_the_other_direction_is_forgotten(stopped):
+    run = stopped(11, "fit.epochs=3")
+    going_on(run, "checkpoint.mode=max")
+    values = [
+        json.loads(line)["val_loss"] for line in (run / "metrics.jsonl").read_text().splitlines()
+    ]
+    assert json.loads((run / "run.json").read_text())["best"] == {
+        **{"monitor": "val_loss", "mode": "max"},
+        **{"epoch": 3, "value": pytest.approx(values[2])},
+    }
+
+
+def test_a_rate_from_the_environment_counts_after_a_stop_without_a_checkpoint(
+    stopped, recording, monkeypatch
+):
+    def trained(*, with_stop):
+        monkeypatch.setenv("RATE", "0.01")
+        run = stopped(7, "optimizer.learning_rate=${env:RATE}")
+        monkeypatch.setenv("RATE", "0.5")
+        if with_stop:
+            before = list((run / "checkpoints").iterdir())
+            with (
+                pytest.raises(Interrupted),
+                reopened(run, [], allow_inexact=True) as request,
+            ):
+                resume(request, recording("begin", lambda: os.kill(os.getpid(), signal.SIGTERM)))
+            assert list((run / "checkpoints").iterdir()) == before
+        going_on(run, allow_inexact=not with_stop)
+        return checkpoint.newest(run / "checkpoints").state
+
+    straight, stopped_first = trained(with_stop=False), trained(with_stop=True)
+    assert straight.keys() == stopped_first.keys()
+    assert not [k for k in straight if straight[k].tobytes() != stopped_first[k].tobytes()]
+    assert [float(v) for k, v in straight.items() if k.endswith("adam/learning_rate")] == [0.5]
 
 
 def test_networks_of_a_best_epoch_that_is_no_longer_kept_are_removed(stopped):

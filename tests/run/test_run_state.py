@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError
+from fitx.experiment.schema import Checkpoint
 from fitx.run.evaluate import prepare_runtime
 from fitx.run.ready import ready
 from fitx.run.state import capture
@@ -61,7 +62,7 @@ def made(tiny):
 def test_a_snapshot_puts_back_variables_callbacks_random_numbers_and_the_best_epoch(made):
     step, state = made()
     state.callbacks["EarlyStopping"].wait = 3
-    state.best.epoch = BestEpoch("val_loss", 4, 0.5, {"networks/model/w": np.ones(2)})
+    state.best.epoch = BestEpoch("val_loss", "min", 4, 0.5, {"networks/model/w": np.ones(2)})
     snapshot, expected = state.take(), random.random()
     for variable in step.networks["model"].trainable_variables:
         variable.assign_add(np.ones(variable.shape))
@@ -97,11 +98,14 @@ def test_before_a_validation_only_that_is_copied_which_it_may_change(made):
     assert {name.rpartition("/")[2] for name in kept} == changed
 
 
-def test_a_best_epoch_by_another_value_is_left_out(made):
+def test_a_best_epoch_by_another_value_or_direction_is_left_out(made):
     _, state = made()
-    state.best.epoch = BestEpoch("val_mae", 1, 0.5, {})
-    assert best_epoch(state.take(), "val_loss") is None
-    assert best_epoch(Snapshot({}, {}), "val_loss") is None
+    state.best.epoch = BestEpoch("val_loss", "min", 1, 0.5, {})
+    taken, wanted = state.take(), Checkpoint(monitor="val_loss")
+    assert best_epoch(taken, Best(wanted)) == state.best.epoch
+    assert best_epoch(taken, Best(Checkpoint(monitor="val_mae"))) is None
+    assert best_epoch(taken, Best(Checkpoint(monitor="val_loss", mode="max"))) is None
+    assert best_epoch(Snapshot({}, {}), Best(wanted)) is None
 
 
 def test_a_snapshot_of_something_else_is_refused(made):
@@ -118,7 +122,11 @@ def test_a_position_comes_back_from_what_a_checkpoint_says():
     assert from_meta({**position.plain(), "journal_bytes": 12}) == position
 
 
-META = {**Position().plain(), "journal_bytes": 0, "callbacks": {}}
+META = {
+    **Position().plain(),
+    **{"journal_bytes": 0, "callbacks": {}, "callback_options": {}},
+    **{"built_rates": {"optimizers/model/adam/learning_rate": 0.1}, "batch_size": 8},
+}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +138,7 @@ META = {**Position().plain(), "journal_bytes": 0, "callbacks": {}}
         ({**META, "step": True}, "'step': Input should be a valid integer."),
         ({**META, "phase": "x"}, "'phase': Input should be 'between', 'epoch' or 'validation'."),
         ({**META, "journal_bytes": []}, "'journal_bytes': Input should be a valid integer."),
+        ({**META, "batch_size": 0}, "'batch_size': Input should be greater than or equal to 1."),
         ({**META, "best": {"monitor": 1}}, "'best.monitor': Input should be a valid string."),
         (Position().plain(), "'journal_bytes': Field required."),
     ],
@@ -141,4 +150,5 @@ def test_what_is_no_position_is_refused(meta, text):
 
 
 def test_what_a_checkpoint_says_is_taken():
-    demand_meta({**META, "best": {"monitor": "loss", "epoch": 1, "value": float("nan")}, "run": 1})
+    best = {"monitor": "loss", "mode": "min", "epoch": 1, "value": float("nan")}
+    demand_meta({**META, "best": best, "run": 1})

@@ -70,7 +70,8 @@ def test_an_epoch_logs_what_the_step_returns_and_validates_in_that_order(tiny, t
 def test_the_best_epoch_and_the_last_checkpoint_are_named_and_loadable(tiny, trained):
     run, _ = trained(tiny("optimizer.learning_rate=0.3", "fit.epochs=6"))
     best = min(run.epochs, key=lambda line: line["val_loss"])
-    expected = {"monitor": "val_loss", "epoch": best["epoch"], "value": best["val_loss"]}
+    expected = {"monitor": "val_loss", "mode": "min"}
+    expected |= {"epoch": best["epoch"], "value": best["val_loss"]}
     assert run.record["best"] == run.json("summary.json")["best"] == expected
     state, meta = checkpoint.load(run.folder / "checkpoints" / run.record["last"])
     assert {key: meta[key] for key in ("epoch", "step", "phase", "best")} == {

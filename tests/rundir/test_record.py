@@ -3,7 +3,7 @@ import pytest
 from fitx.errors import StorageError
 from fitx.rundir import record
 
-BEST = {"monitor": "val_loss", "epoch": 3, "value": float("nan")}
+BEST = {"monitor": "val_loss", "mode": "min", "epoch": 3, "value": float("nan")}
 
 
 def test_a_run_starts_as_running_with_its_facts(tmp_path, whole_record):

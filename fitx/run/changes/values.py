@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.options import batch_options
 from fitx.experiment.schema import SECTIONS
 from fitx.experiment.tree import Path as KeyPath
+from fitx.experiment.tree import dotted
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
@@ -21,6 +24,9 @@ ABSENT = object()
 
 MOST_LEVELS = 4
 """Of what is nested, that a message shows."""
+
+_WATCHED = ("monitor", "mode")
+"""Options that name a logged value, and which direction of it is better."""
 
 _KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
@@ -33,6 +39,22 @@ def values(experiment: Experiment) -> dict[str, Any]:
     said = {key: getattr(experiment, key) for key in _KEYS}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
     return {key: _full(value, experiment.catalogue) for key, value in {**said, **sections}.items()}
+
+
+def callback_options(experiment: Experiment) -> list[str]:
+    """Return name and options of each callback as JSON, by which it is known again.
+
+    `${env:...}` stays as it was written, but for what is watched. Where a file is does not matter.
+    """
+    shown = experiment.plain()
+    known: list[dict[str, Any]] = [{} for _ in experiment.callbacks]
+    for path, value in leaves(values(experiment)["callbacks"]):
+        index, *option = path
+        if not isinstance(value, Path):
+            is_watched = option[-1] in _WATCHED
+            said = text(value) if is_watched else written(shown, ("callbacks", *path), value)
+            known[int(index)][dotted(tuple(option))] = said
+    return [json.dumps(one, sort_keys=True) for one in known]
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

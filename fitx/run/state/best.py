@@ -16,19 +16,22 @@ class BestEpoch:
 
     Args:
         monitor: Name of the value.
+        mode: Whether lower values are better ("min") or higher ones ("max").
         epoch: Its number; the first is 1.
         value: What was reached.
         weights: `model_variables` as they were before the epoch's validation.
     """
 
     monitor: str
+    mode: str
     epoch: int
     value: float
     weights: State
 
     def plain(self) -> dict[str, Any]:
         """Return what run.json and summary.json say of it."""
-        return {"monitor": self.monitor, "epoch": self.epoch, "value": self.value}
+        names = ("monitor", "mode", "epoch", "value")
+        return {name: getattr(self, name) for name in names}
 
 
 class Best:
@@ -36,8 +39,8 @@ class Best:
 
     def __init__(self, settings: Checkpoint) -> None:
         self.monitor = settings.monitor
-        mode = settings.mode or (direction(settings.monitor) if settings.monitor else None)
-        self.sign = -1.0 if mode == "min" else 1.0
+        self.mode = settings.mode or (direction(settings.monitor) if settings.monitor else None)
+        self.sign = -1.0 if self.mode == "min" else 1.0
         self.epoch: BestEpoch | None = None
 
     def see(
@@ -56,9 +59,9 @@ class Best:
             before: Variables as they were before the validation, which has changed them.
         """
         value = values.get(self.monitor) if self.monitor is not None else None
-        if value is None or self.monitor is None:
+        if value is None or self.monitor is None or self.mode is None:
             return
         if self.epoch is None or self.sign * value > self.sign * self.epoch.value:
             state = capture(model)
             state |= {name: array for name, array in (before or {}).items() if name in state}
-            self.epoch = BestEpoch(self.monitor, epoch, value, state)
+            self.epoch = BestEpoch(self.monitor, self.mode, epoch, value, state)

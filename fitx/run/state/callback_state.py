@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import copy
-import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -45,38 +44,24 @@ def named(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.call
 def matched(saved: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
     """Return which callbacks of a checkpoint those of a run go on from, by their names now.
 
-    A callback goes on from the one with the same options, wherever that stands in the list; or
-    from the only other one of its class that watches the same value.
+    A callback goes on from one of the same class and options, wherever that stands in the list.
+    With other options it begins anew: what it remembers may be of another value.
 
     Args:
         saved: The options of the checkpoint's callbacks, as JSON, by name.
         now: Those of the run's.
     """
-    found: dict[str, str] = {}
-
-    def match(is_alike: Callable[[str, str], bool], *, is_only: bool) -> None:
-        for name in [n for n in now if n not in found]:
-            rest = [s for s in saved if s not in found.values() and _class(s) == _class(name)]
-            left = [s for s in rest if is_alike(saved[s], now[name])]
-            kin = [n for n in now if n not in found and _class(n) == _class(name)]
-            rivals = [n for n in kin if is_alike(now[n], now[name])]
-            if left and not (is_only and len(left) + len(rivals) > 2):
-                found[name] = left[0]
-
-    match(lambda one, other: one == other, is_only=False)
-    match(lambda one, other: _watched(one) == _watched(other), is_only=True)
+    free, found = dict(saved), {}
+    for name, options in now.items():
+        alike = [s for s, text in free.items() if text == options and _class(s) == _class(name)]
+        if alike:
+            found[name] = alike[0]
+            del free[alike[0]]
     return found
 
 
 def _class(name: str) -> str:
     return name.partition("#")[0]
-
-
-def _watched(options: str) -> tuple[Any, Any]:
-    """Return what a callback of these options watches, and in which direction."""
-    found = json.loads(options)
-    found = found if isinstance(found, dict) else {}
-    return found.get("monitor"), found.get("mode")
 
 
 def remembers(callback: keras.callbacks.Callback) -> bool:

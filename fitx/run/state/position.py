@@ -48,6 +48,7 @@ class Position:
 
 class _Best(BaseModel):
     monitor: str
+    mode: Literal["min", "max"]
     epoch: Count
     value: float
 
@@ -66,7 +67,9 @@ class _Said(BaseModel):
     begun: float
     journal_bytes: Count
     callbacks: dict[str, Any]
-    callback_options: dict[str, str] = {}
+    callback_options: dict[str, str]
+    built_rates: dict[str, float]
+    batch_size: Annotated[int, Ge(1), Lt(10**18)]
     best: _Best | None = None
 
 

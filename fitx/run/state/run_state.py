@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -70,11 +70,12 @@ class RunState:
         step: Its variables, those that its graphs hold besides, and those of metrics.
         callbacks: What they remember.
         best: The best epoch so far.
-        options: Those of each callback, by which it is known again; none without.
+        options: Those of each callback as JSON, by which it is known again; none without.
 
     Attributes:
         variables: All that training may change, by name.
         model: Those of them that an evaluation depends on.
+        built_rates: The learning rates that the experiment asks for, by the variable's name.
     """
 
     def __init__(
@@ -82,13 +83,13 @@ class RunState:
         step: Step,
         callbacks: Iterable[keras.callbacks.Callback],
         best: Best,
-        options: Iterable[Any] = (),
+        options: Iterable[str] = (),
     ) -> None:
         self.variables, self.model = variables(step), model_variables(step)
         self.callbacks = callback_state.named(callbacks)
-        texts = [json.dumps(one, sort_keys=True, default=str) for one in options]
-        self.options = dict(zip_longest(self.callbacks, texts, fillvalue="{}"))
+        self.options = dict(zip_longest(self.callbacks, options, fillvalue="{}"))
         self.best = best
+        self.built_rates = learning_rates(self.variables)
         self._changed_by_test = written_by_test(step, self.variables)
         self._demanded = frozenset(_finite_from_the_start(self.variables))
 
@@ -116,7 +117,7 @@ class RunState:
         arrays = part(state, CALLBACKS)
         for name, saved in self._matched(meta).items():
             callback_state.put_back(self.callbacks[name], meta["callbacks"][saved], arrays)
-        self.best.epoch = best_epoch(snapshot, self.best.monitor)
+        self.best.epoch = best_epoch(snapshot, self.best)
 
     def beginning_anew(self, snapshot: Snapshot) -> list[str]:
         """Return the names of callbacks that remember things, and not from this snapshot."""
@@ -140,7 +141,8 @@ class RunState:
             for name, callback in self.callbacks.items()
         }
         state = {**prefixed(CALLBACKS, arrays), **prefixed(RANDOM, host_random.take())}
-        return Snapshot(state, {"callbacks": remembered, "callback_options": self.options})
+        asked = {"callback_options": self.options, "built_rates": self.built_rates}
+        return Snapshot(state, {"callbacks": remembered, **asked})
 
 
 def _finite_from_the_start(named: Mapping[str, Any]) -> Iterator[str]:
@@ -154,10 +156,16 @@ def _finite_from_the_start(named: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def best_epoch(snapshot: Snapshot, monitor: str | None) -> BestEpoch | None:
-    """Return the best epoch that a snapshot holds, if it was chosen by the same value."""
+def learning_rates(named: Mapping[str, Any]) -> dict[str, float]:
+    """Return the learning rates among variables, by name."""
+    is_rate = re.compile(rf"{OPTIMIZERS}.*/learning_rate").fullmatch
+    return {name: float(copies.to_array(v)) for name, v in named.items() if is_rate(name)}
+
+
+def best_epoch(snapshot: Snapshot, wanted: Best) -> BestEpoch | None:
+    """Return the best epoch that a snapshot holds, if it was chosen by the same value and mode."""
     found = snapshot.meta.get("best")
-    if found is None or found["monitor"] != monitor:
+    if found is None or (found["monitor"], found["mode"]) != (wanted.monitor, wanted.mode):
         return None
     return BestEpoch(**found, weights=part(snapshot.state, BEST))
 
