@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -143,6 +144,18 @@ def test_a_callback_that_watches_what_the_environment_names_is_known_by_that(sto
     notes = going_on(run)
     assert "callbacks.0 (EarlyStopping): it begins anew" in " ".join(notes)
     assert list(remembered(run)) == ["mae"]
+
+
+def test_a_log_goes_on_where_the_checkpoint_was_with_another_separator_too(tiny, tmp_path):
+    logger = "{name: csv_logger, filename: log.csv}"
+    words = (f"callbacks=[{logger}]", "checkpoint.every=epoch", "checkpoint.keep=9")
+    train(tiny(*words), Order(tmp_path), NoDisplay())
+    run = (tmp_path / "tiny/latest").resolve()
+    for later in sorted((run / "checkpoints").iterdir())[1:]:
+        shutil.rmtree(later)
+    going_on(run, f"callbacks=[{logger.replace('}', ', separator: ;}')}]")
+    rows = (run / "log.csv").read_text().replace(";", ",").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
 
 
 def test_a_best_epoch_by_the_other_direction_is_forgotten(stopped):

@@ -28,6 +28,9 @@ MOST_LEVELS = 4
 _WATCHED = ("monitor", "mode")
 """Options that name a logged value, and which direction of it is better."""
 
+_WRITING = {"CSVLogger": ("append", "separator")}
+"""How callbacks write a file, by their names; they remember how far that file is."""
+
 _KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
     *("weighted_metrics", "data", "callbacks", "expect"),
@@ -46,15 +49,18 @@ def callback_options(experiment: Experiment) -> list[str]:
 
     `${env:...}` stays as it was written, but for what is watched. Where a file is does not matter.
     """
-    shown = experiment.plain()
-    known: list[dict[str, Any]] = [{} for _ in experiment.callbacks]
-    for path, value in leaves(values(experiment)["callbacks"]):
-        index, *option = path
-        if not isinstance(value, Path):
-            is_watched = option[-1] in _WATCHED
-            said = text(value) if is_watched else written(shown, ("callbacks", *path), value)
-            known[int(index)][dotted(tuple(option))] = said
-    return [json.dumps(one, sort_keys=True) for one in known]
+    shown = experiment.plain()["callbacks"]
+    known = map(_known_by, values(experiment)["callbacks"], shown)
+    return [json.dumps(options, sort_keys=True) for options in known]
+
+
+def _known_by(callback: Part, shown: dict[str, Any]) -> dict[str, str]:
+    left_out = _WRITING.get(callback.name, ())
+    return {
+        dotted(path): text(value) if path[-1] in _WATCHED else written(shown, path, value)
+        for path, value in leaves(callback)
+        if path[-1] not in left_out and not isinstance(value, Path)
+    }
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
