@@ -33,8 +33,13 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def demand(model: type[M], value: Any) -> M:
+def demand(model: type[M], value: Any, at: str = "") -> M:
     """Return the model of a value that was read from a file.
+
+    Args:
+        model: What the value is to be.
+        value: What was read.
+        at: The field that holds the value; empty if the file holds nothing else.
 
     Raises:
         ValueError: Names the first field that is wrong, as `data.train.rows` or `resumed[0].at`,
@@ -44,7 +49,7 @@ def demand(model: type[M], value: Any) -> M:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(_told(first)) from error
+        raise ValueError(_told(first, at)) from error
 
 
 def found(value: Any) -> str:
@@ -53,14 +58,16 @@ def found(value: Any) -> str:
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
 
 
-def _told(error: Any) -> str:
-    where, kind = _path(error["loc"]), error["type"]
+def _told(error: Any, at: str) -> str:
+    where, kind = _path((*([at] if at else []), *error["loc"])), error["type"]
     if kind == "missing":
         return f"{where}: missing"
     if kind == "extra_forbidden":
         return f"{where}: unknown; this version of fitx writes no such field"
-    expected = _EXPECTED.get(kind) or str(error["msg"]).removeprefix("Input should be ")
     prefix = f"{where}: " if where else ""
+    if kind == "value_error":
+        return f"{prefix}{error['ctx']['error']}"
+    expected = _EXPECTED.get(kind) or str(error["msg"]).removeprefix("Input should be ")
     return f"{prefix}expected {expected}, found {found(error['input'])}"
 
 

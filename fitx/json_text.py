@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from typing import Any
@@ -17,13 +18,18 @@ def parse(text: str | bytes) -> Any:
     """Return the value of one JSON document.
 
     Raises:
-        ValueError: It is not UTF-8, not JSON, nested deeper than `MAX_DEPTH` levels, or an object
-            in it has a key twice, of which Python would take the last.
+        ValueError: It is not UTF-8, not JSON, nested deeper than `MAX_DEPTH` levels, holds a number
+            that is not finite, or an object that has a key twice.
     """
     decoded = text.decode() if isinstance(text, bytes) else text
     if decoded.count("[") + decoded.count("{") > MAX_DEPTH:
         _refuse_deep(decoded)
-    return json.loads(decoded, object_pairs_hook=_object, parse_constant=_refuse_constant)
+    return json.loads(
+        decoded,
+        object_pairs_hook=_object,
+        parse_float=_finite,
+        parse_constant=_refuse_constant,
+    )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -32,6 +38,12 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"it has the key {twice!r} twice in one object")
     return found
+
+
+def _finite(text: str) -> float:
+    if math.isinf(number := float(text)):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 def _refuse_constant(name: str) -> Any:

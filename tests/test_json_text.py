@@ -37,6 +37,12 @@ def test_numbers_that_json_lacks_are_refused(text):
         parse(text)
 
 
+def test_a_number_that_becomes_infinite_is_refused():
+    with pytest.raises(ValueError, match="-1e999 is too large a number"):
+        parse("[-1e999]")
+    assert parse("[1e308, 1e-999]") == [1e308, 0.0]
+
+
 def test_a_key_that_stands_twice_is_refused_however_many_there_are():
     many = ", ".join(f'"{number}": 0' for number in range(100_000))
     with pytest.raises(ValueError, match="it has the key '7' twice in one object"):

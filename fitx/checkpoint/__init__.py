@@ -12,7 +12,7 @@ import os
 import secrets
 import struct
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,8 @@ from fitx import disk
 from fitx.checkpoint import folders, meta_file, state_file
 from fitx.checkpoint.state_file import Array, State
 from fitx.errors import StorageError
+
+Check = Callable[[dict[str, Any]], object]
 
 
 @dataclass(frozen=True)
@@ -103,8 +105,12 @@ def load(folder: Path) -> tuple[State, dict[str, Any]]:
             return state_file.read(file, about["state"]), about["meta"]
 
 
-def verify(folder: Path) -> dict[str, Any]:
+def verify(folder: Path, check: Check = lambda meta: None) -> dict[str, Any]:
     """Compare one checkpoint with its checksums, in bounded memory.
+
+    Args:
+        folder: where it is.
+        check: as for `newest`.
 
     Returns:
         The meta it was saved with.
@@ -116,16 +122,18 @@ def verify(folder: Path) -> dict[str, Any]:
         about = _about(folder)
         with disk.open_regular(folder / "state.npz") as file:
             state_file.verify(file, about["state"])
+        check(about["meta"])
         return dict(about["meta"])
 
 
-def newest(root: Path, run: str | None = None) -> Newest | None:
+def newest(root: Path, run: str | None = None, check: Check = lambda meta: None) -> Newest | None:
     """Return the newest checkpoint that is whole, or None where none was ever written.
 
     Args:
         root: the folder of all checkpoints of a run.
         run: what `run` in the meta must be, so that no other run's checkpoint is taken for one
             of this; None does not ask.
+        check: raises ValueError for a meta with which a checkpoint cannot be used.
 
     Raises:
         StorageError: there are checkpoints and none is whole; names each with its reason.
@@ -137,10 +145,12 @@ def newest(root: Path, run: str | None = None) -> Newest | None:
             state, meta = load(folder)
             if run is not None and meta.get("run") != run:
                 raise StorageError(f"checkpoint {folder} belongs to another run")
+            with _damage_told(folder):
+                check(meta)
         except StorageError as error:
             if folders.listed(root) != listed:
                 # A run that is being trained has replaced its checkpoints meanwhile.
-                return newest(root, run)
+                return newest(root, run, check)
             passed_over.append(str(error))
             continue
         step, _ = folders.order(folder.name)
@@ -150,7 +160,7 @@ def newest(root: Path, run: str | None = None) -> Newest | None:
     return None
 
 
-# What zipfile, NumPy's header reader and look-ups in a strange meta.json raise.
+# What zipfile and NumPy's header reader raise, and ValueError for a strange meta.json.
 _DAMAGE = (
     ValueError,
     LookupError,

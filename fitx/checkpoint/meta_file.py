@@ -14,11 +14,35 @@ import numpy as np
 
 from fitx import disk, json_text
 from fitx.errors import StorageError
+from fitx.json_model import Count, Model, Sha256, demand, found
 
 FORMAT = 1
 
+_NOT_FINITE = ("nan", "inf", "-inf")
+
 LARGEST = 64 << 20
 """Bytes of a meta.json that is read: that of a million variables, parsed in a gigabyte."""
+
+
+class _Variable(Model):
+    path: str
+    shape: list[Count]
+    dtype: str
+
+
+class _State(Model):
+    sha256: Sha256
+    size: Count
+    variables: list[_Variable]
+
+
+class _File(Model):
+    """meta.json, but for its own checksum."""
+
+    format: int
+    step: Count
+    meta: dict[str, Any]
+    state: _State
 
 
 def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, Any]) -> None:
@@ -64,8 +88,13 @@ def read(path: Path, step: int) -> dict[str, Any]:
             raise ValueError(f"meta.json is no JSON: {error}") from error
     if not isinstance(about, dict) or about.pop("sha256", None) != _checksum(about):
         raise ValueError("meta.json does not match its checksum")
-    if about["format"] != FORMAT:
-        raise ValueError(f"its format is {about['format']!r}, and this fitx reads {FORMAT}")
+    if about.get("format") != FORMAT:
+        text = found(about.get("format"))
+        raise ValueError(f"its format is {text}, and this fitx reads {FORMAT}")
+    try:
+        demand(_File, about)
+    except ValueError as error:
+        raise ValueError(f"meta.json: {error}") from error
     if about["step"] != step:
         raise ValueError(f"it was taken after step {about['step']}, not {step}")
     return {**about, "meta": _decode(about["meta"])}
@@ -94,5 +123,7 @@ def _decode(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.keys() == {"$float"}:
+        if value["$float"] not in _NOT_FINITE:
+            raise ValueError(f"meta.json: expected nan, inf or -inf, found {found(value)}")
         return float(value["$float"])
     return {key: _decode(item) for key, item in value.items()}

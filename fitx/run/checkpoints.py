@@ -12,6 +12,7 @@ from fitx import checkpoint
 from fitx.checkpoint import folders
 from fitx.errors import StorageError
 from fitx.rundir import files, record
+from fitx.rundir.checkpoint_meta import agreeing
 from fitx.rundir.status import status
 
 ROUNDS = 10
@@ -84,49 +85,46 @@ def survey(run: Path) -> Listing:
     Raises:
         StorageError: The folder of the checkpoints cannot be read.
     """
-    entries = _entries(run / "checkpoints")
     try:
         said, facts = status(run), record.load(run)
     except StorageError:
-        return Listing(run, "unknown", None, None, entries)
+        return Listing(run, "unknown", None, None, _entries(run, {}))
+    entries = _entries(run, facts)
     return Listing(run, said, facts["last"], facts["best"], entries)
 
 
-def _entries(root: Path) -> tuple[Entry, ...]:
+def _entries(run: Path, facts: dict[str, Any]) -> tuple[Entry, ...]:
     """Look until there is nothing new: a training replaces its checkpoints while they are read."""
+    root = run / "checkpoints"
     known: dict[str, Entry] = {}
     for _ in range(ROUNDS):
         there = folders.listed(root)
+        # Lines of the journal are there before the checkpoints that rely on them.
+        check = agreeing(run, facts)
         unknown = [folder for folder in there if folder.name not in known]
         if not unknown:
             break
-        known |= {folder.name: _entry(folder) for folder in unknown}
+        known |= {folder.name: _entry(folder, check) for folder in unknown}
     found = (known.get(folder.name) for folder in folders.listed(root))
     return tuple(entry for entry in found if entry is not None)
 
 
-def _entry(folder: Path) -> Entry:
+def _entry(folder: Path, check: checkpoint.Check) -> Entry:
     meta, damage = {}, ""
     try:
-        meta = checkpoint.verify(folder)
+        meta = checkpoint.verify(folder, check)
     except StorageError as error:
         damage = str(error)
-    epoch, phase = meta.get("epoch"), meta.get("phase")
     return Entry(
         name=folder.name,
         step=folders.order(folder.name)[0],
-        epoch=epoch if isinstance(epoch, int) else None,
-        phase=phase if isinstance(phase, str) else None,
-        best=_best(meta.get("best")),
+        epoch=meta.get("epoch"),
+        phase=meta.get("phase"),
+        best=meta.get("best"),
         bytes=_bytes(folder),
         written=_written(folder),
         damage=damage,
     )
-
-
-def _best(found: Any) -> dict[str, Any] | None:
-    is_whole = isinstance(found, dict) and {"monitor", "epoch", "value"} <= found.keys()
-    return found if is_whole else None
 
 
 def _bytes(folder: Path) -> int | None:

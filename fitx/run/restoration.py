@@ -12,6 +12,7 @@ from fitx.experiment.problems import listed
 from fitx.run.state import NETWORKS, State, assign, differences, model_variables
 from fitx.run.state.run_state import BEST, FINAL, part
 from fitx.rundir import record
+from fitx.rundir.checkpoint_meta import demand_meta
 from fitx.step import Step
 
 
@@ -44,7 +45,7 @@ def restore(step: Step, run: Path, weights: str) -> Restored:
         StorageError: There is no whole checkpoint, or its networks are others.
         UsageError: The run keeps no best epoch.
     """
-    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"])
+    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], demand_meta)
     if newest is None:
         raise StorageError(f"{run} holds no checkpoint yet.")
     state = _measured(newest.state, run, weights)

@@ -26,10 +26,11 @@ from fitx.run.resumption import Resumption
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest, listening
 from fitx.run.state import capture, differences, variables
-from fitx.run.state.position import Position, demand_meta, from_meta
+from fitx.run.state.position import Position, from_meta
 from fitx.run.state.run_state import Snapshot, learning_rates, training_part
 from fitx.run.training import Work, carry_out
 from fitx.rundir import environment, record
+from fitx.rundir.checkpoint_meta import agreeing, beyond, is_reshaping
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.journal import Journal
 from fitx.rundir.saved import commit
@@ -67,7 +68,7 @@ def resume(order: Resumption, display: Display) -> Result:
         trial = ready(order.experiment, device, order.modes)
         now = {**describe.computing(trial, device), "data": describe.fingerprint(trial.data)}
         around = _allowed(order, now)
-        start = _start(order, trial)
+        start = _start(order, trial, around)
         notes = [*order.notes, *changes.notes(around), *_notes(order, trial, start)]
         if order.on_threads(available) is not order.experiment:
             notes.append(f"on {device.threads} of {available} threads, as the run began")
@@ -95,19 +96,23 @@ def _allowed(order: Resumption, now: dict[str, Any]) -> list[Change]:
     return found
 
 
-def _start(order: Resumption, trial: Trial) -> _Start:
+def _start(order: Resumption, trial: Trial, around: list[Change]) -> _Start:
     """Find the newest whole checkpoint, and let the state be what the user has changed in it.
 
     Raises:
         UsageError: The changes do not fit what the checkpoint holds.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"])
+    check = agreeing(order.run, order.facts)
+    newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
     if newest is None:
         return _Start(None, None)
-    demand_meta(newest.meta)
     named = variables(trial.step)
     _demand_fit(order, newest, differences(named, training_part(newest.state)))
+    if not any(is_reshaping(str(change)) for change in (*order.changes, *around)):
+        problem = beyond(newest.meta, trial.steps_per_epoch, trial.data.batch_size, order.facts)
+        if problem:
+            raise StorageError(f"checkpoint {newest.folder} is damaged: meta.json: {problem}")
     return _Start(newest, _changed(Snapshot(newest.state, newest.meta), trial, named))
 
 

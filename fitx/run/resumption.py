@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitx.errors import StorageError, UsageError
+from fitx.errors import UsageError
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
@@ -17,11 +17,11 @@ from fitx.run import changes
 from fitx.run.auto_resume import choose, other_plugin
 from fitx.run.changes import Change
 from fitx.run.result import Result, relative_to_cwd
-from fitx.rundir import environment, folder, record
-from fitx.rundir.files import read_json
+from fitx.rundir import environment, folder, record, summary_file
 from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved import read_unimported
+from fitx.rundir.schema import number
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,7 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
     seals = facts["references"]
     if asked is not None and changes.compare(read_unimported(run), asked, seals):
         return None
-    path = run / "summary.json"
-    found = read_json(path)
-    try:
-        values = {str(name): float(value) for name, value in found.pop("metrics").items()}
-        split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        text = f"{path} is damaged: expected the values of a finished run."
-        raise StorageError(text) from error
+    found = summary_file.read(run)
+    values = {name: number(value) for name, value in found.pop("metrics").items()}
+    split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)
     return Result(relative_to_cwd(run), split, values, found)

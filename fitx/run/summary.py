@@ -9,7 +9,7 @@ from fitx.build.trial import Trial
 from fitx.run import expectations
 from fitx.run.observer import Observer
 from fitx.run.result import Result, relative_to_cwd
-from fitx.rundir import journal
+from fitx.rundir import journal, summary_file
 from fitx.rundir.files import write_json
 
 
@@ -40,7 +40,7 @@ def write(
         "best": best.plain() if best is not None else None,
         "expect": expectations.judge(expect, reached),
     }
-    write_json(run / "summary.json", {"metrics": values, **facts})
+    write_json(run / summary_file.NAME, {"metrics": values, **facts})
     splits = trial.data.splits
     split = next((s for s in ("test", "validation", "train") if s in splits), None)
     return Result(relative_to_cwd(run), split, values, facts)

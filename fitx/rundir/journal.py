@@ -9,7 +9,9 @@ from typing import Any
 
 from fitx import disk, json_text
 from fitx.errors import StorageError, UserCodeError
+from fitx.json_model import demand
 from fitx.rundir.files import plain, read_regular, storage_errors
+from fitx.rundir.schema import JournalLine, number
 
 NAME = "metrics.jsonl"
 OWN_KEYS = ("epoch", "step", "seconds")
@@ -107,10 +109,32 @@ def read(run: Path) -> list[dict[str, Any]]:
     Raises:
         StorageError: the file is missing, unreadable or damaged; names the line.
     """
-    path = run / NAME
-    content = read_regular(path)
-    lines = content[: _whole_lines(content)].splitlines()
-    return [_parse(line, f"{path}:{number}") for number, line in enumerate(lines, start=1)]
+    whole = content(run)
+    lines = whole[: _whole_lines(whole)].splitlines()
+    return [parsed(line, f"{run / NAME}:{number}") for number, line in enumerate(lines, start=1)]
+
+
+def content(run: Path) -> bytes:
+    """Return all of metrics.jsonl.
+
+    Raises:
+        StorageError: the file is missing, unreadable or not a regular file.
+    """
+    return read_regular(run / NAME)
+
+
+def parsed(line: bytes, where: str) -> dict[str, Any]:
+    """Return one line of metrics.jsonl, non-finite values as floats again.
+
+    Raises:
+        StorageError: it is damaged; says where it stands and names the field that is wrong.
+    """
+    try:
+        found = json_text.parse(line)
+        demand(JournalLine, found)
+    except ValueError as error:
+        raise StorageError(f"{where} is damaged: {error}") from error
+    return {key: number(value) for key, value in found.items()}
 
 
 def latest(run: Path) -> dict[str, float]:
@@ -121,17 +145,3 @@ def latest(run: Path) -> dict[str, float]:
 
 def _whole_lines(content: bytes) -> int:
     return content.rfind(b"\n") + 1
-
-
-def _parse(line: bytes, where: str) -> dict[str, Any]:
-    try:
-        parsed = json_text.parse(line)
-    except ValueError as error:
-        raise StorageError(f"{where} is damaged: {error}") from error
-    if not isinstance(parsed, dict):
-        raise StorageError(f"{where} is damaged: expected an object, found {line.decode()[:40]}")
-    return {key: _number(value) for key, value in parsed.items()}
-
-
-def _number(value: Any) -> Any:
-    return float(value) if value in ("nan", "inf", "-inf") else value

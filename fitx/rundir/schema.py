@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, Self, TypeAlias
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
-from fitx.json_model import Count, Model, Sha256
+from fitx import json_text
+from fitx.json_model import Count, Model, Seconds, Sha256
 
 MOST_THREADS = 4096
 """Threads for one operation; TensorFlow starts them all, and cannot be interrupted meanwhile."""
@@ -19,11 +20,12 @@ Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")]
 CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
 
 
-def _number(value: Any) -> Any:
+def number(value: Any) -> Any:
+    """Return a logged value as a float where it was written as text; anything else as it is."""
     return float(value) if isinstance(value, str) and value in NOT_FINITE else value
 
 
-Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(_number)]
+Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(number)]
 """A logged value; NaN and infinities are written as "nan", "inf" and "-inf"."""
 
 
@@ -109,3 +111,79 @@ class RunRecord(Environment):
     error: str | None = None
     resumed: list[Resumed] = []
     pending_experiment: str | None = None
+
+
+class JournalLine(Model):
+    """A line of metrics.jsonl; fields beside its own are what the epoch logged."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Logged]
+
+    epoch: Annotated[Count, Field(ge=1)]
+    step: Count
+    seconds: Seconds
+
+
+class Judged(Model):
+    """An expectation of the experiment, and whether it was met."""
+
+    name: str
+    expected: str
+    found: Logged | None
+    met: bool
+
+
+class Summary(Model):
+    """summary.json."""
+
+    metrics: dict[str, Logged]
+    status: Literal["finished"]
+    epochs: Count
+    steps: Count
+    seconds: Seconds
+    examples_per_second: Annotated[float, Field(ge=0)] | None
+    best: BestEpoch | None
+    expect: list[Judged]
+
+
+def _options(text: str) -> str:
+    json_text.parse(text)
+    return text
+
+
+class CheckpointMeta(Model):
+    """What a checkpoint says beside its arrays: where the run stood, and what callbacks remember.
+
+    The fields are those of `fitx.run.state.position.Position`; `journal_bytes` is how much of
+    metrics.jsonl had been written, `callback_options` are the options of each callback as JSON,
+    `built_rates` the learning rates that the experiment asked for.
+    """
+
+    epoch: Count
+    step: Count
+    passed: Count
+    phase: Literal["between", "epoch", "validation"]
+    stopping: bool
+    seconds: Seconds
+    begun: Seconds
+    journal_bytes: Count
+    callbacks: dict[str, Any]
+    callback_options: dict[str, Annotated[str, AfterValidator(_options)]]
+    built_rates: dict[str, Logged]
+    batch_size: Annotated[Count, Field(ge=1)]
+    best: BestEpoch | None = None
+    run: str | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.phase == "between") != (self.passed == 0):
+            text = f"phase is '{self.phase}', which cannot be after {self.passed} steps of an epoch"
+            raise ValueError(text)
+        if self.step < self.epoch + self.passed:
+            text = f"step is {self.step}, too few for {self.epoch} epochs and {self.passed} steps"
+            raise ValueError(text)
+        if self.best is not None and self.best.epoch > self.epoch:
+            raise ValueError(f"best.epoch is {self.best.epoch}, of {self.epoch} that were over")
+        if self.callback_options.keys() != self.callbacks.keys():
+            raise ValueError("callbacks and callback_options do not name the same callbacks")
+        return self

@@ -362,10 +362,18 @@ def header(descr, shape, content=b""):
             "'a' has no array header of format 1.0",
         ),
         (b"", {"shape": [], "dtype": "float32"}, "'a' has no array header of format 1.0"),
-        (header("'<f4'", (1,)), {"shape": 1, "dtype": "float32"}, "'int' object is not iterable"),
-        (header("'<f4'", (1,)), {"shape": [1], "dtype": ["float32"]}, "unhashable type"),
+        (
+            header("'<f4'", (1,)),
+            {"shape": 1, "dtype": "float32"},
+            "meta.json: state.variables[0].shape: expected a list, found 1",
+        ),
+        (
+            header("'<f4'", (1,)),
+            {"shape": [1], "dtype": ["float32"]},
+            "meta.json: state.variables[0].dtype: expected a string, found",
+        ),
         (header("'<f4'", (1,)), {"shape": [1], "dtype": "finfo"}, "its dtype is finfo, which"),
-        (header("'<f4'", (1,)), {"shape": [1]}, "'dtype'"),
+        (header("'<f4'", (1,)), {"shape": [1]}, "meta.json: state.variables[0].dtype: missing"),
     ],
 )
 def test_a_hostile_array_is_refused_before_it_is_allocated(

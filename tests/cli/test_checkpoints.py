@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import threading
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -17,10 +18,22 @@ from fitx.cli.main import group
 from fitx.errors import StorageError, UsageError
 from fitx.run.checkpoints import survey
 from fitx.rundir import lock, record
+from fitx.rundir.journal import Journal
 
 BEST = {"monitor": "val_loss", "mode": "min", "epoch": 1, "value": 0.25}
 STATE = {"a": np.arange(500.0)}
 TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
+
+
+def meta(step, *, journal=None, best=None):
+    """Return what a checkpoint says that was taken at an epoch's end, or without a journal."""
+    where = {"epoch": step // 5, "passed": 0, "phase": "between"}
+    if journal is None:
+        where = {"epoch": 0, "passed": step, "phase": "epoch"}
+    size = journal.size if journal is not None else 0
+    others = {"stopping": False, "seconds": 1.0, "begun": 0.0}
+    others |= {"callbacks": {}, "callback_options": {}, "built_rates": {}, "batch_size": 8}
+    return {**where, **others, "step": step, "journal_bytes": size, "best": best}
 
 
 @pytest.fixture
@@ -32,10 +45,11 @@ def run(tmp_path, monkeypatch, whole_record):
         folder = tmp_path / "runs/mine/20261122-193017-2b5a"
         folder.mkdir(parents=True)
         started = record.start(folder, whole_record())
-        for step in steps:
-            best = BEST if step > 5 else None
-            meta = {"epoch": step // 5, "step": step, "phase": "between", "best": best}
-            checkpoint.save(folder / "checkpoints", step, STATE, meta, keep=9)
+        with closing(Journal(folder)) as journal:
+            for step in steps:
+                journal.append(step // 5, step, 0.5, {"val_loss": 0.25})
+                said = meta(step, journal=journal, best=BEST if step > 5 else None)
+                checkpoint.save(folder / "checkpoints", step, STATE, said, keep=9)
         if facts:
             started.update(**facts)
         return folder
@@ -161,21 +175,23 @@ def test_a_damaged_record_hides_no_checkpoint(run):
     assert "\n000005 " in out
 
 
-def test_strange_facts_are_no_facts(run):
+def test_facts_that_no_run_can_have_are_damage(run):
     folder = run(5, status="finished", last=["000005"], best="\x1b[2J")
-    meta = {"epoch": "\x1b[2J", "phase": 3, "best": [1]}
-    checkpoint.save(folder / "checkpoints", 9, STATE, meta, keep=9)
+    checkpoint.save(folder / "checkpoints", 9, STATE, {**meta(9), "phase": "\x1b[2J"}, keep=9)
+    checkpoint.save(folder / "checkpoints", 10, STATE, {**meta(10), "epoch": 2}, keep=9)
     os.utime(folder / "checkpoints/000009/meta.json", (2**40, 2**40))
     listing = survey(folder)
-    assert (listing.last, listing.best) == (None, None)
-    entry = listing.entries[1]
-    assert (entry.epoch, entry.phase, entry.best, entry.damage) == (None, None, None, "")
+    assert (listing.status, listing.last, listing.best) == ("unknown", None, None)
+    whole, strange, other = listing.entries
+    assert whole.damage == ""
+    assert (strange.epoch, strange.phase, strange.best) == (None, None, None)
+    assert "is damaged: meta.json: meta.phase: expected 'between', 'epoch' or" in strange.damage
+    assert "is damaged: meta.json: meta: step is 10, too few for 2 epochs and" in other.damage
     assert json.dumps(listing.plain())
 
 
 def test_control_characters_do_not_reach_the_terminal(run):
-    folder = run(status="finished")
-    checkpoint.save(folder / "checkpoints", 9, STATE, {"phase": "\x1b[2J"}, keep=9)
+    run(5, status="finished", best={**BEST, "monitor": "\x1b[2J"})
     _, out, _ = typed("mine")
     assert r"\x1b[2J" in out and "\x1b" not in out
 
@@ -183,7 +199,10 @@ def test_control_characters_do_not_reach_the_terminal(run):
 def test_a_value_that_is_not_finite_is_json_too(run):
     folder = run(status="diverged")
     best = {**BEST, "value": float("nan")}
-    checkpoint.save(folder / "checkpoints", 9, STATE, {"best": best}, keep=9)
+    with closing(Journal(folder)) as journal:
+        journal.append(1, 5, 0.5, {"val_loss": float("nan")})
+        said = meta(5, journal=journal, best=best)
+    checkpoint.save(folder / "checkpoints", 5, STATE, said, keep=9)
     (entry,) = json.loads(typed("mine", "--json")[1])["checkpoints"]
     assert entry["best"]["value"] == "nan"
 
@@ -202,7 +221,7 @@ def test_a_training_may_replace_them_meanwhile(run):
 
     def train():
         for step in range(6, 10_000):
-            checkpoint.save(folder / "checkpoints", step, STATE, {"epoch": 0}, keep=2)
+            checkpoint.save(folder / "checkpoints", step, STATE, meta(step), keep=2)
             if over.is_set():
                 return
 

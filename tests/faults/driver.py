@@ -169,7 +169,9 @@ def journals(run, report):
 
 
 def journal_gone_on_with(run, report):
-    lines = [f'{{"epoch": {epoch}, "step": {epoch}0, "old": 1}}\n' for epoch in (1, 2, 3)]
+    lines = [
+        f'{{"epoch": {epoch}, "step": {epoch}0, "seconds": 1, "old": 1}}\n' for epoch in (1, 2, 3)
+    ]
     files.write_atomically(run / journal.NAME, "".join(lines) + '{"epo')
     report("as it was")
     written = journal.Journal(run, len(lines[0] + lines[1]))

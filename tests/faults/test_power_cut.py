@@ -214,7 +214,11 @@ def test_a_journal_holds_the_epochs_that_were_put_on_the_disk(cuts):
 def test_a_journal_gone_on_with_can_be_cut_again(cuts):
     for reported, place in cuts("journal_gone_on_with"):
         if reported:
-            with closing(journal.Journal(place, 2 * len('{"epoch": 1, "step": 10, "old": 1}\n'))):
+            with closing(
+                journal.Journal(
+                    place, 2 * len('{"epoch": 1, "step": 10, "seconds": 1, "old": 1}\n')
+                )
+            ):
                 assert [line["epoch"] for line in journal.read(place)] == [1, 2], place
 
 

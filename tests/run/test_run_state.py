@@ -10,7 +10,7 @@ from fitx.run.evaluate import prepare_runtime
 from fitx.run.ready import ready
 from fitx.run.state import capture
 from fitx.run.state.best import Best, BestEpoch
-from fitx.run.state.position import Position, demand_meta, from_meta
+from fitx.run.state.position import Position, from_meta
 from fitx.run.state.run_state import RunState, Snapshot, best_epoch
 
 DRAWING = '''
@@ -120,35 +120,3 @@ def test_a_snapshot_of_something_else_is_refused(made):
 def test_a_position_comes_back_from_what_a_checkpoint_says():
     position = Position(2, 45, 5, "validation", True, 1.5, 0.25)
     assert from_meta({**position.plain(), "journal_bytes": 12}) == position
-
-
-META = {
-    **Position().plain(),
-    **{"journal_bytes": 0, "callbacks": {}, "callback_options": {}},
-    **{"built_rates": {"optimizers/model/adam/learning_rate": 0.1}, "batch_size": 8},
-}
-
-
-@pytest.mark.parametrize(
-    ("meta", "text"),
-    [
-        (7, "'epoch': Field required."),
-        ({**META, "epoch": -1}, "'epoch': Input should be greater than or equal to 0."),
-        ({**META, "step": 10**30}, f"'step': Input should be less than {10**18}."),
-        ({**META, "step": True}, "'step': Input should be a valid integer."),
-        ({**META, "phase": "x"}, "'phase': Input should be 'between', 'epoch' or 'validation'."),
-        ({**META, "journal_bytes": []}, "'journal_bytes': Input should be a valid integer."),
-        ({**META, "batch_size": 0}, "'batch_size': Input should be greater than or equal to 1."),
-        ({**META, "best": {"monitor": 1}}, "'best.monitor': Input should be a valid string."),
-        (Position().plain(), "'journal_bytes': Field required."),
-    ],
-)
-def test_what_is_no_position_is_refused(meta, text):
-    with pytest.raises(StorageError) as error:
-        demand_meta(meta)
-    assert str(error.value) == f"the checkpoint does not say where the run stood: {text}"
-
-
-def test_what_a_checkpoint_says_is_taken():
-    best = {"monitor": "loss", "mode": "min", "epoch": 1, "value": float("nan")}
-    demand_meta({**META, "best": best, "run": 1})

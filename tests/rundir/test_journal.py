@@ -96,10 +96,27 @@ def test_a_value_cannot_take_the_name_of_a_column(tmp_path, open_journal, name):
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 
 
-@pytest.mark.parametrize("line", ["{", "[1]", '"x"', "\x00"])
+LINE = '{"epoch": 1, "step": 3, "seconds": 0.5}'
+DAMAGE = {
+    "{": "Expecting property name",
+    "[1]": r"expected an object, found \[1\]",
+    "\x00": "Expecting value",
+    '{"epoch": 1, "step": 3}': "seconds: missing",
+    '{"epoch": 0, "step": 3, "seconds": 0.5}': "epoch: expected greater than or equal to 1",
+    '{"epoch": 1, "step": -3, "seconds": 0.5}': "step: expected greater than or equal to 0",
+    '{"epoch": 1, "step": 3, "seconds": 1e300}': "seconds: expected less than or equal to",
+    '{"epoch": 1, "step": 3, "seconds": 0.5, "loss": "x"}': 'loss: expected a number, found "x"',
+    '{"epoch": 1, "step": 3, "seconds": 0.5, "loss": true}': "loss: expected a number, found true",
+    '{"epoch": 1, "step": 3, "seconds": 0.5, "loss": 1e999}': "1e999 is too large a number",
+}
+
+
+@pytest.mark.parametrize("line", DAMAGE)
 def test_a_damaged_line_is_named(tmp_path, line):
-    (tmp_path / "metrics.jsonl").write_text('{"epoch": 1}\n' + line + "\n")
-    with pytest.raises(StorageError, match=rf"^{tmp_path}/metrics.jsonl:2 is damaged: "):
+    (tmp_path / "metrics.jsonl").write_text(f"{LINE}\n{line}\n")
+    with pytest.raises(
+        StorageError, match=rf"^{tmp_path}/metrics.jsonl:2 is damaged: {DAMAGE[line]}"
+    ):
         journal.read(tmp_path)
 
 

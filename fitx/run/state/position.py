@@ -1,17 +1,10 @@
-"""Where a run stands, and what else its checkpoints must say."""
+"""Where a run stands."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Annotated, Any, Literal
-
-from annotated_types import Ge, Lt
-from pydantic import BaseModel, ConfigDict, ValidationError
-
-from fitx.errors import StorageError
-
-Count = Annotated[int, Ge(0), Lt(10**18)]
+from typing import Any
 
 
 @dataclass
@@ -44,44 +37,6 @@ class Position:
     def plain(self) -> dict[str, Any]:
         """Return the position as JSON has it."""
         return asdict(self)
-
-
-class _Best(BaseModel):
-    monitor: str
-    mode: Literal["min", "max"]
-    epoch: Count
-    value: float
-
-
-class _Said(BaseModel):
-    """What a checkpoint says beside its arrays."""
-
-    model_config = ConfigDict(strict=True)
-
-    epoch: Count
-    step: Count
-    passed: Count
-    phase: Literal["between", "epoch", "validation"]
-    stopping: bool
-    seconds: float
-    begun: float
-    journal_bytes: Count
-    callbacks: dict[str, Any]
-    callback_options: dict[str, str]
-    built_rates: dict[str, float]
-    batch_size: Annotated[int, Ge(1), Lt(10**18)]
-    best: _Best | None = None
-
-
-def demand_meta(meta: Any) -> None:
-    """Raise StorageError unless a checkpoint says everything that a run goes on from."""
-    try:
-        _Said.model_validate(meta if isinstance(meta, dict) else {})
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        text = f"the checkpoint does not say where the run stood: '{key}': {first['msg']}."
-        raise StorageError(text) from error
 
 
 def from_meta(meta: Mapping[str, Any]) -> Position:

@@ -1,0 +1,131 @@
+"""What a checkpoint says of its run, held to the schema and to metrics.jsonl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from fitx.json_model import demand
+from fitx.rundir import journal
+from fitx.rundir.schema import CheckpointMeta
+
+_RESHAPING = ("data.", "fit.steps_per_epoch:")
+
+
+def demand_meta(meta: Any) -> CheckpointMeta:
+    """Return a checkpoint's meta as a model.
+
+    Raises:
+        ValueError: Names the field of meta.json that no run can have.
+    """
+    try:
+        return demand(CheckpointMeta, meta, "meta")
+    except ValueError as error:
+        raise ValueError(f"meta.json: {error}") from error
+
+
+def is_reshaping(change: str) -> bool:
+    """Whether a change, as run.json lists it, may give an epoch another number of steps."""
+    return change.startswith(_RESHAPING)
+
+
+def agreeing(run: Path, facts: Mapping[str, Any]) -> Callable[[Any], None]:
+    """Return a function that refuses a meta that is not what the run can go on from.
+
+    It raises ValueError where the meta is not what the schema or metrics.jsonl says, StorageError
+    where metrics.jsonl is damaged or cannot be read. That is read once, when it is first needed.
+
+    Args:
+        run: The run's folder.
+        facts: What run.json says.
+    """
+    path, content = run / journal.NAME, cache(lambda: journal.content(run))
+    lines = cache(lambda: content().split(b"\n"))
+    epoch = cache(lambda index: journal.parsed(lines()[index], f"{path}:{index + 1}"))
+
+    def check(meta: Any) -> None:
+        known = demand_meta(meta)
+        before = _whole_lines(content(), known.journal_bytes)
+        epochs = [epoch(index) for index in range(before)]
+        _demand_epochs(epochs)
+        problem = _disagreement(known, epochs, is_reshaped=_is_reshaped(facts))
+        if problem:
+            raise ValueError(f"meta.json: {problem}")
+
+    return check
+
+
+def beyond(
+    meta: Mapping[str, Any], steps: int, batch_size: int, facts: Mapping[str, Any]
+) -> str | None:
+    """Return how a checkpoint's position cannot be one of its experiment; None if it can.
+
+    Args:
+        meta: The checkpoint's.
+        steps: Those of an epoch.
+        batch_size: Rows of a batch.
+        facts: What run.json says; after some changes, epochs may have had other steps.
+    """
+    if _is_reshaped(facts):
+        return None
+    passed, epoch, step = meta["passed"], meta["epoch"], meta["step"]
+    if meta["batch_size"] != batch_size:
+        return f"meta.batch_size is {meta['batch_size']}, and the experiment says {batch_size}"
+    if passed > steps:
+        return f"meta.passed is {passed}, and an epoch has {steps} steps"
+    if meta["phase"] == "validation" and passed < steps and not meta["stopping"]:
+        return f"meta.passed is {passed}, and a validation comes after {steps} steps"
+    if step > epoch * steps + passed:
+        return f"meta.step is {step}, and {epoch} epochs of {steps} steps and {passed} have fewer"
+    return None
+
+
+def _is_reshaped(facts: Mapping[str, Any]) -> bool:
+    """Whether the epochs of a run need not all have the same number of steps."""
+    return any(
+        is_reshaping(change) for one in facts.get("resumed", ()) for change in one["changes"]
+    )
+
+
+def _whole_lines(content: bytes, size: int) -> int:
+    """Return how many lines the first bytes of a journal hold.
+
+    Raises:
+        ValueError: There are fewer bytes, or they end within a line.
+    """
+    if len(content) < size:
+        raise ValueError(f"{journal.NAME} has {len(content)} bytes and had {size} before")
+    if size and content[size - 1 : size] != b"\n":
+        text = f"meta.journal_bytes is {size}, within a line of {journal.NAME}"
+        raise ValueError(f"meta.json: {text}")
+    return content.count(b"\n", 0, size)
+
+
+def _demand_epochs(lines: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError unless lines hold one epoch after the other, each with a step or more."""
+    before = 0
+    for number, line in enumerate(lines, start=1):
+        where = f"{journal.NAME}:{number}"
+        if line["epoch"] != number:
+            raise ValueError(f"{where}: epoch: expected {number}, found {line['epoch']}")
+        if line["step"] <= before:
+            raise ValueError(f"{where}: step: expected more than {before}, found {line['step']}")
+        before = line["step"]
+
+
+def _disagreement(
+    meta: CheckpointMeta, lines: list[dict[str, Any]], *, is_reshaped: bool
+) -> str | None:
+    """Return how a meta says something else than the lines before it; None if it does not."""
+    name = journal.NAME
+    if meta.epoch != len(lines):
+        return f"meta.epoch is {meta.epoch}, and {name} held {len(lines)} epochs"
+    before = lines[-1]["step"] if lines else 0
+    passed, best = meta.step - before, meta.best
+    if passed != meta.passed and (not is_reshaped or (passed > 0) != (meta.passed > 0)):
+        return f"meta.step is {meta.step}: not {meta.passed} more than the {before} in {name}"
+    if best is not None and repr(lines[best.epoch - 1].get(best.monitor)) != repr(best.value):
+        return f"meta.best is {best.monitor} {best.value} of epoch {best.epoch}; not so in {name}"
+    return None

@@ -1,0 +1,43 @@
+"""summary.json, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fitx.errors import StorageError
+from fitx.json_model import demand
+from fitx.rundir import journal
+from fitx.rundir.files import read_json
+from fitx.rundir.schema import Summary, number
+
+NAME = "summary.json"
+
+
+def read(run: Path) -> dict[str, Any]:
+    """Return what summary.json says of a finished run.
+
+    Raises:
+        StorageError: It is missing, unreadable or damaged, or says something else than the journal
+            does; names the field.
+    """
+    path = run / NAME
+    found = read_json(path)
+    try:
+        demand(Summary, found)
+        _demand_journal(found, journal.read(run))
+    except ValueError as error:
+        raise StorageError(f"{path} is damaged: {error}") from error
+    return dict(found)
+
+
+def _demand_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """Raise ValueError unless a summary says what the last epoch of a journal does."""
+    last: dict[str, Any] = lines[-1] if lines else {"epoch": 0, "step": 0}
+    for field, key in (("epochs", "epoch"), ("steps", "step")):
+        if summary[field] != last[key]:
+            raise ValueError(f"{field}: expected {last[key]} as in {journal.NAME}")
+    metrics = {name: number(value) for name, value in summary["metrics"].items()}
+    for name in [n for n in last if n not in journal.OWN_KEYS and not n.startswith("test_")]:
+        if repr(metrics.get(name)) != repr(last[name]):
+            raise ValueError(f"metrics.{name}: expected {last[name]} as in {journal.NAME}")
