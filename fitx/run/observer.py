@@ -10,7 +10,7 @@ from typing import Any
 import keras
 
 from fitx.build.trial import Trial
-from fitx.errors import Interrupted
+from fitx.errors import Interrupted, StorageError
 from fitx.run.display import Display
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
@@ -101,7 +101,7 @@ class Observer(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Put everything back, after other callbacks have begun anew."""
         if self._earlier is not None:
-            self.state.put_back(self._earlier)
+            self._put_back(self._earlier)
         elif self.model.execution.strategy is None:
             self.trail.start = self.snapshot()
 
@@ -184,11 +184,17 @@ class Observer(keras.callbacks.Callback):
         history.epoch, history.history = _history(journals.read(self.journal.run))
         if self.at.passed:
             self.at.phase = snapshot.meta["phase"]
-            self.state.put_back(snapshot)
+            self._put_back(snapshot)
             self.model.logs["train"].running = True
             self.model.stop_training = self.at.stopping
         # It is as large as the state itself, and others hold it until the run ends.
         snapshot.state.clear()
+
+    def _put_back(self, snapshot: Snapshot) -> None:
+        try:
+            self.state.put_back(snapshot)
+        except StorageError as error:
+            raise StorageError(f"checkpoint {self.saver.last} is damaged: {error}") from error
 
     def _check(self) -> None:
         """Stop if the epoch under way has diverged; of several processes each would stop alone."""

@@ -68,7 +68,10 @@ def test_a_state_nested_too_deeply_is_refused_when_it_is_taken():
 def test_early_stopping_keeps_its_patience_and_its_best_weights():
     stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
     stopping.wait, stopping.best, stopping.best_epoch = 3, 0.5, 7
-    stopping.stopped_epoch, stopping.best_weights = 0, [np.zeros((2, 2)), np.ones(2)]
+    stopping.stopped_epoch, stopping.best_weights = (
+        0,
+        [np.zeros((2, 2), "float32"), np.ones(2, "float32")],
+    )
     arrays = {}
     packed = take("EarlyStopping", stopping, arrays)
     assert arrays.keys() == {"EarlyStopping/best_weights/0", "EarlyStopping/best_weights/1"}
@@ -83,7 +86,7 @@ def test_early_stopping_keeps_its_patience_and_its_best_weights():
 def test_best_weights_of_other_networks_are_refused():
     stopping = keras.callbacks.EarlyStopping("loss", restore_best_weights=True)
     stopping.set_model(keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]))
-    with pytest.raises(StorageError, match="holds no state of the callback EarlyStopping"):
+    with pytest.raises(StorageError, match="^best_weights are those of other networks$"):
         put_back(stopping, {"best_weights": [{"$array": "w"}]}, {"w": np.zeros((2, 2))})
 
 
@@ -147,8 +150,41 @@ def test_every_callback_that_keras_offers_is_known():
     assert offered == {kind.__name__ for kind in callback_state.REMEMBERED}
 
 
-@pytest.mark.parametrize("packed", [7, {"best": {"$array": "missing"}}])
-def test_what_is_no_state_is_refused(packed):
+WRONG = {
+    "expected an object, found 7": 7,
+    'state.npz holds no array "missing" of it': {"best": {"$array": "missing"}},
+    "state.npz holds no array [[]] of it": {"best": {"$array": [[]]}},
+    "wait: expected greater than or equal to 0, found -1": {"wait": -1},
+    "wait: expected an integer, found 2.0": {"wait": 2.0},
+    "wait is 9, and 8 epochs were over": {"wait": 9},
+    'best: expected a number, found "0.5"': {"best": "0.5"},
+    "best_weights[0]: expected an array, found 1.0": {"best_weights": [1.0]},
+    "patience: unknown; this version of fitx writes no such field": {"patience": 1},
+}
+
+
+@pytest.mark.parametrize("text", WRONG)
+def test_what_is_no_state_is_refused(text):
     with pytest.raises(StorageError) as error:
-        put_back(keras.callbacks.EarlyStopping("loss"), packed, {})
-    assert str(error.value) == "the checkpoint holds no state of the callback EarlyStopping."
+        put_back(keras.callbacks.EarlyStopping("loss"), WRONG[text], {}, epoch=8)
+    assert str(error.value) == text
+
+
+def test_a_table_of_epochs_is_not_cut_within_a_line(tmp_path):
+    path = tmp_path / "epochs.csv"
+    path.write_text("epoch,loss\n0,0.5\n1,0.25\n")
+    logger = keras.callbacks.CSVLogger(path, append=True)
+    with pytest.raises(StorageError, match=f"^size is 13, within a line of {path}$"):
+        put_back(logger, {"keys": ["loss"], "size": 13}, {})
+    with pytest.raises(StorageError, match="^size: expected greater than or equal to 0, found -1"):
+        put_back(logger, {"keys": ["loss"], "size": -1}, {})
+    assert path.read_text() == "epoch,loss\n0,0.5\n1,0.25\n"
+
+
+def test_what_the_set_state_of_a_user_raises_is_no_damage():
+    class Strict(Counting):
+        def set_state(self, state):
+            raise ValueError("of the user")
+
+    with pytest.raises(ValueError, match="^of the user$"):
+        put_back(Strict(), 7, {})

@@ -30,5 +30,5 @@ def test_both_generators_go_on_where_they_stood():
     ],
 )
 def test_what_is_no_state_of_theirs_is_refused(change):
-    with pytest.raises(StorageError, match="^the checkpoint holds no state of random numbers: "):
+    with pytest.raises(StorageError, match="^state.npz holds no state of random numbers: "):
         host_random.put_back({**host_random.take(), **change})

@@ -11,18 +11,8 @@ import keras
 import numpy as np
 
 from fitx.errors import StorageError, UserCodeError
-
-REMEMBERED: dict[type, tuple[str, ...]] = {
-    keras.callbacks.EarlyStopping: (
-        *("wait", "stopped_epoch", "best", "best_epoch"),
-        "best_weights",
-    ),
-    keras.callbacks.ReduceLROnPlateau: ("wait", "cooldown_counter", "best"),
-    keras.callbacks.LearningRateScheduler: (),
-    keras.callbacks.TensorBoard: ("_global_train_batch", "_global_test_batch"),
-    keras.callbacks.CSVLogger: ("keys",),
-}
-"""Keras' callbacks, and the attributes in which they remember; what else they have is settings."""
+from fitx.json_model import found
+from fitx.run.state.callback_schema import REMEMBERED, attributes, demand_state
 
 MAX_DEPTH = 100
 """Levels of what a callback remembers: fewer than a file of a checkpoint may have."""
@@ -66,7 +56,7 @@ def _class(name: str) -> str:
 
 def remembers(callback: keras.callbacks.Callback) -> bool:
     """Whether a callback keeps something in checkpoints."""
-    return _has_own(callback) or bool(_attributes(callback))
+    return _has_own(callback) or bool(attributes(callback))
 
 
 def is_forgetful(callback: keras.callbacks.Callback) -> bool:
@@ -87,28 +77,44 @@ def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
         # A callback may go on changing what it returned.
         return _packed(copy.deepcopy(state), name, arrays)
     # Some attributes come into being when training begins.
-    keys = [key for key in _attributes(callback) if hasattr(callback, key)]
+    keys = [key for key in attributes(callback) if hasattr(callback, key)]
     state = {key: getattr(callback, key) for key in keys}
     if isinstance(callback, keras.callbacks.CSVLogger):
         state["size"] = _size(callback)
     return _packed(state, name, arrays)
 
 
-def put_back(callback: keras.callbacks.Callback, packed: Any, arrays: Arrays) -> None:
+def put_back(
+    callback: keras.callbacks.Callback, packed: Any, arrays: Arrays, epoch: int | None = None
+) -> None:
     """Let a callback remember what `take` took.
 
+    Args:
+        callback: The callback.
+        packed: What `take` returned.
+        arrays: What it put there.
+        epoch: Epochs that are over; None if that is not known.
+
     Raises:
-        StorageError: It is nothing that `take` took.
+        StorageError: It is nothing that `take` took; says what is wrong.
     """
     try:
         state = _unpacked(packed, arrays)
         if not _has_own(callback):
+            demand_state(callback, state, epoch)
             _set(callback, state)
             return
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        name = type(callback).__name__
-        raise StorageError(f"the checkpoint holds no state of the callback {name}.") from error
+    except ValueError as error:
+        raise StorageError(str(error)) from error
     callback.set_state(state)  # type: ignore[attr-defined]
+
+
+def _set(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
+    for key in attributes(callback):
+        if key in state:
+            setattr(callback, key, state[key])
+    if isinstance(callback, keras.callbacks.CSVLogger) and "size" in state:
+        _continue_file(callback, state["size"])
 
 
 def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
@@ -118,29 +124,8 @@ def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
             callback.append = True
 
 
-def _set(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
-    weights = state.get("best_weights")
-    if weights is not None and [w.shape for w in weights] != _shapes(callback.model):
-        raise ValueError("weights of other networks")
-    for key in _attributes(callback):
-        if key in state:
-            setattr(callback, key, state[key])
-    if isinstance(callback, keras.callbacks.CSVLogger):
-        _continue_file(callback, state["size"])
-
-
-def _shapes(model: keras.Model) -> list[tuple[int, ...]]:
-    return [tuple(variable.shape) for variable in model.weights]
-
-
 def _has_own(callback: keras.callbacks.Callback) -> bool:
     return hasattr(callback, "get_state") and hasattr(callback, "set_state")
-
-
-def _attributes(callback: keras.callbacks.Callback) -> tuple[str, ...]:
-    return tuple(
-        key for kind, keys in REMEMBERED.items() if isinstance(callback, kind) for key in keys
-    )
 
 
 def _size(callback: keras.callbacks.CSVLogger) -> int:
@@ -151,8 +136,16 @@ def _size(callback: keras.callbacks.CSVLogger) -> int:
 def _continue_file(callback: keras.callbacks.CSVLogger, size: int) -> None:
     """Cut off what was written after the state was taken."""
     if os.path.getsize(callback.filename) > size:
+        if size and not _ends_line(callback.filename, size):
+            raise ValueError(f"size is {size}, within a line of {callback.filename}")
         os.truncate(callback.filename, size)
     callback.append_header = size == 0
+
+
+def _ends_line(file: str, size: int) -> bool:
+    with open(file, "rb") as stream:
+        stream.seek(size - 1)
+        return stream.read(1) == b"\n"
 
 
 def _packed(value: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
@@ -184,6 +177,9 @@ def _unpacked(value: Any, arrays: Arrays) -> Any:
     if not isinstance(value, dict):
         return value
     if value.keys() == {"$array"}:
-        array = arrays[value["$array"]]
+        name = value["$array"]
+        array = arrays.get(name) if isinstance(name, str) else None
+        if array is None:
+            raise ValueError(f"state.npz holds no array {found(name)} of it")
         return array if array.ndim else array[()]
     return {key: _unpacked(item, arrays) for key, item in value.items()}

@@ -39,7 +39,7 @@ def put_back(state: Arrays) -> None:
             raise ValueError("a position beyond the words")
         _put_back(state)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
-        raise StorageError(f"the checkpoint holds no state of random numbers: {error}") from error
+        raise StorageError(f"state.npz holds no state of random numbers: {error}") from error
 
 
 def _put_back(state: Arrays) -> None:

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from fitx.engine import copies
-from fitx.errors import Diverged
+from fitx.errors import Diverged, StorageError
 from fitx.run.state import (
     NETWORKS,
     OPTIMIZERS,
@@ -116,8 +116,15 @@ class RunState:
         host_random.put_back(part(state, RANDOM))
         arrays = part(state, CALLBACKS)
         for name, saved in self._matched(meta).items():
-            callback_state.put_back(self.callbacks[name], meta["callbacks"][saved], arrays)
+            self._put_back(name, meta, saved, arrays)
         self.best.epoch = best_epoch(snapshot, self.best)
+
+    def _put_back(self, name: str, meta: Mapping[str, Any], saved: str, arrays: State) -> None:
+        packed = meta["callbacks"][saved]
+        try:
+            callback_state.put_back(self.callbacks[name], packed, arrays, meta.get("epoch"))
+        except StorageError as error:
+            raise StorageError(f"meta.json: meta.callbacks.{saved}: {error}") from error
 
     def beginning_anew(self, snapshot: Snapshot) -> list[str]:
         """Return the names of callbacks that remember things, and not from this snapshot."""
