@@ -60,7 +60,7 @@ def test_a_journal_holds_every_epoch_reported_and_whole_lines(harmed, reason):
 
 
 def test_a_journal_gone_on_with_keeps_what_a_checkpoint_relies_on(harmed):
-    old = [{"epoch": epoch, "step": epoch * 10, "old": 1} for epoch in (1, 2, 3)]
+    old = [{"epoch": epoch, "step": epoch * 10, "seconds": 1, "old": 1} for epoch in (1, 2, 3)]
     longer = [*old[:2], {"epoch": 3, "step": 30, "seconds": 0.5, "new": 2}]
     legal = {0: (None, old), 1: (old, old[:2]), 2: (old[:2], longer), 3: (longer,)}
     for case in harmed("journal_gone_on_with"):

@@ -475,6 +475,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(straight, stopped):
     run = stopped("rich", 11)
     shutil.rmtree(run / "checkpoints")
     shutil.copytree(straight("pair").run / "checkpoints", run / "checkpoints")
+    shutil.copy(straight("pair").run / "metrics.jsonl", run)
     reopen(run).update(id=json.loads((straight("pair").run / "run.json").read_text())["id"])
     with pytest.raises(StorageError) as error:
         going_on(run)
