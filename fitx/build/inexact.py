@@ -4,11 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import tensorflow as tf
-
 from fitx.build.origin import origin
 from fitx.build.trial import Trial
-from fitx.engine.drawing import calls_python, hidden
+from fitx.engine.unsaved import Kind, Unsaved
+from fitx.engine.unsaved import unsaved as unsaved_operations
+
+_TOLD = {
+    Kind.PYTHON: (
+        "calls Python by {}: what it draws or keeps there is not saved, and a resumed run goes on "
+        "exactly only if that is nothing; use operations of TensorFlow or keras.ops"
+    ),
+    Kind.PLACE: (
+        "draws with {}, whose position TensorFlow keeps to itself: a resumed run draws other "
+        "numbers; use keras.random with a keras.random.SeedGenerator"
+    ),
+    Kind.RESOURCE: (
+        "uses {resource} by {}: what it holds and where it stands is not saved, and a resumed run "
+        "begins with it as it was made; keep what changes in a tf.Variable or a lookup table"
+    ),
+    Kind.MADE_INSIDE: (
+        "makes a resource by {}, which is there again in the next step and is not saved: a resumed "
+        "run begins with a new one; make it in the step's constructor"
+    ),
+    Kind.ORDER: (
+        "takes the rows of a lookup table by {}, in an order that TensorFlow chooses: a resumed "
+        "run may get them in another; sort them"
+    ),
+}
+"""What is said of an operation that stands for `{}`, by where it keeps its state."""
+
+_RESOURCES = {
+    "Queue": "a queue",
+    "Iterator": "an iterator",
+    "Dataset": "a dataset",
+    "Accumulator": "an accumulator",
+    "": "a resource",
+}
+"""What an operation uses, by a word in its type."""
 
 
 def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]:
@@ -19,23 +51,17 @@ def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]
         kinds: "train", "test" or both.
     """
     lines = [
-        f"{kind}_step {_line(trial, operation)}"
+        f"{kind}_step {_line(trial, found)}"
         for kind in kinds
         for graph in trial.step.execution.batches[kind].graphs
-        for operation in hidden(graph)
+        for found in unsaved_operations(graph)
     ]
     # A step has several graphs, of batches of several sizes.
     return list(dict.fromkeys(lines))
 
 
-def _line(trial: Trial, operation: tf.Operation) -> str:
+def _line(trial: Trial, found: Unsaved) -> str:
+    operation = found.operation
+    resource = next(name for word, name in _RESOURCES.items() if word in operation.type)
     what = f"{operation.type}{origin(trial, operation)}"
-    if calls_python(operation):
-        return (
-            f"calls Python by {what}: what it draws or keeps there is not saved, and a resumed run "
-            "goes on exactly only if that is nothing; use operations of TensorFlow or keras.ops"
-        )
-    return (
-        f"draws with {what}, whose position TensorFlow keeps to itself: a resumed run draws other "
-        "numbers; use keras.random with a keras.random.SeedGenerator"
-    )
+    return _TOLD[found.kind].format(what, resource=resource)

@@ -19,6 +19,7 @@ from fitx.engine.batch import spec_of
 from fitx.engine.count import Count, count
 from fitx.engine.measure import measure
 from fitx.engine.mode import MODES, PLAIN, ExecutionPlan, Mode
+from fitx.engine.unsaved import Kind, unsaved
 from fitx.experiment.tree import Path as KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
@@ -193,6 +194,8 @@ def _compilable(work: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:
 
 def _measured(work: ModeInputs, ruled: Mode, why: str) -> tuple[Mode, str]:
     """Try the modes on real batches and return the fastest, or the rule's where time is short."""
+    if any(found.kind is not Kind.ORDER for found in unsaved(work.graph)):
+        return ruled, f"{why}; trying modes would change a state that cannot be put back"
     block = next(iter(training_blocks(work.trial.data)))
     sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
     modes = [m for m in sensible if not m.xla or work.full.obstacle is None]

@@ -1,4 +1,4 @@
-"""The copies of a variable: one on each device that computes."""
+"""The copies of a variable, one on each device that computes, and what it holds as an array."""
 
 from __future__ import annotations
 
@@ -8,9 +8,18 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from fitx.engine import packed
+from fitx.engine.tables import Table
+from fitx.errors import StorageError
 
-def of(variable: Any) -> tuple[tf.Variable, ...]:
-    """Return the copies that this process has of a variable, Keras' or TensorFlow's."""
+
+def of(variable: Any) -> tuple[Any, ...]:
+    """Return the copies that this process has of a variable, Keras' or TensorFlow's.
+
+    Of a lookup table it is its handle, of which there is one.
+    """
+    if isinstance(variable, Table):
+        return (variable.handle,)
     held = getattr(variable, "value", variable)
     held = variable if callable(held) else held
     return tuple(held.values) if isinstance(held, tf.distribute.DistributedValues) else (held,)
@@ -33,32 +42,67 @@ def totals(variables: Iterable[Any], *, everywhere: bool) -> list[Any]:
     return [_over_processes(variable, value) for variable, value in found]
 
 
-def shape(variable: Any) -> tuple[int, ...]:
-    """Return the shape of what `to_array` returns."""
-    own = tuple(variable.shape)
-    return (len(of(variable)), *own) if _is_per_replica(variable) else own
+def spec(variable: Any) -> tf.TensorSpec:
+    """Return the dtype and shape of what `to_array` returns; sizes that may change are None."""
+    if _is_packed(variable):
+        return tf.TensorSpec([None], tf.uint8)
+    shape = tf.TensorShape(variable.shape)
+    if _is_per_replica(variable):
+        shape = tf.TensorShape([len(of(variable))]).concatenate(shape)
+    return tf.TensorSpec(shape, variable.dtype)
 
 
 def to_array(variable: Any) -> np.ndarray:
-    """Return what a variable holds; of a metric's, each copy of this process in its turn."""
+    """Return what a variable or a lookup table holds.
+
+    Of a metric's variable it is each copy of this process in its turn; tables, and variables of
+    strings, are packed into bytes.
+    """
+    if isinstance(variable, Table):
+        return variable.to_array()
     if _is_per_replica(variable):
         return np.stack([np.array(copy) for copy in of(variable)])
-    return np.array(total(variable))
+    value = total(variable)
+    if value.dtype == tf.string:
+        return packed.pack([np.array(value.numpy(), object)])
+    return np.array(value)
 
 
-def assign(variable: Any, value: Any) -> None:
-    """Let a variable hold what `to_array` returned.
+def assign(variable: Any, value: np.ndarray) -> None:
+    """Let a variable or a lookup table hold what `to_array` returned.
 
     What is summed over processes, the first of them holds alone.
+
+    Raises:
+        StorageError: What was packed is no table, or no strings, like these.
     """
-    if not _is_per_replica(variable):
+    if isinstance(variable, Table):
         variable.assign(value)
-        return
+    elif _is_packed(variable):
+        _assign_strings(variable, *packed.unpack(value, [object]))
+    elif not _is_per_replica(variable):
+        variable.assign(value)
+    else:
+        _assign_each(variable, value)
+
+
+def _assign_strings(variable: Any, strings: np.ndarray) -> None:
+    if not variable.shape.is_compatible_with(strings.shape):
+        text = f"'{variable.name}' is {variable.shape}, and the strings for it {strings.shape}"
+        raise StorageError(text)
+    variable.assign(tf.constant(strings, tf.string))
+
+
+def _assign_each(variable: Any, value: Any) -> None:
     extended = getattr(variable, "value", variable).distribute_strategy.extended
     if extended._in_multi_worker_mode() and not extended.should_checkpoint:
         value = np.zeros_like(value)
     for copy, part in zip(of(variable), value, strict=True):
         copy.assign(part)
+
+
+def _is_packed(variable: Any) -> bool:
+    return isinstance(variable, Table) or tf.as_dtype(variable.dtype) == tf.string
 
 
 def _over_processes(variable: Any, value: Any) -> Any:

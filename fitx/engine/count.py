@@ -22,7 +22,8 @@ class Count:
         products: Multiplications and additions in products of matrices.
         convolutions: The same in convolutions.
         loops: Loops in the graph, such as those of recurrent layers.
-        numbers: In all variables: weights, and what optimizers and metrics keep.
+        numbers: In all variables: weights, and what optimizers and metrics keep; those of a
+            variable whose shape changes are not counted.
     """
 
     operations: int
@@ -46,7 +47,7 @@ def count(graph: Any, batch_size: int) -> Count:
         products=sum(_product(op, batch_size) for op in starts),
         convolutions=sum(_convolution(op, batch_size) for op in starts),
         loops=sum(op.type in _LOOPS for op in starts),
-        numbers=sum(variable.shape.num_elements() for variable in graph.graph.variables),
+        numbers=sum(variable.shape.num_elements() or 0 for variable in graph.graph.variables),
     )
 
 
@@ -57,13 +58,19 @@ def operations(graph: Any) -> Iterator[Any]:
         inner = waiting.pop(0)
         for op in inner.get_operations():
             yield op
-            for name in _called(op):
+            for name in _called_names(op):
                 if name not in seen:
                     seen.add(name)
                     waiting.append(inner._get_function(name).graph)
 
 
-def _called(op: Any) -> Iterator[str]:
+def called(op: Any) -> Iterator[Any]:
+    """Yield the graphs of the functions that an operation calls, such as those of a loop."""
+    for name in _called_names(op):
+        yield op.graph._get_function(name).graph
+
+
+def _called_names(op: Any) -> Iterator[str]:
     for attribute in op.op_def.attr:
         if attribute.type == "func":
             yield op.get_attr(attribute.name).name

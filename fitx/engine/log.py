@@ -140,4 +140,7 @@ def _number(name: str, value: Any) -> tf.Tensor:
         raise NotOneNumber(name, f"a {tensor.dtype.name}")
     if tensor.shape.rank not in (0, None):
         raise NotOneNumber(name, f"an array of shape {tuple(tensor.shape)}")
+    if tensor.shape.rank is None:
+        # Such as of what was looked up in a table; how many numbers it is shows when it runs.
+        tensor = tf.ensure_shape(tensor, ())
     return tf.cast(tensor, "float32")

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from fitx.data.blocks import Block
+from fitx.engine import tables
 from fitx.engine.blocks import Program
 from fitx.engine.mode import Mode
 
@@ -94,14 +95,17 @@ def _steps(program: Program, block: Block) -> Callable[[int], float]:
 
 @contextmanager
 def untouched(graph: Any) -> Iterator[None]:
-    """Put back, at the end, every variable that a graph may change, and the random numbers."""
+    """Put back, at the end, all that a graph may change, and Python's random numbers."""
     variables = list(graph.graph.variables)
     values = [tf.identity(variable) for variable in variables]
+    kept = [(table, table.to_array()) for table in tables.written(graph)]
     states = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
+        for table, array in kept:
+            table.assign(array)
         random.setstate(states[0])
         np.random.set_state(states[1])

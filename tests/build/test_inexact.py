@@ -21,6 +21,50 @@ HIDING = """
             return {"loss": loss, "noise": noise[0], "drawn": tf.random.normal(())}
 """
 
+HOLDING = """
+    import tensorflow as tf
+    from fitx.step import Step
+    from fitx.steps import register
+
+    @register
+    class Holding(Step):
+        def __init__(self, model):
+            super().__init__(model=model)
+            self.queue = tf.queue.FIFOQueue(3, [tf.float32], shapes=[[]])
+            self.queue.enqueue(1.0)
+            rows = tf.data.Dataset.range(9)
+            self.iterator = iter(rows.repeat())
+            self.rows, self.shuffled = rows, rows.shuffle(9)
+            words = tf.lookup.KeyValueTensorInitializer(["a"], [1.0])
+            self.vocabulary = tf.lookup.StaticHashTable(words, 0.0)
+            self.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)
+            self.writer = tf.summary.create_file_writer("summaries")
+
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+            self.minimize(loss, tape, "model")
+            with self.writer.as_default():
+                tf.summary.write("loss", loss, step=0)
+            word = tf.constant(["a"])
+            self.table.insert(word, self.vocabulary.lookup(word))
+            return {
+                "loss": loss,
+                "queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),
+                "iterator": next(self.iterator),
+                "first": self.rows.take(1).get_single_element(),
+                "shuffled": self.shuffled.take(1).get_single_element(),
+                "table": tf.reshape(self.table.lookup(word), ()),
+                "rows": tf.reduce_sum(self.table.export()[1]),
+                "inside": self.inside(),
+            }
+
+        def inside(self):
+            table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)
+            return tf.cast(table.size(), tf.float32)
+"""
+
 
 def traced(experiment):
     trial = make(experiment)
@@ -41,6 +85,28 @@ def test_operations_that_keep_their_state_are_told_by_their_lines(written):
         "is not saved, and a resumed run goes on exactly only if that is nothing; use operations "
         "of TensorFlow or keras.ops",
     ]
+
+
+def test_resources_are_told_by_their_lines_but_for_those_that_are_saved_or_constant(written):
+    trial = traced(written("step=holding", "~loss", holding=HOLDING))
+    used = "what it holds and where it stands is not saved, and a resumed run begins with it as it"
+    used += " was made; keep what changes in a tf.Variable or a lookup table"
+
+    assert set(unsaved(trial)) == {
+        "train_step uses a queue by QueueDequeueV2 of holding.py:30 "
+        f'(`"queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),`): {used}',
+        "train_step uses an iterator by IteratorGetNext of holding.py:31 "
+        f'(`"iterator": next(self.iterator),`): {used}',
+        "train_step uses a dataset by TakeDataset of holding.py:33 "
+        f'(`"shuffled": self.shuffled.take(1).get_single_element(),`): {used}',
+        "train_step takes the rows of a lookup table by LookupTableExportV2 of holding.py:35 "
+        '(`"rows": tf.reduce_sum(self.table.export()[1]),`), in an order that TensorFlow chooses: '
+        "a resumed run may get them in another; sort them",
+        "train_step makes a resource by MutableHashTableV2 of holding.py:40 "
+        "(`table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)`), which is "
+        "there again in the next step and is not saved: a resumed run begins with a new one; make "
+        "it in the step's constructor",
+    }
 
 
 def test_a_step_whose_state_is_all_saved_is_told_nothing_about(written):

@@ -21,12 +21,15 @@ class Own(Step):
     def __init__(self, model):
         super().__init__(model=model)
         self.seen = tf.Variable(0, name="seen")
+        self.signs = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 1.0)
         self.noise = keras.random.SeedGenerator(3)
 
     def train_step(self, data):
         x, y = data
         self.seen.assign_add(tf.shape(x)[0])
-        noise = keras.random.normal(tf.shape(y), seed=self.noise)
+        sign = tf.where(x[:1, 0] > 0, "plus", "minus")
+        self.signs.insert(sign, self.signs.lookup(sign) * 1.5)
+        noise = self.signs.lookup(sign) * keras.random.normal(tf.shape(y), seed=self.noise)
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(tf.square(self(x, training=True) - y + 0.1 * noise))
         self.minimize(loss, tape, "model")
@@ -85,7 +88,7 @@ def tried(folder, launch):
     return exact.result(), inexact.result()
 
 
-def test_a_step_that_keeps_all_it_knows_in_variables_is_exact(tried, folder):
+def test_a_step_that_keeps_all_it_knows_in_variables_and_tables_is_exact(tried, folder):
     done, _ = tried
     assert done.code == 0, done.err
     first, second, third = done.err.splitlines()

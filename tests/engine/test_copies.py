@@ -19,7 +19,7 @@ def test_a_variable_holds_what_it_was_assigned(kind, shape, metric):
     total = metric[kind].total
     copies.assign(total, np.full(shape, 2.5, "float32"))
     assert copies.to_array(total) == np.full(shape, 2.5, "float32")
-    assert copies.shape(total) == copies.to_array(total).shape == shape
+    assert copies.spec(total).shape == copies.to_array(total).shape == shape
     assert [float(copy) for copy in copies.of(total)] == [2.5]
     assert float(copies.totals([total], everywhere=True)[0]) == 2.5
 

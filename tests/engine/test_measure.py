@@ -74,3 +74,26 @@ def test_a_mode_that_is_much_slower_is_not_timed_any_longer(step):
 
     assert measuring._seconds(Slow(), BLOCK, MODES["fused"], best=0.0001) >= 0.01
     assert calls == [1, 1]
+
+
+class Counting(Supervised):
+    """Counts its steps in a table."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.int64, 0)
+
+    def train_step(self, data):
+        self.table.insert("steps", self.table.lookup("steps") + 1)
+        return super().train_step(data)
+
+
+def test_tables_are_as_they_were():
+    step = Counting(keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]))
+    step.compile({"model": keras.optimizers.Adam()}, loss="mse")
+    step.table.insert(["steps", "others"], [3, 4])
+
+    tried(step, [MODES["plain"], MODES["fused"]])
+
+    keys, values = step.table.export()
+    assert dict(zip(keys.numpy(), values.numpy(), strict=True)) == {b"steps": 3, b"others": 4}

@@ -101,6 +101,68 @@ class Own(Step):
             "drawn": self.generator.uniform(()),
         }
 '''
+TABLES = '''
+import tensorflow as tf
+from fitx import Step, steps
+
+mutable, dense = tf.lookup.experimental.MutableHashTable, tf.lookup.experimental.DenseHashTable
+
+
+@steps.register
+class Tables(Step):
+    """Keeps what it has seen in tables of every kind, in strings, and in a list that grows."""
+
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.words = mutable(tf.string, tf.float32, 0.0)
+        self.pairs = mutable(tf.int64, tf.float32, [0.0, 1.0])
+        self.names = mutable(tf.int64, tf.string, "")
+        self.places = dense(tf.int64, tf.float32, 0.0, [-1, -1], [-2, -2], 16)
+        vocabulary = tf.lookup.KeyValueTensorInitializer(["even", "odd\\0"], [2.0, 3.0])
+        self.vocabulary = tf.lookup.StaticHashTable(vocabulary, 0.0)
+        self.story = tf.Variable(["", "-"])
+        self.history = tf.Variable(tf.zeros([0]), shape=[None])
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x, training=True) - y) ** 2)
+        self.minimize(loss, tape, "model")
+        self.history.assign(tf.concat([self.history, [loss]], axis=0))
+        key = tf.cast(10.0 * x[:2, 0], tf.int64)
+        self.pairs.insert(key, self.pairs.lookup(key) + [1.0, 0.5])
+        self.places.insert(tf.stack([key, key + 1], axis=1), x[:2, 1])
+        self.places.remove(tf.stack([key - 1, key], axis=1))
+        self.names.insert(key, tf.strings.as_string(key))
+        return {"loss": loss, **self.seen(key)}
+
+    def test_step(self, data):
+        x, y = data
+        key = tf.cast(10.0 * x[:2, 0], tf.int64)
+        word = tf.where(key % 2 == 0, "even", "odd\\0")[:1]
+
+        def count(n):
+            self.words.insert(word, self.words.lookup(word) + self.vocabulary.lookup(word))
+            return n + 1
+
+        tf.while_loop(lambda n: n < 2, count, [0])
+        self.story.assign(tf.strings.join([self.story, tf.repeat(word, 2)]))
+        words = tf.reduce_sum(self.words.lookup(tf.constant(["even", "odd\\0"])))
+        return {"loss": tf.reduce_mean((self(x) - y) ** 2), "words": words, **self.seen(key)}
+
+    def seen(self, key):
+        key = tf.concat([key, tf.range(-9, 9, dtype=tf.int64)], axis=0)
+        _, places = self.places.export()
+        lengths = tf.strings.length(tf.concat([self.story, self.names.lookup(key)], axis=0))
+        return {
+            "first": self.pairs.lookup(key)[0, 0],
+            "pairs": tf.reduce_sum(self.pairs.lookup(key)),
+            "places": tf.reduce_sum(self.places.lookup(tf.stack([key, key + 1], axis=1))),
+            "rows": tf.cast(tf.shape(places)[0], tf.float32),
+            "lengths": tf.reduce_sum(tf.cast(lengths, tf.float32)),
+            "history": tf.reduce_sum(self.history),
+        }
+'''
 ATTENTION = '''
 import keras
 from fitx import models
@@ -142,6 +204,7 @@ class Pair(Step):
         x, y = data
         return {"loss": tf.reduce_mean((self.first(x) + self.second(x) - y) ** 2)}
 '''
+PLUGINS = {"own": OWN, "pair": PAIR, "attention": ATTENTION, "tables": TABLES}
 ONE = (
     "{name: sequential, layers: "
     "[{name: dense, units: 2}, {name: dropout, rate: 0.3}, {name: dense, units: 1}]}"
@@ -175,6 +238,7 @@ KINDS = {
         f"model: {ONE}\n"
         "optimizer: {name: adam, learning_rate: 0.05, use_ema: true, ema_momentum: 0.8}",
     ),
+    "tables": ("tables", TABLES, "model: linear\noptimizer: adam"),
     "two": (
         "pair",
         PAIR,
@@ -193,14 +257,20 @@ KINDS = {
 """By what a run keeps: the step, a plugin, and the networks with their optimizers."""
 
 
+def modes_of(kind, modes):
+    """Return modes, or those without XLA, which compiles no tables."""
+    return ("plain", "fused") if kind == "tables" else modes
+
+
 def cases():
     """Yield every kind in two modes in turn, one of them XLA's; all there is in `make soak`."""
     if os.environ.get("FITX_SOAK"):
-        yield from itertools.product(KINDS, MODES, (False, True))
+        for kind in KINDS:
+            yield from itertools.product([kind], modes_of(kind, MODES), (False, True))
         return
     for number, kind in enumerate(KINDS):
         others = ("fused", "xla") if number % 2 else ("plain", "fused_xla")
-        for mode in others:
+        for mode in modes_of(kind, others):
             yield kind, mode, bool((number // 2 + ("xla" in mode)) % 2)
 
 
@@ -215,14 +285,14 @@ def folder(tmp_path_factory):
             x = generator.normal(size=(rows, 6)).astype("float32")
             arrays |= {f"x{suffix}": x, f"y{suffix}": x.sum(axis=1, keepdims=True)}
         np.savez(folder / f"{name}.npz", **arrays)
-    for name, text in {"own": OWN, "pair": PAIR, "attention": ATTENTION}.items():
+    for name, text in PLUGINS.items():
         (folder / f"{name}.py").write_text(text)
     return folder
 
 
 def written(folder, kind, mode, is_short):
     step, plugin, networks = KINDS[kind]
-    name = {OWN: "own", PAIR: "pair", ATTENTION: "attention"}.get(plugin)
+    name = next((name for name, text in PLUGINS.items() if text == plugin), None)
     text = BASE.format(
         name=kind,
         plugins=f"plugins: [{name}.py]" if name else "",

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 
-from fitx.engine import copies
+from fitx.engine import copies, tables
 from fitx.engine.batch import held, written
 from fitx.errors import StorageError
 from fitx.run.state.attributes import plain_variables
@@ -34,7 +33,7 @@ def variables(step: Step) -> dict[str, Any]:
 
     Plain variables of TensorFlow are known by the attributes that hold them. What else the graphs
     hold, once the step is traced, comes last: variables of modules, those of Keras' global random
-    generator.
+    generator, lookup tables.
     """
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
@@ -53,7 +52,7 @@ def variables(step: Step) -> dict[str, Any]:
     known = {id(copy) for variable in named.values() for copy in copies.of(variable)}
     # Those of an evaluation first: one that traces nothing else finds them by the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
-    named.update(_named("graph", _unseen(held(graphs), known)))
+    named.update(_named("graph", [*_unseen(held(graphs), known), *tables.held(graphs)]))
     return named
 
 
@@ -64,7 +63,9 @@ def model_variables(step: Step) -> dict[str, Any]:
     `test_step` uses, such as a learning rate; but no metrics, which begin anew.
     """
     named = variables(step)
-    used = {id(variable) for variable in held(step.execution.graphs("test"))}
+    graphs = step.execution.graphs("test")
+    tested = [*held(graphs), *tables.held(graphs)]
+    used = {id(copy) for variable in tested for copy in copies.of(variable)}
     return {
         name: variable
         for name, variable in named.items()
@@ -85,7 +86,9 @@ def test_changes_metrics_only(step: Step) -> bool:
 
 
 def _changed_by_test(step: Step) -> set[int]:
-    return {id(v) for graph in step.execution.graphs("test") for v in written(graph)}
+    graphs = step.execution.graphs("test")
+    changed = [v for graph in graphs for v in (*written(graph), *tables.written(graph))]
+    return {id(copy) for variable in changed for copy in copies.of(variable)}
 
 
 def _reset(step: Step) -> set[int]:
@@ -136,15 +139,13 @@ def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
     for name in sorted(state.keys() - named.keys()):
         yield f"the checkpoint holds '{name}', which the experiment does not build."
     for name in sorted(named.keys() & state.keys()):
-        array, variable = state[name], named[name]
-        found = _form(array, array.shape)
-        expected = _form(variable, copies.shape(variable))
-        if found != expected:
-            yield f"the checkpoint's '{name}' is {found}; the experiment builds {expected}."
-
-
-def _form(value: Any, shape: tuple[int, ...]) -> str:
-    return f"{keras.backend.standardize_dtype(value.dtype)} {tuple(shape)}"
+        array, expected = state[name], copies.spec(named[name])
+        is_alike = array.dtype.name == expected.dtype.name
+        if not is_alike or not expected.shape.is_compatible_with(array.shape):
+            found = f"{array.dtype.name} {array.shape}"
+            sizes = "of any rank" if expected.shape.rank is None else tuple(expected.shape)
+            built = f"{expected.dtype.name} {sizes}"
+            yield f"the checkpoint's '{name}' is {found}; the experiment builds {built}."
 
 
 def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:

@@ -29,8 +29,7 @@ def _found(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, tf.Vari
         return
     seen.add(id(value))
     if isinstance(value, tf.Variable):
-        # Checkpoints hold numbers.
-        if value.dtype.is_numpy_compatible and value.dtype != tf.string:
+        if value.dtype.is_numpy_compatible:
             yield path, value
         return
     for name, inner in _parts(value):
