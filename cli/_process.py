@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
 import fitx.run.signals  # noqa: F401 - what this makes of forked children holds from now on
+from fitx.external_settings import overridden_variables
 
 from ._output import print_error
 
@@ -78,7 +79,7 @@ def follow_seed(experiment: Experiment) -> None:
     for output in _output:
         output.flush()
         os.dup2(output.fileno(), 1)
-    environment = {**os.environ, "PYTHONHASHSEED": str(experiment.seed)}
+    environment = {**os.environ, **overridden_variables, "PYTHONHASHSEED": str(experiment.seed)}
     os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 

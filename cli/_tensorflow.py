@@ -1,4 +1,4 @@
-"""TensorFlow's import, whoever asks for it: without its start-up messages, and faster."""
+"""TensorFlow's import, whoever asks for it: without outside settings and messages, and faster."""
 
 from __future__ import annotations
 
@@ -6,20 +6,25 @@ import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
+from fitx import external_settings
+
+_KERAS_CONFIG = "keras.src.backend.config"
+
 
 def prepare_import(*, verbose: bool) -> None:
     """Arrange how Keras and TensorFlow will be imported, be it by fitx or by a plugin.
 
-    Without `verbose`, their start-up messages are dropped. C++ code writes those straight to file
-    descriptor 2, some whatever the logging level; an import that fails still raises.
+    They see no settings from outside that would change results. Without `verbose`, their start-up
+    messages are dropped. C++ code writes those straight to file descriptor 2, some whatever the
+    logging level; an import that fails still raises.
     """
-    os.environ["KERAS_BACKEND"] = "tensorflow"
+    external_settings.override()
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.meta_path.insert(0, _Finder(verbose=verbose))
@@ -61,8 +66,32 @@ class _Loader(Loader):
             module.__spec__.loader = module.__loader__ = self.loader
         # Keras imports TensorFlow, or the other way round; the outer import covers both.
         sys.meta_path.remove(self.finder)
-        with _uncollected(), nullcontext() if self.finder.verbose else _descriptor_closed(2):
+        quietly = nullcontext() if self.finder.verbose else _descriptor_closed(2)
+        with _keras_settings_unread(), _uncollected(), quietly:
             self.loader.exec_module(module)
+
+
+@contextmanager
+def _keras_settings_unread() -> Iterator[None]:
+    """Keep Keras from reading `keras.json`, in which anything may stand, while it is imported.
+
+    Setting its values back afterwards would come too late for a file that makes the import fail.
+    Keras looks for the file in KERAS_HOME, and keeps that folder for the data sets that it
+    downloads in a private variable, which is set to the right one.
+    """
+    before, home = os.environ.get("KERAS_HOME"), external_settings.keras_home()
+    os.environ["KERAS_HOME"] = os.devnull
+    try:
+        yield
+    finally:
+        os.environ.pop("KERAS_HOME")
+        if before is not None:
+            os.environ["KERAS_HOME"] = before
+    if _KERAS_CONFIG in sys.modules:
+        vars(sys.modules[_KERAS_CONFIG])["_KERAS_DIR"] = home
+    with suppress(OSError):
+        # Keras makes it, and prefers /tmp for data sets where it is missing.
+        os.makedirs(home, exist_ok=True)
 
 
 @contextmanager

@@ -41,6 +41,8 @@ def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     yield "python", f"{facts['python']} on {facts['platform']}"
     if "device" in facts:
         yield from _devices(facts)
+    for setting in facts["overridden"]:
+        yield "overridden", setting
     yield "configs", f"{facts['configs']} shipped"
     for problem in facts["problems"] or ["none"]:
         yield "problem" if facts["problems"] else "problems", problem

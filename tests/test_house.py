@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
     ["errors"],
-    ["experiment", "registry", "disk", "json_text", "json_model"],
+    ["experiment", "registry", "disk", "json_text", "json_model", "external_settings"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
@@ -36,6 +36,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.disk",
     "fitx.json_text",
     "fitx.json_model",
+    "fitx.external_settings",
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),

@@ -180,6 +180,14 @@ def test_threads_follow_tensorflows_variable(monkeypatch):
     assert runtime.threads() == len(os.sched_getaffinity(0))
 
 
+@pytest.mark.parametrize("name", ["TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"])
+@pytest.mark.parametrize("number", ["-3", "100000"])
+def test_a_variable_that_asks_for_impossible_threads_is_an_error(monkeypatch, name, number):
+    monkeypatch.setenv(name, number)
+    with pytest.raises(DeviceError, match=f"{name} is '{number}', expected 1 to 1024"):
+        prepare()
+
+
 def test_onednn_is_known():
     assert isinstance(runtime.onednn(), bool)
 

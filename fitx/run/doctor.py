@@ -10,6 +10,7 @@ from typing import Any
 
 from packaging.requirements import Requirement
 
+from fitx import external_settings
 from fitx.rundir import environment
 
 
@@ -22,6 +23,10 @@ def diagnose() -> dict[str, Any]:
     """
     installed = environment.describe()
     facts = {key: installed[key] for key in ("versions", "python", "platform", "cpus")}
+    facts["overridden"] = [
+        *(f"{name}={value}" for name, value in external_settings.overridden_variables.items()),
+        *external_settings.overridden_keras_settings(),
+    ]
     facts["configs"] = _count_configs(resources.files("fitx.configs"))
     problems = version_problems(_requirements(), environment.version_of)
     try:

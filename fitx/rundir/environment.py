@@ -12,10 +12,9 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("fitx", "tensorflow", "keras", "numpy")
-VARIABLES = ("TF_ENABLE_ONEDNN_OPTS", "TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE")
-"""By which a user changes the last bits of what TensorFlow computes."""
+from fitx.external_settings import RECORDED
 
+PACKAGES = ("fitx", "tensorflow", "keras", "numpy")
 REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 PATIENCE_SECONDS = 5.0
 
@@ -27,7 +26,7 @@ def describe() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "processor": processor(),
-        "variables": {name: os.environ[name] for name in VARIABLES if name in os.environ},
+        "variables": {name: os.environ[name] for name in RECORDED if name in os.environ},
         "versions": {package: version_of(package) for package in PACKAGES},
         "argv": sys.argv,
         "cwd": _cwd(),

@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from fitx.external_settings import RECORDED
 from fitx.rundir import environment
 
 
@@ -53,7 +54,7 @@ def test_the_processor_is_what_linux_calls_it(tmp_path):
 
 
 def test_variables_that_change_what_tensorflow_computes_are_kept(monkeypatch):
-    for name in environment.VARIABLES:
+    for name in RECORDED:
         monkeypatch.delenv(name, raising=False)
     assert environment.describe()["variables"] == {}
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
