@@ -15,6 +15,7 @@ import fitx.run.signals  # noqa: F401 - what this makes of forked children holds
 from fitx.external_settings import overridden_variables
 
 from ._output import print_error
+from .display.waiting import stop_waiting
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
@@ -117,6 +118,7 @@ def _show_warning(
 
 def _end(number: int, frame: FrameType | None) -> None:
     """End at once: before a run has begun there is nothing to keep."""
+    stop_waiting()
     _die_as_shells_expect(128 + number)
     os._exit(128 + number)
 

@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from fitx import external_settings
+from fitx.stages import Stage
 
 _KERAS_CONFIG = "keras.src.backend.config"
 
@@ -67,7 +68,7 @@ class _Loader(Loader):
         # Keras imports TensorFlow, or the other way round; the outer import covers both.
         sys.meta_path.remove(self.finder)
         quietly = nullcontext() if self.finder.verbose else _descriptor_closed(2)
-        with _keras_settings_unread(), _uncollected(), quietly:
+        with Stage("loading TensorFlow"), _keras_settings_unread(), _uncollected(), quietly:
             self.loader.exec_module(module)
 
 

@@ -10,6 +10,7 @@ import click
 from . import _complete, _options
 from ._output import write_json, write_lines
 from ._process import follow_seed, results_alone
+from .display.waiting import waiting
 
 if TYPE_CHECKING:
     from fitx.run.bench.table import Comparison, Row
@@ -61,11 +62,12 @@ def command(
         follow_seed(experiment)
         demand_training(experiment, smoke=True)
 
-        from fitx.run.bench import bench
+        with waiting(quiet):
+            from fitx.run.bench import bench
 
-        from .display import choose
+            from .display import choose
 
-        comparison = bench(experiment, choose(quiet), rounds)
+            comparison = bench(experiment, choose(quiet), rounds)
     if as_json:
         write_json(comparison.plain(), output)
     else:

@@ -9,6 +9,7 @@ import click
 
 from . import _options
 from ._output import write_json, write_lines
+from .display.waiting import waiting
 
 MISSING = 4
 
@@ -24,7 +25,8 @@ def command(context: click.Context, as_json: bool, verbose: bool) -> None:
     """
     from fitx.run.doctor import diagnose
 
-    facts = diagnose()
+    with waiting():
+        facts = diagnose()
     if as_json:
         write_json(facts)
     else:

@@ -11,6 +11,7 @@ from . import _complete, _options
 from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import part
+from .display.waiting import waiting
 
 
 @click.command()
@@ -50,13 +51,13 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
         follow_seed(found.experiment)
         experiment = use_step(found.experiment, name) if name else found.experiment
 
-        from fitx.run.evaluate import Question, evaluate
+        with part(experiment, out) as mine, waiting(options["quiet"] or not mine.is_chief):
+            from fitx.run.evaluate import Question, evaluate
 
-        from .display import choose
+            from .display import choose
 
-        steps = 2 if options["smoke"] else None
-        question = Question(options["split"], found.run, options["weights"], steps, found.note)
-        with part(experiment, out) as mine:
+            steps = 2 if options["smoke"] else None
+            question = Question(options["split"], found.run, options["weights"], steps, found.note)
             display = choose(options["quiet"] or not mine.is_chief)
             result = evaluate(experiment, question, display)
     if not mine.is_chief:

@@ -12,6 +12,7 @@ from . import _complete, _options
 from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import part
+from .display.waiting import waiting
 
 
 @click.command()
@@ -47,6 +48,7 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
         with (
             part(trained, out) as mine,
             reopened(mine.own(where), overrides, allow_inexact=options["allow_inexact"]) as order,
+            waiting(options["quiet"] or not mine.is_chief),
         ):
             from fitx.run.resume import resume
 

@@ -11,6 +11,7 @@ from fitx.errors import ExpectationError
 
 from . import _complete, _options
 from ._output import print_error, write_json, write_text
+from .display.waiting import waiting
 
 
 @click.group()
@@ -69,7 +70,8 @@ def resume(
         [sys.executable, "-P", "-m", f"{__package__}.main"],
         ["-q", *(["--verbose"] if more["verbose"] else [])],
     )
-    report = selftest(order, (lambda text: None) if quiet else print_error)
+    with waiting(quiet):
+        report = selftest(order, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
         write_json({**report.plain(), **(failure if report.differences else {})})

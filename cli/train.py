@@ -16,6 +16,7 @@ from . import _complete, _options
 from ._process import follow_seed, results_alone
 from ._report import present
 from ._worker import Part, part
+from .display.waiting import waiting
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
@@ -51,7 +52,7 @@ def command(
         experiment = check_unimported(load(file, overrides))
         follow_seed(experiment)
         asked = _Wish(**wish)  # type: ignore[arg-type]
-        with part(experiment, asked.out) as mine:
+        with part(experiment, asked.out) as mine, waiting(quiet or not mine.is_chief):
             result = _carry_out(experiment, asked, mine, quiet)
     if mine.is_chief:
         present(result, output, as_json=as_json)

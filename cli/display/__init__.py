@@ -9,7 +9,7 @@ from fitx.run.display import Display
 from .plain import PlainDisplay
 from .quiet import NoDisplay
 
-__all__ = ["choose"]
+__all__ = ["choose", "redraws"]
 
 
 def choose(quiet: bool) -> Display:
@@ -21,14 +21,15 @@ def choose(quiet: bool) -> Display:
     stream: TextIO | None = sys.stderr
     if quiet or stream is None:
         return NoDisplay()
-    if not _redraws(stream):
+    if not redraws(stream):
         return PlainDisplay(stream)
     from .terminal import TerminalDisplay  # Rich costs import time that other displays do not owe.
 
     return TerminalDisplay()
 
 
-def _redraws(stream: TextIO) -> bool:
+def redraws(stream: TextIO) -> bool:
+    """Whether a stream is a terminal in which lines can be drawn again."""
     return (
         stream.isatty()
         and os.environ.get("CI", "").lower() in {"", "0", "false"}

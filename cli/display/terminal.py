@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
+from fitx import stages
 from fitx.run.display import Plan
 
 from .._output import one_line
+from .fit import shorten
 from .frame import Bar, draw_bars, draw_values
 from .pace import Pace
 from .region import Region
@@ -47,6 +49,7 @@ class TerminalDisplay:
         self._values: dict[str, float] = {}
         self._validation: tuple[int, int] | None = None
         self._in_epoch = False
+        self._stage = ""
         self._finished: list[tuple[int, dict[str, float], float]] = []
         self._due = self._epoch_due = -math.inf
         self._lost = False
@@ -63,7 +66,8 @@ class TerminalDisplay:
         self._pace.epoch_begin(epoch, now)
         self._validation = None
         self._in_epoch = True
-        if now >= self._due:
+        # The first step of all may be long in coming.
+        if now >= self._due or self._stage:
             self._draw()
 
     def step(self, step: int, values: Callable[[], dict[str, float]]) -> None:
@@ -100,6 +104,7 @@ class TerminalDisplay:
         """Print what is left, take the live part away and give the terminal back."""
         if self._finished:
             self._draw()
+        stages.unwatch(self._show_stage)
         self._guard(self._region.stop)
 
     def _open(self, plan: Plan) -> None:
@@ -114,6 +119,12 @@ class TerminalDisplay:
             self._console.print(path, soft_wrap=True)
         self._console.print()
         self._region.start()
+        stages.watch(self._show_stage)
+
+    def _show_stage(self, text: str) -> None:
+        self._stage = text
+        if text:
+            self._draw()
 
     def _draw(self, *notes: Text) -> None:
         began = self._clock()
@@ -129,12 +140,13 @@ class TerminalDisplay:
             self._epoch_due = self._due
 
     def _lines(self, width: int) -> list[Text]:
+        stage = [Text(shorten(one_line(self._stage), width), "dim")] if self._stage else []
         if self._validation and not self._in_epoch:
-            return draw_bars([_validation_bar("eval", *self._validation)], width)
+            return draw_bars([_validation_bar("eval", *self._validation)], width) + stage
         if not self._pace.epoch:
-            return []
-        if self._pace.waiting:
-            current = [Text("preparing the first step", "dim")]
+            return stage
+        if stage:
+            current = stage
         else:
             speed = rate(self._pace.rate) if self._pace.rate else ""
             current = draw_values(speed, self._values, width)

@@ -24,6 +24,7 @@ from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
 from fitx.data.facts import facts
 from fitx.data.prepare import Data
+from fitx.data.splits import rows_text
 from fitx.data.validate import validate
 from fitx.errors import DeviceError, StorageError
 from fitx.experiment.callback_files import make_folders, written_below
@@ -34,6 +35,7 @@ from fitx.experiment.tree import dotted
 from fitx.registry.kinds import Part
 from fitx.registry.shelf import SHELVES
 from fitx.runtime import strategy
+from fitx.stages import Stage
 from fitx.step import Step
 
 _BATCH_HOOKS = tuple(
@@ -58,7 +60,7 @@ def make(experiment: Experiment) -> Trial:
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
     _demand_equal_shares(experiment, data.batch_size)
-    with strategy.scope():
+    with Stage("building the networks"), strategy.scope():
         networks = make_networks(experiment, data)
         step = make_step(experiment, networks)
     unmeasured: tuple[str, ...] = ()
@@ -70,7 +72,8 @@ def make(experiment: Experiment) -> Trial:
     trial = Trial(experiment, step, data, steps, unmeasured)
     with strategy.scope():
         compile_step(trial)
-    agreement.check(trial)
+    with Stage(f"comparing {rows_text(data.splits)} with the networks"):
+        agreement.check(trial)
     for index, part in enumerate(experiment.callbacks):
         if not _is_own(experiment, part):
             # Refused now, not when the run has a folder; it is made again when that is known.
@@ -85,10 +88,14 @@ def make_data(experiment: Experiment) -> Data:
     own = {k: v for k, v in part.options.items() if k not in common}
     batching = {k: v for k, v in part.options.items() if k in common}
     fed = {"seed": experiment.seed}
-    splits = demands.splits(part, _call(experiment, replace(part, options=own), ("data",), fed))
+    with Stage(f"reading {part.name}"):
+        made = _call(experiment, replace(part, options=own), ("data",), fed)
+        splits = demands.splits(part, made)
     source = f"{part.name} '{own['path']}'" if "path" in own else part.name
-    validate(splits, source)
-    return preparation.prepare(splits, seed=experiment.seed, **batching)
+    with Stage(f"checking {rows_text(splits)}"):
+        validate(splits, source)
+    with Stage(f"preparing {rows_text(splits)}"):
+        return preparation.prepare(splits, seed=experiment.seed, **batching)
 
 
 def _demand_equal_shares(experiment: Experiment, batch_size: int) -> None:

@@ -24,6 +24,7 @@ from fitx.experiment.tree import Path as KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
+from fitx.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -130,14 +131,16 @@ def prepare_execution(
     execution = trial.step.execution
     execution.follow(plan)
     for kind, split in dict.fromkeys((task.kind, task.split) for task in tasks):
-        agreement.trace(trial, kind, split)
+        with Stage(f"tracing {kind}_step on the {split} split"):
+            agreement.trace(trial, kind, split)
     modes, why, sized = dict(plan.modes), dict(plan.why), set[str]()
     for kind in dict.fromkeys(task.kind for task in tasks):
         steps = sum(task.steps for task in tasks if task.kind == kind)
         inputs = ModeInputs(trial, kind, steps, device.kind, readers)
-        modes[kind], why[kind] = _choice(inputs, (recorded or {}).get(kind))
-        if modes[kind].xla and inputs.full.is_sized:
-            sized.add(kind)
+        with Stage(f"choosing how {kind}_step is executed"):
+            modes[kind], why[kind] = _choice(inputs, (recorded or {}).get(kind))
+            if modes[kind].xla and inputs.full.is_sized:
+                sized.add(kind)
     plan = replace(plan, modes=modes, why=why, sized=frozenset(sized))
     execution.follow(plan)
     return plan
@@ -200,7 +203,8 @@ def _measured(work: ModeInputs, ruled: Mode, why: str) -> tuple[Mode, str]:
     sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
     modes = [m for m in sensible if not m.xla or work.full.obstacle is None]
     operations = work.count.operations
-    found = measure(work.full.graph, block, modes, steps=work.steps, operations=operations)
+    with Stage(f"measuring the modes {', '.join(mode.name for mode in modes)}"):
+        found = measure(work.full.graph, block, modes, steps=work.steps, operations=operations)
     if len(found) < 2:
         return ruled, f"{why}; too short a training to measure more"
     fastest = sorted(found, key=lambda name: found[name])

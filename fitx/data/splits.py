@@ -33,3 +33,9 @@ class Split:
 
 Splits = dict[str, Split]
 """'train', and where the dataset has them 'validation' and 'test'."""
+
+
+def rows_text(splits: Splits) -> str:
+    """Return how many rows all splits have, such as `740,000 rows`."""
+    count = sum(map(len, splits.values()))
+    return f"{count:,} row{'s' * (count != 1)}"

@@ -19,6 +19,7 @@ from fitx.experiment.problems import ConfigError, Problem, nearest
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.shelf import SHELVES
+from fitx.stages import Stage
 
 PACKAGE = "fitx_plugins"
 """Plugins are imported under this name; their folder never joins `sys.path`."""
@@ -68,7 +69,8 @@ def load(experiment: Experiment) -> None:
         module = f"{PACKAGE}.{path.stem}"
         _forget(module)
         try:
-            _import(module, path)
+            with Stage(f"importing {path.name}"):
+                _import(module, path)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise _not_imported(experiment, index, error) from error
         for kind in experiment.catalogue.plugins[path]:

@@ -12,7 +12,7 @@ import keras
 from fitx.build.activations import last_activation
 from fitx.build.trial import Trial
 from fitx.data.prepare import Data
-from fitx.data.splits import Split
+from fitx.data.splits import Split, rows_text
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.paths import input_files
@@ -25,6 +25,7 @@ from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.origin import Origin
 from fitx.rundir.record import Record
 from fitx.runtime import Runtime
+from fitx.stages import Stage
 
 
 def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[str, Any]) -> Record:
@@ -132,7 +133,8 @@ def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
 
 def fingerprint(data: Data) -> dict[str, Any]:
     """Return, by split, the rows and a hash of every number, by which the data is known again."""
-    return {name: split_fingerprint(split) for name, split in data.splits.items()}
+    with Stage(f"hashing {rows_text(data.splits)}"):
+        return {name: split_fingerprint(split) for name, split in data.splits.items()}
 
 
 def split_fingerprint(split: Split) -> dict[str, Any]:

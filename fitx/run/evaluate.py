@@ -30,6 +30,7 @@ from fitx.rundir import record
 from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.saved import read_unimported
 from fitx.runtime import Runtime
+from fitx.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,8 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
     split = _split(trial, question.split)
     tasks = [Task("test", split, trial.data.steps(split))]
     prepare_execution(trial, device, tasks, _recorded_mode(experiment, question.run, device))
-    restored = restore(trial.step, question.run, question.weights) if question.run else None
+    with Stage("reading the checkpoint"):
+        restored = restore(trial.step, question.run, question.weights) if question.run else None
     examples = _examples(trial, split, question.steps)
     with shown(display, _plan(trial, question, device, f"{split} split: {examples:,} examples")):
         for note in (question.note, *(restored.notes if restored else ())):
@@ -144,8 +146,9 @@ def evaluate_split(
     steps = trial.data.steps(split)
     steps = min(steps, limit) if limit else steps
     batches = evaluation_feed(trial, split, steps)
-    watch = _Watch(display, steps, check)
-    with user_errors(trial.experiment, lambda: f"test_step on the {split} split"):
+    told = user_errors(trial.experiment, lambda: f"test_step on the {split} split")
+    with told, Stage(f"preparing to measure the {split} split") as stage:
+        watch = _Watch(display, steps, check, stage)
         values = trial.step.evaluate(
             batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
         )
@@ -154,13 +157,16 @@ def evaluate_split(
 
 
 class _Watch(keras.callbacks.Callback):
-    """Tells the display of every batch."""
+    """Tells the display of every batch; the first ends the stage before it."""
 
-    def __init__(self, display: Display, steps: int, check: Callable[[], None]) -> None:
+    def __init__(
+        self, display: Display, steps: int, check: Callable[[], None], before: Stage
+    ) -> None:
         super().__init__()
-        self.display, self.steps, self.check = display, steps, check
+        self.display, self.steps, self.check, self.before = display, steps, check, before
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        self.before.end()
         self.display.validation_step(batch + 1, self.steps)
         self.check()
 
@@ -213,7 +219,8 @@ def _examples(trial: Trial, split: str, limit: int | None) -> int:
 
 def _same_data(trial: Trial, run: Path, split: str) -> bool:
     known = record.load(run)["data"].get(split)
-    return bool(known == describe.split_fingerprint(trial.data.splits[split]))
+    with Stage(f"hashing the {split} split"):
+        return bool(known == describe.split_fingerprint(trial.data.splits[split]))
 
 
 def _other_files(experiment: Experiment, run: Path) -> list[str]:

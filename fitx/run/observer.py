@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import keras
 
 from fitx.build.trial import Trial
 from fitx.errors import Interrupted, StorageError
 from fitx.run.display import Display
+from fitx.run.first_steps import FirstSteps
 from fitx.run.saver import Saver
 from fitx.run.signals import StopRequest
 from fitx.run.state.finite import refuse_values, when
@@ -69,6 +68,7 @@ class Observer(keras.callbacks.Callback):
         self._trained: Snapshot | None = None
         self._began = self._checked = 0.0
         self._validated = 0
+        self.first_steps = FirstSteps()
 
     def go_on(self, snapshot: Snapshot) -> None:
         """Let the training begin where a snapshot was taken.
@@ -77,7 +77,7 @@ class Observer(keras.callbacks.Callback):
         does when an epoch begins only where that epoch is under way.
         """
         self.at = from_meta(snapshot.meta)
-        self.values = _last_values(journals.read(self.journal.run))
+        self.values = journals.last_values(journals.read(self.journal.run))
         self._earlier = snapshot
 
     def snapshot(self) -> Snapshot:
@@ -118,6 +118,7 @@ class Observer(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""
+        self.first_steps.reached()
         self.at.step += batch + 1 - self.at.passed
         self.at.passed = batch + 1
         self.at.stopping = self.model.stop_training
@@ -142,11 +143,13 @@ class Observer(keras.callbacks.Callback):
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begin a validation."""
+        self.first_steps.begin("test")
         self.at.phase = "validation"
         self._validated = 0
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the validation steps up to this one; stop if that is due."""
+        self.first_steps.reached()
         self._validated = batch + 1
         self.display.validation_step(self._validated, self.validation_steps)
         if self.stop.number:
@@ -181,7 +184,7 @@ class Observer(keras.callbacks.Callback):
     def _continue(self, snapshot: Snapshot) -> None:
         """Go on within an epoch, or with the first after those that are over."""
         history = self.model.history
-        history.epoch, history.history = _history(journals.read(self.journal.run))
+        history.epoch, history.history = journals.history(journals.read(self.journal.run))
         if self.at.passed:
             self.at.phase = snapshot.meta["phase"]
             self._put_back(snapshot)
@@ -230,18 +233,3 @@ def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
     order = [*train, *(f"val_{name}" for name in test)]
     first = {name: float(values[name]) for name in order if name in values}
     return {**first, **{k: float(v) for k, v in values.items() if k not in first}}
-
-
-def _last_values(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return what the last line of a journal says was logged."""
-    line = lines[-1] if lines else {}
-    return {name: value for name, value in line.items() if name not in journals.OWN_KEYS}
-
-
-def _history(lines: Sequence[dict[str, Any]]) -> tuple[list[int], dict[str, list[float]]]:
-    """Return the epochs of a journal as Keras' `History` has them."""
-    history: dict[str, list[float]] = {}
-    for line in lines:
-        for name, value in _last_values([line]).items():
-            history.setdefault(name, []).append(value)
-    return [line["epoch"] - 1 for line in lines], history

@@ -34,6 +34,7 @@ from fitx.rundir.checkpoint_meta import agreeing, beyond, is_reshaping
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.journal import Journal
 from fitx.rundir.saved import commit
+from fitx.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,8 @@ def _start(order: Resumption, trial: Trial, around: list[Change]) -> _Start:
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
     check = agreeing(order.run, order.facts)
-    newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
+    with Stage("reading the checkpoint"):
+        newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
     if newest is None:
         return _Start(None, None)
     named = variables(trial.step)

@@ -29,6 +29,7 @@ from fitx.run.state.best import Best
 from fitx.run.state.run_state import RunState, Snapshot
 from fitx.run.zip_dates import dates_within_range
 from fitx.rundir.journal import Journal
+from fitx.stages import Stage
 
 
 @dataclass(frozen=True)
@@ -77,13 +78,14 @@ def carry_out(work: Work) -> Result:
         _stop_if_asked(observer)
         try:
             if trial.experiment.fit.epochs:
-                with user_errors(trial.experiment, observer.running):
+                with user_errors(trial.experiment, observer.running), observer.first_steps.told():
                     _fit(work, observer)
             work.saver.save(observer.snapshot)
             work.saver.finish(capture(state.model))
         except Diverged as error:
             raise explained(error, trial, observer) from None
-        save_networks(trial.step, work.run / "networks", state.best.epoch)
+        with Stage("saving the networks"):
+            save_networks(trial.step, work.run / "networks", state.best.epoch)
         tested = _test(work, observer) if "test" in trial.data.splits else {}
     values = {**observer.values, **tested}
     refuse_measured(tested, "test", trial)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,21 @@ def latest(run: Path) -> dict[str, float]:
     """Return each value as the last epoch that logged it did. Raises what `read` raises."""
     values = {name: value for line in read(run) for name, value in line.items()}
     return {name: value for name, value in values.items() if name not in OWN_KEYS}
+
+
+def last_values(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
+    """Return what the last of the lines says was logged."""
+    line = lines[-1] if lines else {}
+    return {name: value for name, value in line.items() if name not in OWN_KEYS}
+
+
+def history(lines: Sequence[dict[str, Any]]) -> tuple[list[int], dict[str, list[float]]]:
+    """Return the epochs of the lines, from 0, and their values, as Keras' `History` has them."""
+    values: dict[str, list[float]] = {}
+    for line in lines:
+        for name, value in last_values([line]).items():
+            values.setdefault(name, []).append(value)
+    return [line["epoch"] - 1 for line in lines], values
 
 
 def _whole_lines(content: bytes) -> int:

@@ -22,6 +22,7 @@ from fitx.cli.display.table import EpochTable
 from fitx.cli.display.terminal import TerminalDisplay
 from fitx.cli.display.wording import ascii_line, duration, rate, rough_duration, value
 from fitx.run.display import Plan
+from fitx.stages import Stage
 
 DIGITS = Plan(
     title="digits",
@@ -314,8 +315,9 @@ def test_a_stream_that_fails_silences_plain_lines_and_nothing_else(error):
 def test_a_terminal_shows_bars_speed_and_values():
     clock = Clock(0.0)
     display, stream = terminal(clock=clock)
-    display.epoch_begin(1)
-    assert "preparing the first step" in Screen().feed(stream.getvalue()).text
+    with Stage("preparing the first step"):
+        display.epoch_begin(1)
+        assert "preparing the first step" in Screen().feed(stream.getvalue()).text
     clock.now = 10.0
     display.step(1, lambda: {"loss": 2.0})
     clock.now = 11.0
@@ -462,7 +464,8 @@ def test_prints_of_user_code_appear_above_the_bars(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     display = choose(quiet=False)
     display.begin(DIGITS)
-    display.epoch_begin(1)
+    with Stage("preparing the first step"):
+        display.epoch_begin(1)
     print("[b]hello[/b]")
     print("warned", file=sys.stderr)
     lines = Screen().feed(stream.getvalue()).text.split("\n")
@@ -582,8 +585,9 @@ def test_an_evaluation_shows_its_own_bar():
 
 def test_unknown_steps_are_counted_without_a_bar():
     display, stream = terminal(plan=Plan("x", "", "CPU", 1, 0, "s"))
-    display.epoch_begin(1)
-    assert "step   0\n" in Screen().feed(stream.getvalue()).text
+    with Stage("preparing the first step"):
+        display.epoch_begin(1)
+        assert "step   0\n" in Screen().feed(stream.getvalue()).text
     display.end()
 
 
@@ -629,10 +633,12 @@ INTERRUPTED = """
 import signal, sys, time
 from fitx.cli.display import choose
 from fitx.run.display import Plan
+from fitx.stages import Stage
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
 display = choose(quiet=False)
 display.begin(Plan("digits", "", "CPU", 2, 10, "s"))
+stage = Stage("preparing the first step")
 display.epoch_begin(1)
 display.step(1, lambda: {"loss": 1.0})
 while not asked:

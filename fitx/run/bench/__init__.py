@@ -23,6 +23,7 @@ from fitx.run.evaluate import prepare_runtime, shown
 from fitx.run.order import demand_training
 from fitx.run.signals import StopRequest, listening
 from fitx.runtime import Runtime
+from fitx.stages import Stage
 
 AT_ONCE = 100
 """Steps that stock Keras runs in one call where it is asked to run several."""
@@ -118,9 +119,11 @@ class _Bench:
         started = dict[str, Way]()
         for name, way in self._ways(trial):
             try:
-                first = way.first_step()
-                # A fused mode finds out by and by how much it can run at once.
-                way.epochs(1)
+                with Stage(f"{name}: preparing the first step"):
+                    first = way.first_step()
+                with Stage(f"{name}: running the first epochs"):
+                    # A fused mode finds out by and by how much it can run at once.
+                    way.epochs(1)
             except FitxError:
                 raise
             except Exception as error:

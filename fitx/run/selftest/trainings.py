@@ -18,6 +18,7 @@ from fitx.run.selftest.difference import Outcome, outcome
 from fitx.run.selftest.interruptions import Instant, Interruption, Planned
 from fitx.rundir import journal, record
 from fitx.rundir.folder import LATEST, RECORD
+from fitx.stages import Stage
 
 MOST_STEPS = 100
 """Of an epoch, and of a validation; longer ones are cut short for the test."""
@@ -62,11 +63,12 @@ class Trainings:
             What the run came to, what run.json says of it, and changes made to the experiment.
         """
         look = _Look(self.experiment, self._link(STRAIGHT))
-        ended = self._run(self._training(STRAIGHT), look)
-        if look():
-            shutil.rmtree(self.root / STRAIGHT)
-            self.words += look.changes
-            ended = self._run(self._training(STRAIGHT))
+        with Stage("training without interruptions"):
+            ended = self._run(self._training(STRAIGHT), look)
+            if look():
+                shutil.rmtree(self.root / STRAIGHT)
+                self.words += look.changes
+                ended = self._run(self._training(STRAIGHT))
         _demand(ended, 0)
         run = self.run(STRAIGHT)
         return outcome(run), record.load(run), look.changes
@@ -74,7 +76,8 @@ class Trainings:
     def straight(self, name: str, stop_after: int | None = None) -> Outcome:
         """Train once more without an interruption, to the end or up to a step."""
         stop = ["--stop-after", str(stop_after)] if stop_after is not None else []
-        ended = self._run([*self._training(name), *stop])
+        with Stage("training without interruptions once more"):
+            ended = self._run([*self._training(name), *stop])
         _demand(ended, *((STOPPED,) if stop else (0,)))
         return outcome(self.run(name), self._newest(name, ended) if stop else None)
 
@@ -94,14 +97,17 @@ class Trainings:
                 if last + 1 >= steps:
                     break
                 planned = Planned(chance.randrange(last + 1, steps))
-            ended = self._until(planned, command, chance)
+            with Stage(f"training, to be interrupted at step {planned.step:,}"):
+                ended = self._until(planned, command, chance)
             _demand(ended, 0, STOPPED, KILLED)
             if ended.code == 0:
                 return
             now = self._interruption(ended)
             yield now
             last, command = now.step, self._resumption()
-        _demand(self._run([*command, "checkpoint.every=epoch"]), 0)
+        with Stage("training to the end"):
+            ended = self._run([*command, "checkpoint.every=epoch"])
+        _demand(ended, 0)
 
     def _until(self, planned: Planned, command: Sequence[str], chance: random.Random) -> Ended:
         """Train until an interruption."""
