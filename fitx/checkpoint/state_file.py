@@ -69,7 +69,7 @@ def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
     """
     state = {}
     for stream, entry in _arrays(file, about):
-        dtype = _dtype(entry["dtype"])
+        dtype = _listed_dtype(entry)
         array = np.frombuffer(bytearray(stream.read()), _stored_dtype(dtype))
         state[entry["path"]] = array.reshape(tuple(entry["shape"])).view(dtype)
     return state
@@ -142,7 +142,7 @@ def _arrays(
 
 
 def _check_array(stream: IO[bytes], size: int, entry: dict[str, Any]) -> None:
-    dtype, shape = _dtype(entry["dtype"]), tuple(entry["shape"])
+    dtype, shape = _listed_dtype(entry), tuple(entry["shape"])
     stored = _stored_dtype(dtype)
     if _read_header(stream, entry["path"]) != (shape, False, stored):
         raise ValueError(f"'{entry['path']}' is not the {dtype.name}{list(shape)} listed")
@@ -155,8 +155,16 @@ def _read_header(stream: IO[bytes], path: str) -> tuple[Any, ...]:
         if np.lib.format.read_magic(stream) != (1, 0):
             raise ValueError("written in another version of the format")
         return np.lib.format.read_array_header_1_0(stream)
-    except ValueError as error:
+    except Exception as error:
+        # NumPy reads the header as a literal of Python, and lets errors of all its parts through.
         raise ValueError(f"'{path}' has no array header of format 1.0") from error
+
+
+def _listed_dtype(entry: dict[str, Any]) -> np.dtype[Any]:
+    try:
+        return _dtype(entry["dtype"])
+    except ValueError as error:
+        raise ValueError(f"'{entry['path']}': {error}") from error
 
 
 def _storable(array: Array, name: str) -> Array:

@@ -45,6 +45,14 @@ class SplitFacts(Model):
     sha256: Sha256
 
 
+class DataFacts(Model):
+    """The splits of the data."""
+
+    train: SplitFacts
+    validation: SplitFacts | None = None
+    test: SplitFacts | None = None
+
+
 class FileFacts(Model):
     """The size and the hash of a file, or of all files of a folder, that a part reads."""
 
@@ -102,7 +110,7 @@ class RunRecord(Environment):
     replicas: Annotated[int, Field(ge=1, le=10**6)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     smoke: bool
-    data: dict[Literal["train", "validation", "test"], SplitFacts]
+    data: DataFacts
     plugins: dict[str, Sha256]
     files: dict[str, FileFacts]
     references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]

@@ -339,7 +339,7 @@ def header(descr, shape, content=b""):
         (
             header("'|O'", (1,), b"cos\nsystem\n(S'touch executed'\ntR."),
             {"shape": [1], "dtype": "object"},
-            "its dtype is object, which is no number's",
+            "'a': its dtype is object, which is no number's",
         ),
         (
             header("'|O'", (1,), b"cos\nsystem\n(S'touch executed'\ntR."),
@@ -372,7 +372,7 @@ def header(descr, shape, content=b""):
             {"shape": [1], "dtype": ["float32"]},
             "meta.json: state.variables[0].dtype: expected a string, found",
         ),
-        (header("'<f4'", (1,)), {"shape": [1], "dtype": "finfo"}, "its dtype is finfo, which"),
+        (header("'<f4'", (1,)), {"shape": [1], "dtype": "finfo"}, "'a': its dtype is finfo, which"),
         (header("'<f4'", (1,)), {"shape": [1]}, "meta.json: state.variables[0].dtype: missing"),
     ],
 )

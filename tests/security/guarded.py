@@ -69,6 +69,16 @@ class Watch:
         return is_file and not file.startswith(self.plugins)
 
 
+class Barrier:
+    """Ends a command that begins to import TensorFlow: it has refused nothing that it has read."""
+
+    CODE = 88
+
+    def find_spec(self, name, path=None, target=None):
+        if name in ("tensorflow", "keras"):
+            sys.exit(self.CODE)
+
+
 class Process:
     """Runs one request after another, each with streams and working folder of its own."""
 
@@ -122,6 +132,8 @@ def _call(request):
 
     sys.argv = ["fitx", *request["words"]]
     finders = list(sys.meta_path)
+    if request.get("is_light"):
+        sys.meta_path.insert(0, Barrier())
     try:
         main()
     except SystemExit as error:
