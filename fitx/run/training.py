@@ -14,7 +14,7 @@ from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make_callbacks
 from fitx.build.trial import Trial
 from fitx.errors import Diverged
-from fitx.run import leftover, summary
+from fitx.run import custom_objects, leftover, summary
 from fitx.run.changes.values import callback_options
 from fitx.run.display import Display
 from fitx.run.divergence import explained, refuse_measured
@@ -75,6 +75,8 @@ def carry_out(work: Work) -> Result:
                 text = "it begins anew, as the checkpoint has no callback with the same options"
                 work.display.note(f"{key} ({type(state.callbacks[name]).__name__}): {text}")
             callback_state.keep_files(callbacks)
+        for text in custom_objects.notes(experiment, trial.step):
+            work.display.note(text)
         _stop_if_asked(observer)
         try:
             if trial.experiment.fit.epochs:

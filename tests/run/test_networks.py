@@ -31,7 +31,7 @@ def test_networks_are_files_that_keras_loads(step, tmp_path):
 def test_the_best_are_saved_beside_the_final_which_stay_as_they_are(step, tmp_path):
     network = step.networks["model"]
     best = network.get_weights()
-    kept = BestEpoch("loss", 1, 0.5, network_state(step))
+    kept = BestEpoch("loss", "min", 1, 0.5, network_state(step))
     network.set_weights([array + 1 for array in best])
     final = network.get_weights()
     save_networks(step, tmp_path, kept)
@@ -53,7 +53,7 @@ def test_a_full_disk_leaves_no_part_of_a_file(step, tmp_path, monkeypatch, call)
 
 
 def test_the_final_networks_survive_a_failure_to_write_the_best(step, tmp_path):
-    best = BestEpoch("loss", 1, 0.5, {k: v + 1 for k, v in network_state(step).items()})
+    best = BestEpoch("loss", "min", 1, 0.5, {k: v + 1 for k, v in network_state(step).items()})
     before = step.networks["model"].get_weights()
     (tmp_path / "best").write_text("in the way")
     with pytest.raises(StorageError) as error:
