@@ -29,7 +29,7 @@ def report(error: BaseException) -> int:
     code = known.exit_code if known is not None else 1
     if "--json" in sys.argv:
         _print_json(known or error, code)
-    print_error(_without_secrets(_text(error, known)))
+    print_error(_text(error, known))
     return code
 
 
@@ -70,18 +70,10 @@ def _text(error: BaseException, known: FitxError | None) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _without_secrets(text: str) -> str:
-    """Return a text without the values of `${env:...}`, if any was filled in by now."""
-    module = sys.modules.get("fitx.experiment.environment")
-    return str(module.hide(text)) if module is not None else text
-
-
 def _print_json(error: BaseException, code: int) -> None:
     problems = [problem.plain() for problem in getattr(error, "problems", ())]
-    for problem in problems:
-        problem["text"] = _without_secrets(problem["text"])
     text = str(error) if isinstance(error, FitxError) else f"{type(error).__name__}: {error}"
     run = getattr(error, "run", None)
-    value = {"error": _without_secrets(text), "code": code, "problems": problems, "run": run}
+    value = {"error": text, "code": code, "problems": problems, "run": run}
     with suppress(OSError):
         write_json(value)

@@ -1,7 +1,8 @@
 """Standard output and standard error: all that a command writes goes through here.
 
 Names of files, docstrings, values and the messages of libraries may hold any character. What could
-move a cursor, change a colour or turn the direction of writing is written as an escape.
+move a cursor, change a colour or turn the direction of writing is written as an escape. Values of
+environment variables that an experiment asks for are redacted.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from typing import Any, TextIO
 
 import click
 
+from fitx.redaction import redact, redact_all
 from fitx.rundir.files import plain
 
 
 def visible(text: str) -> str:
-    """Return a text whose control characters, but for ends of lines, are escapes."""
+    """Return a text, redacted, whose control characters but for ends of lines are escapes."""
     shown = (
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
-        for c in text.expandtabs()
+        for c in redact(text).expandtabs()
     )
     return "".join(shown)
 
 
 def one_line(text: str) -> str:
     """Return a text as `visible` does, on one line: ends of lines are spaces."""
-    return visible("".join(" " if c.isspace() else c for c in text))
+    return visible("".join(" " if c.isspace() else c for c in redact(text)))
 
 
 def write_text(text: str, output: TextIO | None = None) -> None:
@@ -49,7 +51,7 @@ def write_json(value: Any, output: TextIO | None = None, *, indent: int | None =
         output: Where to; standard output if None.
         indent: As for `json.dumps`.
     """
-    click.echo(json.dumps(plain(value), allow_nan=False, indent=indent), file=output)
+    click.echo(json.dumps(redact_all(plain(value)), allow_nan=False, indent=indent), file=output)
 
 
 def print_error(text: str) -> None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import click
 
+from fitx import redaction
+
 from ._failure import report
 from ._process import leave, prepare
 from ._tensorflow import prepare_import
@@ -46,6 +48,7 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; whoever reads its output may leave when they have seen enough."""
+        redaction.forget()
         with suppress(BrokenPipeError):
             return super().invoke(ctx)
 

@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
-    ["errors", "stages"],
+    ["errors", "redaction", "stages"],
     ["experiment", "registry", "disk", "json_text", "json_model", "external_settings"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
@@ -31,6 +31,7 @@ BESIDE = {("experiment", "registry"), ("step", "engine")}
 LEAVES = {"step": "steps", "model": "models", "dataset": "datasets", "callback": "callbacks"}
 WITHOUT_TENSORFLOW = (
     "fitx.errors",
+    "fitx.redaction",
     "fitx.stages",
     "fitx.experiment",
     "fitx.registry",

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from fitx import redaction
 from fitx.errors import UsageError
 from fitx.experiment import agree, networks, plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
 from fitx.experiment.paths import with_absolute_paths
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
+from fitx.experiment.public import names_and_numbers
 from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.validate import validate
 from fitx.registry.catalogue import Catalogue
@@ -58,6 +60,7 @@ def check_unimported(document: Document, *, own_step: bool = True) -> Experiment
     problems += agree.problems(settings, document, catalogue, wrong, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
+    redaction.publish(names_and_numbers(settings, document.tree))
     return _experiment(with_absolute_paths(settings, document, catalogue), document, catalogue)
 
 

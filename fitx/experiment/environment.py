@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 
 from fitx.experiment import reader
 from fitx.experiment.problems import Problem, shorten
 from fitx.experiment.tree import Node, Path, Scalar
-
-LEAST = 8
-"""Characters of a value that may be a secret; shorter ones are words and numbers of messages."""
+from fitx.redaction import protect, publish
 
 _REFERENCE = re.compile(r"\$\{(?:env:(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*))?)?")
-
-
-_references: dict[str, str] = {}
-"""What the environment's values were written as, by value, since the process began."""
-
-
-def hide(text: str) -> str:
-    """Return a text with `${env:NAME}` in the place of every value that was filled in.
-
-    Whatever an error quotes, a file's name or what a plugin says, may hold one.
-    """
-    for value in sorted(_references, key=len, reverse=True):
-        for form in (value, repr(value)[1:-1], json.dumps(value)[1:-1]):
-            text = text.replace(form, _references[value])
-    return text
 
 
 def fill(root: Node) -> tuple[Node, list[Problem]]:
     """Return the tree with every reference filled in, and what is wrong with the others.
 
     A reference that stands alone and without quotes is read as the value it stands for would
-    be: `${env:EPOCHS}` may be an integer. The text of the variable never enters a message.
+    be: `${env:EPOCHS}` may be an integer. The text of the variable never enters a message, unless
+    it is written in the file as well.
     """
+    publish(_written(root))
     problems: list[Problem] = []
     return _filled(root, (), problems), problems
+
+
+def _written(root: Node) -> Iterator[str]:
+    """Yield every key and string as it is written."""
+    for path, node in root.walk():
+        yield from map(str, path[-1:])
+        if isinstance(node.value, str):
+            yield _REFERENCE.sub("\0", node.value)
 
 
 def _filled(node: Node, path: Path, problems: list[Problem]) -> Node:
@@ -89,8 +82,8 @@ def _value(node: Node, text: str) -> tuple[Scalar, str]:
 
 def _variable(name: str, default: str | None) -> str:
     value = os.environ.get(name, default)
-    if len(os.environ.get(name, "")) >= LEAST:
-        _references[os.environ[name]] = f"${{env:{name}}}"
+    if name in os.environ:
+        protect(name, os.environ[name])
     if value is None:
         text = f"the environment variable {name} is not set; set it, or write a default: "
         raise ValueError(f"{text}${{env:{name}:default}}.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
+from fitx import redaction
 from fitx.experiment import environment, locate, overrides, reader
 from fitx.experiment.problems import ConfigError, Problem, describe
 from fitx.experiment.tree import Node, Place, Source
@@ -64,6 +66,7 @@ def load(
     """
     files: list[Path] = []
     path = locate.locate(name)
+    redaction.publish_folder(os.path.abspath(path.parent))
     opened = locate.read_text(name, path) if text is None else locate.source(name, path, text)
     if alone:
         _refuse_extends(reader.read(*opened))
@@ -165,6 +168,8 @@ def _extended(node: Node, at: KeyPath, files: list[Path], above: Above) -> Node:
     if path in above:
         chain = " extends ".join(p.name for p in (*above[above.index(path) :], path))
         raise ConfigError([Problem(node.place, at, f"goes in a circle: {chain}.")])
+    # Errors name the file, and the run keeps a copy of it.
+    redaction.publish([path.name])
     return _compose(opened, path, files, above)
 
 

@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fitx import disk
+from fitx import disk, redaction
 from fitx.errors import StorageError, UsageError
 from fitx.rundir.files import storage_errors
 
@@ -54,6 +54,7 @@ def create(out: Path, name: str) -> Path:
             (run / subfolder).mkdir()
         disk.sync_folder(run)
         _point_latest(out / name, run.name)
+        _publish(run)
         disk.sync_folder(out / name)
     return run
 
@@ -101,6 +102,7 @@ def find(run: str, out: Path) -> Path:
     for folder in looked_for:
         found = _run_at(folder)
         if found:
+            _publish(found)
             return found
     places = " or ".join(str(folder / RECORD) for folder in looked_for)
     raise UsageError(f"no run '{run}': there is no {places}. {_hint(run, out)}")
@@ -190,6 +192,12 @@ def _run_at(folder: Path) -> Path | None:
     with suppress(StorageError, ValueError):
         return next(iter(runs(folder)), None)
     return None
+
+
+def _publish(run: Path) -> None:
+    """Let the path of a run be shown: it is made of what was typed and of the run's name."""
+    redaction.publish([str(run)])
+    redaction.publish_folder(os.path.abspath(run))
 
 
 def _linked(parent: Path) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fitx.errors import StorageError
-from fitx.experiment.environment import hide
 from fitx.json_model import demand
 from fitx.rundir.files import read_json, write_json
 from fitx.rundir.folder import RECORD
@@ -38,9 +37,6 @@ class Record:
             StorageError: the file cannot be written; the old one is whole.
         """
         facts = {**self.facts, **changes}
-        if isinstance(facts.get("error"), str):
-            # What a plugin says of its failure may hold what the environment was asked for.
-            facts["error"] = hide(facts["error"])
         if "status" in changes:
             _check_status(facts["status"])
             facts["ended"] = None if facts["status"] == "running" else _now()

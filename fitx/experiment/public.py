@@ -1,0 +1,64 @@
+"""What of an experiment is no secret, also where it comes from the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+from fitx.experiment.schema import Settings
+from fitx.experiment.tree import Node, Path
+from fitx.registry.kinds import Part
+
+_SECTIONS = ("version", "name", "seed", "fit", "checkpoint", "execution", "expect")
+"""Keys that hold numbers, choices, and names of logged values."""
+
+_CHOICES = ("name", "monitor", "mode", "as")
+"""Options that name a part or a logged value."""
+
+
+def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
+    """Yield the names of the run, of parts, logged values and plugins, and numbers, as written.
+
+    Everything else that is text may be a secret, a number that is taken as text too.
+    """
+    values = [getattr(settings, key) for key in Settings.model_fields]
+    texts = set(_texts(values))
+    yield from (part.name for part in _parts(values))
+    for path, node in tree.walk():
+        if node.raw is None or node.written is None:
+            continue
+        is_number = not isinstance(node.value, str) and node.written not in texts
+        if is_number or _is_name(path):
+            yield node.written
+        elif path[0] == "plugins":
+            yield PurePath(node.written).name
+
+
+def _is_name(path: Path) -> bool:
+    return path[0] in _SECTIONS or path[-1] in _CHOICES
+
+
+def _parts(value: Any) -> Iterator[Part]:
+    """Yield every part within a value, those in options of others too."""
+    if isinstance(value, Part):
+        yield value
+    for item in _items(value):
+        yield from _parts(item)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield every string within a value, but for names of parts."""
+    if isinstance(value, str):
+        yield value
+    for item in _items(value):
+        yield from _texts(item)
+
+
+def _items(value: Any) -> Iterator[Any]:
+    if isinstance(value, Part):
+        yield from value.options.values()
+    elif isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list | tuple | set | frozenset):
+        yield from value

@@ -1,0 +1,205 @@
+"""Texts of environment variables, replaced by `${env:NAME}` in all that fitx writes.
+
+What a variable holds may be a password, a token or an address with both. It reaches messages and
+files in many forms: as a path without its double slashes, in quotes with escapes, percent-encoded,
+cut in two, or one part of it alone. So any piece of a value is looked for, not the value.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, TypeAlias
+
+from fitx.redaction.forms import COMMON, LEAST, PIECE, forms, variants, words
+
+_Span: TypeAlias = tuple[int, int, str]
+"""Start and end of what is hidden in a text, and what stands in its place."""
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """What is looked for of one variable.
+
+    Args:
+        reference: What stands in its place.
+        whole: The value in every form, the longest first.
+        pieces: All forms in one text; `PIECE` characters in a row of it are hidden.
+        words: What is hidden where it stands alone; None if nothing.
+    """
+
+    reference: str
+    whole: tuple[str, ...]
+    pieces: str
+    words: re.Pattern[str] | None
+
+
+_values: dict[str, str] = {}
+"""The reference of each value."""
+
+_public: set[str] = set()
+_folders: set[str] = set()
+_compiled: list[_Hidden] = []
+
+
+def protect(name: str, value: str) -> None:
+    """Hide the value of an environment variable from now on."""
+    if len(value) > LEAST:
+        _values.setdefault(value, f"${{env:{name}}}")
+        _compiled.clear()
+
+
+def publish(texts: Iterable[str]) -> None:
+    """Let texts, and all parts of them, be shown, whatever variable holds them too."""
+    _public.update(texts)
+
+
+def publish_folder(folder: str) -> None:
+    """Let the absolute path of a folder be shown where the value of a variable begins with it."""
+    _folders.add(folder.rstrip(os.sep))
+    _compiled.clear()
+
+
+def forget() -> None:
+    """Hide nothing any more: another command begins."""
+    for known in (_values, _public, _folders, _compiled):
+        known.clear()
+
+
+def redact(text: str) -> str:
+    """Return a text with `${env:NAME}` in the place of each piece of a value.
+
+    A piece is `PIECE` characters in a row of any form of it, or a short part that stands alone:
+    a user's name or password in an address, or a part that mixes letters and others.
+    """
+    if not _values:
+        return text
+    spans = sorted(chain.from_iterable(_spans(text, hidden) for hidden in _hidden()))
+    shown, end = "", 0
+    for start, stop, reference in _joined(spans):
+        shown, end = f"{shown}{text[end:start]}{reference}", stop
+    return shown + text[end:]
+
+
+def redact_all(value: Any) -> Any:
+    """Return what JSON can hold with every string in it redacted, keys too."""
+    if not _values:
+        return value
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {redact(key): redact_all(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [redact_all(item) for item in value]
+    return value
+
+
+def _hidden() -> list[_Hidden]:
+    if not _compiled:
+        folders = {*_folders, *_surroundings()}
+        compiled = (_compile(value, reference, folders) for value, reference in _values.items())
+        _compiled[:] = [hidden for hidden in compiled if hidden is not None]
+    return _compiled
+
+
+def _surroundings() -> Iterator[str]:
+    """Yield the folders that messages name anyway: the working folder and the home folder."""
+    yield os.path.expanduser("~").rstrip(os.sep)
+    with suppress(OSError):
+        yield os.getcwd()
+
+
+def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
+    """Return what to look for; None for a folder that messages name anyway."""
+    as_folder = os.path.join(os.path.normpath(value), "")
+    if any(f"{folder}/".startswith(as_folder) for folder in folders):
+        return None
+    known = variants(value)
+    tails = {_tail(variant, folders) for variant in known}
+    whole = {form for variant in known for form in forms(variant) if len(form) >= PIECE}
+    pieces = {form for tail in tails for form in forms(tail) if len(form) >= PIECE}
+    alone = {form for word in words(value, tails) for form in forms(word)}
+    return _Hidden(
+        reference,
+        tuple(sorted(whole, key=len, reverse=True)),
+        "\0".join(sorted(pieces)),
+        _alone(alone) if alone else None,
+    )
+
+
+def _tail(text: str, folders: set[str]) -> str:
+    """Return a path without what it has in common with a folder that is to be shown."""
+    common = (os.path.commonprefix([text, f"{folder}/"]) for folder in folders)
+    return text[max((one.rfind("/") for one in common if one), default=0) :]
+
+
+def _alone(texts: set[str]) -> re.Pattern[str]:
+    """Return a pattern for words that are no part of a longer one, nor of a number."""
+    longest_first = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
+    return re.compile(rf"(?<!\w)(?<!\d[.,])(?:{longest_first})(?!\w)(?![.,]\d)")
+
+
+def _spans(text: str, hidden: _Hidden) -> Iterator[_Span]:
+    """Yield start, end and reference of all in a text that is to be hidden of one value."""
+    for form in hidden.whole:
+        start = text.find(form)
+        while start >= 0:
+            if not _is_public(form):
+                yield start, start + len(form), hidden.reference
+            start = text.find(form, start + len(form))
+    for start, stop in _pieces(text, hidden.pieces):
+        if _tells(text, start, stop):
+            yield start, stop, hidden.reference
+    for match in hidden.words.finditer(text) if hidden.words else ():
+        if not _is_public(match[0]):
+            yield *match.span(), hidden.reference
+
+
+def _joined(spans: list[_Span]) -> Iterator[_Span]:
+    """Yield what overlapping spans cover together, with the reference of the longest of them."""
+    while spans:
+        start, stop, reference = spans.pop(0)
+        longest = stop - start
+        while spans and (spans[0][0] < stop or spans[0][::2] == (stop, reference)):
+            next_start, next_stop, other = spans.pop(0)
+            if next_stop - next_start > longest:
+                longest, reference = next_stop - next_start, other
+            stop = max(stop, next_stop)
+        yield start, stop, reference
+
+
+def _pieces(text: str, pieces: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of every longest piece of a value that a text holds."""
+    start = 0
+    while start <= len(text) - PIECE:
+        stop = start + PIECE
+        if text[start:stop] not in pieces:
+            start += 1
+            continue
+        while stop < len(text) and text[start : stop + 1] in pieces:
+            stop += 1
+        yield start, stop
+        # The next piece may begin within this one.
+        start = max(start + 1, stop - PIECE + 1)
+
+
+def _tells(text: str, start: int, stop: int) -> bool:
+    """Whether a piece is more than a common word or a part of a word."""
+    if _is_public(text[start:stop]):
+        return False
+    word = re.search(r"\w(?:.*\w)?", text[start:stop], re.DOTALL)
+    if word is None:
+        return False
+    if not word[0].isalpha():
+        return True
+    around = text[max(0, start + word.start() - 1) : start + word.end() + 1]
+    is_alone = re.fullmatch(rf"\W?{re.escape(word[0])}\W?", around) is not None
+    return is_alone and word[0].lower() not in COMMON
+
+
+def _is_public(text: str) -> bool:
+    return any(text in public for public in _public)

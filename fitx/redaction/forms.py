@@ -1,0 +1,74 @@
+"""The forms in which a value, or a part of it, comes into a text."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from itertools import chain
+from urllib.parse import quote, quote_plus, unquote
+
+PIECE = 8
+"""Characters in a row that are a piece of a value; fewer are found in any text by chance."""
+
+LEAST = 3
+"""Characters of a user's name or a password within an address that are hidden as a word."""
+
+_MESSAGES = """
+argument arguments available batches callback callbacks checkpoint checkpoints classes columns
+command compiled component config configs configuration data dataset datasets default device devices
+directories directory download downloads epochs examples execution existing expected experiment
+experiments features false file files finished folder host http https images interrupted json keras
+labels learning level localhost loss machine metrics missing model models name networks none null
+number numbers optimizer optimizers option options path plugin plugins process processed projects
+python random records release resources results root runs running samples shuffle source splits
+state step steps storage tensorflow test training true unknown user users validation value values
+variable variables version weights worker workers
+"""
+COMMON = frozenset(_MESSAGES.split())
+"""Words of messages, which stay where they are one part of a value among others."""
+
+
+def variants(value: str) -> set[str]:
+    """Return what paths, addresses and libraries make of a value."""
+    single = re.sub("/+", "/", value)
+    return {value, single, os.path.normpath(value), value.lower(), unquote(value)}
+
+
+def forms(text: str) -> set[str]:
+    """Return a text as it stands in quotes of Python, JSON and C, and in addresses."""
+    escaped = {text, repr(text)[1:-1], json.dumps(text)[1:-1]}
+    nested = {form for one in escaped for form in (repr(one)[1:-1], json.dumps(one)[1:-1])}
+    content = text.encode("utf-8", "surrogateescape" if _is_undecoded(text) else "surrogatepass")
+    return {
+        *escaped,
+        *nested,
+        json.dumps(text, ensure_ascii=False)[1:-1],
+        text.encode("ascii", "backslashreplace").decode(),
+        text.encode("unicode_escape").decode(),
+        repr(content)[2:-1],
+        "".join(chr(byte) if 32 <= byte < 127 else f"\\{byte:03o}" for byte in content),
+        quote(content),
+        quote(content, safe=""),
+        quote_plus(content),
+    }
+
+
+def _is_undecoded(text: str) -> bool:
+    """Whether a text holds bytes of the environment that are no UTF-8, as Python keeps them."""
+    return any("\udc80" <= character <= "\udcff" for character in text)
+
+
+def words(value: str, tails: set[str]) -> Iterator[str]:
+    """Yield the short parts of a value that are hidden where they stand alone."""
+    before, sign, _ = re.sub(r"^[\w.+-]+://", "", value).rpartition("@")
+    named = re.findall(r"(?:^|[?&#;,\s])[^=&#;,\s]+=([^&#;,\s]+)", value)
+    for part in (*(before.split(":", 1) if sign else ()), *named):
+        for text in {part, unquote(part)}:
+            if len(text) >= LEAST and text.lower() not in COMMON:
+                yield text
+    for part in chain.from_iterable(re.split(r"[/\\:@?&=#;,\s'\"]+", tail) for tail in tails):
+        is_mixed = not part.isalpha() and any(map(str.isalpha, part))
+        if LEAST < len(part) < PIECE and is_mixed:
+            yield part
