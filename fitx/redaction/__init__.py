@@ -78,7 +78,9 @@ def redact(text: str) -> str:
     """
     if not _values:
         return text
-    spans = sorted(chain.from_iterable(_spans(text, hidden) for hidden in _hidden()))
+    found = (each(text, hidden) for each in (_exact, _parts) for hidden in _hidden())
+    # Of what covers the same, a whole value comes first.
+    spans = sorted(chain.from_iterable(found), key=lambda span: (span[0], -span[1]))
     shown, end = "", 0
     for start, stop, reference in _joined(spans):
         shown, end = f"{shown}{text[end:start]}{reference}", stop
@@ -143,14 +145,18 @@ def _alone(texts: set[str]) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w)(?<!\d[.,])(?:{longest_first})(?!\w)(?![.,]\d)")
 
 
-def _spans(text: str, hidden: _Hidden) -> Iterator[_Span]:
-    """Yield start, end and reference of all in a text that is to be hidden of one value."""
+def _exact(text: str, hidden: _Hidden) -> Iterator[_Span]:
+    """Yield where a text holds a whole value, in any form."""
     for form in hidden.whole:
         start = text.find(form)
         while start >= 0:
             if not _is_public(form):
                 yield start, start + len(form), hidden.reference
             start = text.find(form, start + len(form))
+
+
+def _parts(text: str, hidden: _Hidden) -> Iterator[_Span]:
+    """Yield where a text holds what is to be hidden of a part of a value."""
     for start, stop in _pieces(text, hidden.pieces):
         if _tells(text, start, stop):
             yield start, stop, hidden.reference
