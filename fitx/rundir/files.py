@@ -14,7 +14,6 @@ from typing import Any
 
 from fitx import disk, json_text
 from fitx.errors import StorageError
-from fitx.redaction import redact_all
 
 
 @contextmanager
@@ -58,11 +57,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically and redacted.
-
-    See `plain` for what values may be.
-    """
-    text = json.dumps(redact_all(plain(value)), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write `value` as indented JSON, atomically; see `plain` for what values may be."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
     # Words of the command line can hold bytes that are no UTF-8: they are kept as escapes.
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 

@@ -8,9 +8,12 @@ from typing import Any, get_args
 
 from fitx.errors import StorageError
 from fitx.json_model import demand
+from fitx.redaction import redact_all
 from fitx.rundir.files import read_json, write_json
 from fitx.rundir.folder import RECORD
 from fitx.rundir.schema import RunRecord, Status
+
+_TEXTS = ("argv", "error", "changes")
 
 STATUSES: tuple[Status, ...] = get_args(Status)
 
@@ -40,7 +43,7 @@ class Record:
         if "status" in changes:
             _check_status(facts["status"])
             facts["ended"] = None if facts["status"] == "running" else _now()
-        write_json(self.run / RECORD, facts)
+        write_json(self.run / RECORD, _redacted(facts))
         self.facts = facts
 
 
@@ -84,6 +87,17 @@ def load(run: Path) -> dict[str, Any]:
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
     return dict(facts)
+
+
+def _redacted(value: Any) -> Any:
+    """Return facts that tell nothing of what the environment held.
+
+    Only texts that a user, a plugin or a library wrote can: what fitx itself writes stays as it is,
+    for it is read again and compared.
+    """
+    if isinstance(value, dict):
+        return {k: redact_all(v) if k in _TEXTS else _redacted(v) for k, v in value.items()}
+    return [_redacted(item) for item in value] if isinstance(value, list) else value
 
 
 def _check_status(status: Any) -> None:

@@ -5,12 +5,15 @@ import os
 import random
 import re
 import string
+from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, quote_plus, unquote
 
 import numpy as np
 import pytest
 
 from fitx import redaction
+
+from .conftest import arrays
 
 PIECE = 8
 ODD = " /:@%?&=+'\"\\#.,~!$-_[]{}()éß日𝒳"
@@ -199,6 +202,22 @@ def test_no_piece_of_a_value_is_in_what_commands_say_and_write(heavy_process, pl
         for file in place.work.glob("runs/**/*"):
             content = file.read_bytes().decode("latin-1") if file.is_file() else ""
             refuse(f"{file.relative_to(place.work)}\n{content}", data, token, secret)
+
+
+def test_a_value_that_is_like_what_a_record_says_leaves_the_record_whole(heavy_process, place):
+    place.write("keep.py", KEEP)
+    place.write("mine.yaml", EXPERIMENT)
+    days = [datetime.now(UTC) + timedelta(days=n) for n in (0, 1)]
+    words = ("interrupted-finished", "multi_worker", "fused_xla", "mixed_bfloat16", "000002")
+    like = "/".join([*(f"{day:%Y-%m-%d}/{day:%Y%m%d}" for day in days), *words])
+    (place.work / like).mkdir(parents=True)
+    arrays(place.work / like / "metrics.npz")
+    variables = {"FITX_DATA": f"{like}/metrics.npz", "FITX_TOKEN": f"{{name: {like}}}"}
+    for words in (("train", "mine.yaml"), ("resume", "mine", "fit.epochs=2"), ("evaluate", "mine")):
+        request = [*words, "--json"]
+        answer = heavy_process.ask(folder=place.work, words=request, variables=variables)
+        assert answer["code"] == 0, answer["err"]
+        assert (place.work / json.loads(answer["out"])["run"] / "run.json").is_file()
 
 
 def refuse(text, data, token, secret):
