@@ -28,13 +28,13 @@ class _Hidden:
     Args:
         reference: What stands in its place.
         whole: The value in every form, the longest first.
-        pieces: All forms in one text; `PIECE` characters in a row of it are hidden.
+        pieces: Every `PIECE` characters in a row of every form.
         words: What is hidden where it stands alone; None if nothing.
     """
 
     reference: str
     whole: tuple[str, ...]
-    pieces: str
+    pieces: frozenset[str]
     words: re.Pattern[str] | None
 
 
@@ -123,12 +123,16 @@ def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
     known = variants(value)
     tails = {_tail(variant, folders) for variant in known}
     whole = {form for variant in known for form in forms(variant) if len(form) >= PIECE}
-    pieces = {form for tail in tails for form in forms(tail) if len(form) >= PIECE}
+    pieces = {
+        form[start : start + PIECE]
+        for form in {form for tail in tails for form in forms(tail)}
+        for start in range(len(form) - PIECE + 1)
+    }
     alone = {form for word in words(value, tails) for form in forms(word)}
     return _Hidden(
         reference,
         tuple(sorted(whole, key=len, reverse=True)),
-        "\0".join(sorted(pieces)),
+        frozenset(pieces),
         _alone(alone) if alone else None,
     )
 
@@ -157,7 +161,7 @@ def _exact(text: str, hidden: _Hidden) -> Iterator[_Span]:
 
 def _parts(text: str, hidden: _Hidden) -> Iterator[_Span]:
     """Yield where a text holds what is to be hidden of a part of a value."""
-    for start, stop in _pieces(text, hidden.pieces):
+    for start, stop in _covered(text, hidden.pieces):
         if _tells(text, start, stop):
             yield start, stop, hidden.reference
     for match in hidden.words.finditer(text) if hidden.words else ():
@@ -178,19 +182,17 @@ def _joined(spans: list[_Span]) -> Iterator[_Span]:
         yield start, stop, reference
 
 
-def _pieces(text: str, pieces: str) -> Iterator[tuple[int, int]]:
-    """Yield start and end of every longest piece of a value that a text holds."""
-    start = 0
-    while start <= len(text) - PIECE:
-        stop = start + PIECE
-        if text[start:stop] not in pieces:
-            start += 1
-            continue
-        while stop < len(text) and text[start : stop + 1] in pieces:
-            stop += 1
+def _covered(text: str, pieces: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """Yield start and end of what pieces of a value cover in a text."""
+    start, stop = 0, -1
+    for at in range(len(text) - PIECE + 1):
+        if text[at : at + PIECE] in pieces:
+            if at > stop >= 0:
+                yield start, stop
+            start = at if at > stop else start
+            stop = at + PIECE
+    if stop >= 0:
         yield start, stop
-        # The next piece may begin within this one.
-        start = max(start + 1, stop - PIECE + 1)
 
 
 def _tells(text: str, start: int, stop: int) -> bool:

@@ -15,6 +15,9 @@ PIECE = 8
 LEAST = 3
 """Characters of a user's name or a password within an address that are hidden as a word."""
 
+LONGEST = 1000
+"""Characters of a value that may be an address; of a longer one only pieces are hidden."""
+
 _MESSAGES = """
 argument arguments available batches callback callbacks checkpoint checkpoints classes columns
 command compiled component config configs configuration data dataset datasets default device devices
@@ -62,6 +65,8 @@ def _is_undecoded(text: str) -> bool:
 
 def words(value: str, tails: set[str]) -> Iterator[str]:
     """Yield the short parts of a value that are hidden where they stand alone."""
+    if len(value) > LONGEST:
+        return
     before, sign, _ = re.sub(r"^[\w.+-]+://", "", value).rpartition("@")
     named = re.findall(r"(?:^|[?&#;,\s])[^=&#;,\s]+=([^&#;,\s]+)", value)
     for part in (*(before.split(":", 1) if sign else ()), *named):
