@@ -30,6 +30,10 @@ _TOLD = {
         "takes the rows of a lookup table by {}, in an order that TensorFlow chooses: a resumed "
         "run may get them in another; sort them"
     ),
+    Kind.SHARED: (
+        "changes a lookup table by {}, which devices do in no fixed order, and of the tables of "
+        "several workers only the first's is saved: a resumed run may go on otherwise"
+    ),
 }
 """What is said of an operation that stands for `{}`, by where it keeps its state."""
 
@@ -50,11 +54,13 @@ def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]
         trial: Whose step was traced.
         kinds: "train", "test" or both.
     """
+    execution = trial.step.execution
+    is_distributed = execution.strategy is not None
     lines = [
         f"{kind}_step {_line(trial, found)}"
         for kind in kinds
-        for graph in trial.step.execution.batches[kind].graphs
-        for found in unsaved_operations(graph)
+        for graph in execution.graphs(kind)
+        for found in unsaved_operations(graph, is_distributed=is_distributed)
     ]
     # A step has several graphs, of batches of several sizes.
     return list(dict.fromkeys(lines))

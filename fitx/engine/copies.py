@@ -79,18 +79,26 @@ def assign(variable: Any, value: np.ndarray) -> None:
     if isinstance(variable, Table):
         variable.assign(value)
     elif _is_packed(variable):
-        _assign_strings(variable, *packed.unpack(value, [object]))
+        variable.assign(tf.constant(_strings(variable, value), tf.string))
     elif not _is_per_replica(variable):
         variable.assign(value)
     else:
         _assign_each(variable, value)
 
 
-def _assign_strings(variable: Any, strings: np.ndarray) -> None:
+def demand_fit(variable: Any, value: np.ndarray) -> None:
+    """Raise StorageError if `assign` would refuse bytes that were packed."""
+    if isinstance(variable, Table):
+        variable.unpacked(value)
+    elif _is_packed(variable):
+        _strings(variable, value)
+
+
+def _strings(variable: Any, value: np.ndarray) -> np.ndarray:
+    (strings,) = packed.unpack(value, [object])
     if not variable.shape.is_compatible_with(strings.shape):
-        text = f"'{variable.name}' is {variable.shape}, and the strings for it {strings.shape}"
-        raise StorageError(text)
-    variable.assign(tf.constant(strings, tf.string))
+        raise StorageError(f"strings {strings.shape} do not fit a variable {variable.shape}")
+    return strings
 
 
 def _assign_each(variable: Any, value: Any) -> None:

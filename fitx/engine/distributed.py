@@ -45,6 +45,11 @@ class DistributedFunction:
         self.log.running = True
         return Logs(self.log, graph(batch))
 
+    @property
+    def graphs(self) -> list[Any]:
+        """The graphs that were traced, the first first."""
+        return list(self._graphs.values())
+
     def graph(self, batch: Any) -> Any:
         """Return the graph for batches like this one, traced now if it was not yet."""
         spec = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), batch)

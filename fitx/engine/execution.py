@@ -54,8 +54,11 @@ class Execution:
             self._functions.clear()
 
     def graphs(self, *kinds: str) -> list[Any]:
-        """Return the graphs of one batch that were traced, for all kinds if none is named."""
-        return [g for kind in kinds or tuple(self.batches) for g in self.batches[kind].graphs]
+        """Return the graphs of one batch that were traced, for all kinds if none is named.
+
+        Of several devices a graph holds what all those of this process do.
+        """
+        return [g for kind in kinds or tuple(self.batches) for g in self._source(kind).graphs]
 
     def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on the shapes of a dataset's batches; return the names it logs."""
@@ -97,9 +100,13 @@ class Execution:
 
     def ad_hoc(self, kind: str, *, returns_results: bool = True) -> AdHocFunction:
         """Return what takes batches that a callback hands in, whatever the mode is."""
-        function = self.function(kind)
-        source = function if isinstance(function, DistributedFunction) else self.batches[kind]
-        return AdHocFunction(source, returns_results=returns_results)
+        self.function(kind)
+        return AdHocFunction(self._source(kind), returns_results=returns_results)
+
+    def _source(self, kind: str) -> Batch | DistributedFunction:
+        """Return what traces and keeps the graphs of one batch."""
+        function = self._functions.get(kind)
+        return function if isinstance(function, DistributedFunction) else self.batches[kind]
 
     def _function(self, kind: str) -> StepFunction:
         batch, plan = self.batches[kind], self.plan

@@ -91,6 +91,8 @@ def _elsewhere(step: keras.Model) -> list[keras.metrics.Metric]:
         return []
     listed = {id(metric) for metric in step.metrics}
     found = [o for o in gc.get_objects() if isinstance(o, keras.metrics.Metric)]
+    # One whose constructor raised has no variables yet.
+    found = [metric for metric in found if hasattr(metric, "variables")]
     others = [m for m in found if id(m) not in listed and all(map(_has_handle, m.variables))]
     used = [m for m in others if _inside(m)]
     # The parts of a bundle of metrics that is listed are not.

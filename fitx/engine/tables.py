@@ -60,19 +60,26 @@ class Table:
         Raises:
             StorageError: They are not those of a table like this.
         """
-        dtypes = [_numpy_dtype(dtype) for dtype in (self.key_dtype, self.value_dtype)]
-        keys, values = packed.unpack(array, dtypes)
-        built = self._export()
-        is_alike = keys.shape[1:] == built[0].shape[1:] and values.shape[1:] == built[1].shape[1:]
-        if len(keys) != len(values) or not is_alike or (keys.ndim > 1 and not _is_power(len(keys))):
-            raise StorageError(
-                f"a table holds keys {keys.shape} and values {values.shape}, which its kind cannot"
-            )
+        keys, values = self.unpacked(array)
         tf.raw_ops.LookupTableImportV2(
             table_handle=self.handle,
             keys=tf.constant(keys, self.key_dtype),
             values=tf.constant(values, self.value_dtype),
         )
+
+    def unpacked(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys and values that `to_array` packed. Raises StorageError as `assign`."""
+        dtypes = [_numpy_dtype(dtype) for dtype in (self.key_dtype, self.value_dtype)]
+        keys, values = packed.unpack(array, dtypes)
+        built_keys, built_values = self._export()
+        alike = keys.shape[1:], values.shape[1:]
+        has_rows = keys.ndim == built_keys.ndim and values.ndim == built_values.ndim
+        if not has_rows or alike != (built_keys.shape[1:], built_values.shape[1:]):
+            text = f"a table of keys {built_keys.shape} and values {built_values.shape} cannot hold"
+            raise StorageError(f"{text} keys {keys.shape} and values {values.shape}")
+        if len(keys) != len(values) or (keys.ndim > 1 and not _is_power(len(keys))):
+            raise StorageError(f"no table has {len(keys)} keys and {len(values)} values")
+        return keys, values
 
     def _export(self) -> tuple[np.ndarray, np.ndarray]:
         keys, values = tf.raw_ops.LookupTableExportV2(
@@ -110,12 +117,17 @@ def is_constant(resource: Resource) -> bool:
     return table is not None and not _can_change(table, resource)
 
 
+def changes(use: tf.Operation) -> bool:
+    """Whether an operation that uses a table may change it."""
+    return use.type not in _READING
+
+
 def _any_table(resource: Resource) -> Table | None:
     typed = next((use for use in resource.uses if use.type in _DTYPES), None)
     if typed is None:
         return None
     keys, values = (typed.get_attr(name) for name in _DTYPES[typed.type])
-    is_written = any(use.type not in _READING for use in resource.uses)
+    is_written = any(map(changes, resource.uses))
     return Table(resource.handle, keys, values, is_written)
 
 

@@ -11,10 +11,13 @@ import tensorflow as tf
 
 from fitx.engine.drawing import calls_python, hidden
 from fitx.engine.resources import Resource, captured, kept_by_name
-from fitx.engine.tables import is_constant, table_of
+from fitx.engine.tables import changes, is_constant, table_of
 
 _FAIL = 2
 """Lets TensorFlow refuse to describe a dataset that depends on more than itself."""
+
+_WITHOUT_STATE = ("Summary", "Collective")
+"""Words in the types of operations whose resource only writes, or only connects devices."""
 
 _ANEW = ("reshuffle_each_iteration", "rerandomize_each_iteration")
 """Attributes of datasets that are in another order each time."""
@@ -28,6 +31,7 @@ class Kind(Enum):
     RESOURCE = "in a resource that is no variable, such as a queue"
     MADE_INSIDE = "in a resource that it makes within the step, and finds again by its name"
     ORDER = "in the order of a table's rows"
+    SHARED = "in a table that several devices change"
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,22 @@ class Unsaved:
     kind: Kind
 
 
-def unsaved(graph: Any) -> Iterator[Unsaved]:
-    """Yield the operations of a traced step whose state is not saved, one for each resource."""
+def unsaved(graph: Any, *, is_distributed: bool = False) -> Iterator[Unsaved]:
+    """Yield the operations of a traced step whose state is not saved, one for each resource.
+
+    Args:
+        graph: The step.
+        is_distributed: Whether it is the step of several devices.
+    """
     for op in hidden(graph):
         yield Unsaved(op, Kind.PYTHON if calls_python(op) else Kind.PLACE)
     for op in kept_by_name(graph):
         yield Unsaved(op, Kind.MADE_INSIDE)
     for resource in captured(graph):
         yield from _of_resource(resource)
+        table = table_of(resource) if is_distributed else None
+        if table is not None and table.is_written:
+            yield Unsaved(next(use for use in resource.uses if changes(use)), Kind.SHARED)
 
 
 def _of_resource(resource: Resource) -> Iterator[Unsaved]:
@@ -60,7 +72,7 @@ def _of_resource(resource: Resource) -> Iterator[Unsaved]:
 def _keeps_nothing(resource: Resource) -> bool:
     if resource.handle.dtype == tf.variant:
         return _begins_alike(resource.handle)
-    return resource.is_used_by("Summary") or is_constant(resource)
+    return is_constant(resource) or any(map(resource.is_used_by, _WITHOUT_STATE))
 
 
 def _begins_alike(dataset: tf.Tensor) -> bool:

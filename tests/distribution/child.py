@@ -14,11 +14,13 @@ OURS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
 
 
 def outcome(name, words, out):
+    display, notes = NoDisplay(), []
+    display.note = notes.append
     try:
-        result = train(read(name, (*words, *OURS)), Order(Path(out)), NoDisplay())
+        result = train(read(name, (*words, *OURS)), Order(Path(out)), display)
     except FitxError as error:
         return {"error": str(error), "code": error.exit_code}
-    return {"run": str(result.run), "metrics": result.metrics}
+    return {"run": str(result.run), "metrics": result.metrics, "notes": notes}
 
 
 if __name__ == "__main__":

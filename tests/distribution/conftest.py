@@ -34,6 +34,27 @@ class Raw(Step):
         return {"error": tf.reduce_mean(tf.abs(y - self(x, training=False)))}
 """
 
+KEEPING = """
+import tensorflow as tf
+from fitx import Step, steps
+
+queue = tf.queue.FIFOQueue(9, [tf.float32], shapes=[[]])
+queue.enqueue(1.0)
+count = tf.Variable(0.0)
+
+@steps.register
+class Keeping(Step):
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)
+
+    def train_step(self, data):
+        count.assign_add(1.0)
+        self.table.insert("steps", self.table.lookup("steps") + 1.0)
+        queue.enqueue(queue.dequeue() + 1.0)
+        return {"count": count}
+"""
+
 DENSE = "{name: flatten}, {name: dense, units: 16, activation: leaky_relu}"
 
 GAN = f"""
@@ -89,6 +110,9 @@ def folder(tmp_path_factory):
     raw = "plugins: [raw.py]\nstep: raw\nmodel: linear\noptimizer: {name: sgd, clipnorm: 0.05}\n"
     data = "data: {name: random, rows: 1001, features: 4, batch_size: 50}\nfit: {epochs: 2}\n"
     (path / "raw.yaml").write_text(raw + data)
+    (path / "keeping.py").write_text(KEEPING)
+    keeping = "plugins: [keeping.py]\nstep: keeping\nmodel: linear\noptimizer: sgd\n"
+    (path / "keeping.yaml").write_text(keeping + data)
     (path / "gan.yaml").write_text(GAN)
     x = np.random.default_rng(0).normal(size=(101, 3)).astype("float32")
     np.savez(path / "several.npz", x=x, y=(x > 0).astype("int32"))

@@ -34,13 +34,14 @@ CASES = {
     "metrics that know their shapes by the first batch": ("several.yaml",),
 }
 REFUSED = ("guide/low_level", "data.batch_size=5")
+KEEPING = ("keeping.yaml", "fit.epochs=1")
 
 
 @pytest.fixture(scope="module")
 def outcomes(on_two):
     """Return what came of every case on two devices, by its name."""
-    cases = [(file, list(words)) for file, *words in (*CASES.values(), REFUSED)]
-    return dict(zip([*CASES, "refused"], on_two(*cases), strict=True))
+    cases = [(file, list(words)) for file, *words in (*CASES.values(), REFUSED, KEEPING)]
+    return dict(zip([*CASES, "refused", "keeping"], on_two(*cases), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,18 @@ def test_two_devices_train_to_the_weights_and_values_of_one(name, outcomes, on_o
     states = [checkpoint.newest(path / "checkpoints").state for path in (run, folder / two["run"])]
     assert difference(*states) < 1e-5
     assert two["metrics"] == pytest.approx(values, rel=1e-5)
+    assert two["notes"] == []
+
+
+def test_what_only_the_graphs_of_several_devices_hold_is_saved_or_named(outcomes, folder):
+    run, notes = folder / outcomes["keeping"]["run"], outcomes["keeping"]["notes"]
+    state = checkpoint.newest(run / "checkpoints").state
+    assert state["graph/Variable:0"] > 0
+    assert b"steps" in state["graph/table"].tobytes()
+    assert [note.partition(":")[0] for note in notes] == [
+        "train_step changes a lookup table by LookupTableInsertV2 of keeping.py",
+        "train_step uses a queue by QueueDequeueV2 of keeping.py",
+    ]
 
 
 def test_a_run_records_its_strategy_and_what_computed(outcomes, folder):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from fitx.build import agreement
 from fitx.build.make import make
 from fitx.errors import StorageError
 from fitx.run.state import assign, capture, network_state, network_variables, variables
@@ -101,3 +102,40 @@ def test_many_differences_are_cut_short(step):
     lines = str(error.value).splitlines()
     assert len(lines) == 6
     assert lines[-1] == f"and {len(variables(step)) - 5} more."
+
+
+TABLE = """
+import tensorflow as tf
+from fitx import Step, steps
+
+
+@steps.register
+class Plugin(Step):
+    def __init__(self, model):
+        super().__init__(model=model)
+        self.table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)
+        self.places = tf.lookup.experimental.DenseHashTable(tf.int64, tf.int64, 0, -1, -2)
+        self.word = tf.Variable("a")
+
+    def train_step(self, data):
+        self.table.insert([self.word], [1.0])
+        self.places.insert([1], [2])
+        return {"rows": tf.cast(self.table.size() + self.places.size(), "float32")}
+"""
+
+
+def test_bytes_that_are_no_table_and_no_string_are_refused_before_anything_is_set(tiny):
+    trial = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=TABLE))
+    agreement.trace(trial)
+    named = variables(trial.step)
+    state = capture(named)
+    packed = [name for name in state if state[name].dtype == np.uint8]
+    assert sorted(packed) == ["graph/table", "graph/table#2", "step/word"]
+
+    for name in packed:
+        for bad in (state[name][:-1], np.append(state[name], state[name]), state[packed[0]][8:]):
+            changed = {key: array + 1 for key, array in state.items() if key not in packed}
+            with pytest.raises(StorageError, match=f"^the checkpoint's '{name}': "):
+                assign(named, {**state, **changed, name: bad})
+    after = capture(named)
+    assert all(np.array_equal(after[name], state[name]) for name in state)

@@ -146,6 +146,11 @@ def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
             sizes = "of any rank" if expected.shape.rank is None else tuple(expected.shape)
             built = f"{expected.dtype.name} {sizes}"
             yield f"the checkpoint's '{name}' is {found}; the experiment builds {built}."
+            continue
+        try:
+            copies.demand_fit(named[name], array)
+        except StorageError as error:
+            yield f"the checkpoint's '{name}': {error}."
 
 
 def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
