@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from contextlib import suppress
@@ -9,7 +10,7 @@ from importlib.metadata import version
 
 import click
 
-from fitx.errors import DeviceError, FitxError, StorageError, UsageError, UserCodeError
+from fitx.errors import DeviceError, FitxError, Interrupted, StorageError, UsageError, UserCodeError
 
 from ._output import print_error, write_json
 
@@ -67,6 +68,8 @@ def _text(error: BaseException, known: FitxError | None) -> str:
         parts.append(known.frames)
     parts += [str(known), *getattr(error, "__notes__", ())]
     parts.append(f"run: {known.run}" if known.run else "")
+    if isinstance(known, Interrupted) and known.run:
+        parts.append(f"go on with: fitx resume {shlex.quote(known.run)}")
     return "\n".join(filter(None, parts))
 
 

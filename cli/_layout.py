@@ -6,24 +6,28 @@ import os
 import sys
 import textwrap
 from collections.abc import Sequence
+from typing import TextIO
+
+GAP = 2
+"""Columns between two cells."""
 
 WIDTH = 88
 """How wide text is laid out that is not for a terminal."""
 
 
-def is_terminal() -> bool:
-    """Whether standard output is a terminal."""
-    return sys.stdout.isatty()
+def is_terminal(output: TextIO | None = None) -> bool:
+    """Whether a stream, by default standard output, is a terminal."""
+    return (output or sys.stdout).isatty()
 
 
-def width() -> int:
-    """Return the columns there are to write in."""
-    if not is_terminal():
-        return WIDTH
+def width(output: TextIO | None = None, otherwise: int = WIDTH) -> int:
+    """Return the columns there are to write in: a terminal's, or else what is said."""
+    if not is_terminal(output):
+        return otherwise
     columns = os.environ.get("COLUMNS", "")
     if columns.isdecimal() and int(columns):
         return int(columns)
-    return os.get_terminal_size(sys.stdout.fileno()).columns or WIDTH
+    return os.get_terminal_size((output or sys.stdout).fileno()).columns or WIDTH
 
 
 def columns(names: Sequence[str], wide: int) -> str:
@@ -46,6 +50,17 @@ def table(rows: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
     return ["  ".join(row).rstrip() for row in cells]
+
+
+def pairs(rows: Sequence[tuple[str, str]], wide: int) -> list[str]:
+    """Return names and values as lines; below a name that leaves no room stands its value alone."""
+    room = wide - GAP - max((len(value) for _, value in rows), default=0)
+    width = max((len(name) for name, _ in rows if len(name) <= room), default=0)
+    lines = []
+    for name, value in rows:
+        fits = len(name) <= room
+        lines += [f"{name:<{width}}  {value}"] if fits else [name, f"{'':<{width}}  {value}"]
+    return lines
 
 
 def paragraph(title: str, words: Sequence[str], wide: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TextIO
@@ -10,6 +11,7 @@ import click
 
 from fitx.errors import ExpectationError
 
+from . import _layout
 from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
@@ -33,17 +35,16 @@ def present(
         if as_json:
             write_json({**result.plain(), **failure}, output)
         else:
-            write_lines([*heading, *_lines(result)], output)
+            write_lines([*heading, *_lines(result, output)], output)
     if missed:
         print_error(missed)
         raise click.exceptions.Exit(ExpectationError.exit_code)
 
 
-def _lines(result: Result) -> Iterator[str]:
+def _lines(result: Result, output: TextIO) -> Iterator[str]:
     """Yield the lines of a result: values one a line, expectations, the run folder."""
-    width = max(map(len, result.metrics), default=0)
-    for name, value in result.metrics.items():
-        yield f"{name:<{width}}  {value:.6g}"
+    values = [(name, f"{value:.6g}") for name, value in result.metrics.items()]
+    yield from _layout.pairs(values, _layout.width(output, otherwise=sys.maxsize))
     for judged in result.facts.get("expect", ()):
         yield _expectation(judged)
     if result.run is not None:

@@ -10,6 +10,7 @@ import click
 from . import _complete, _options
 from ._output import write_json, write_lines
 from ._process import follow_seed, results_alone
+from ._shadowed import tell_shadowed
 from .display.waiting import waiting
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ def command(
     from fitx.run.order import demand_training
 
     with results_alone() as output:
+        tell_shadowed(file)
         experiment = check_unimported(load(file, overrides))
         follow_seed(experiment)
         demand_training(experiment, smoke=True)

@@ -9,6 +9,7 @@ import click
 from . import _complete, _options
 from ._output import visible, write_json, write_lines, write_text
 from ._process import results_alone
+from ._shadowed import tell_shadowed
 from .display.waiting import waiting
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def command(
     from fitx.experiment.check import read
 
     with results_alone() as output, waiting():
+        tell_shadowed(file)
         experiment = read(file, overrides)
         if experiment.plugins and not experiment.catalogue.is_shipped("step", experiment.step.name):
             from fitx.build.step_class import check_step_class

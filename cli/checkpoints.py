@@ -14,7 +14,7 @@ from ._output import print_error, write_json, write_lines
 if TYPE_CHECKING:
     from fitx.run.checkpoints import Entry, Listing
 
-HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "state")
+HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "best by then", "state")
 
 
 @click.command()
@@ -49,10 +49,17 @@ def _lines(listing: Listing) -> Iterator[str]:
     if not listing.entries:
         yield "no checkpoint has been written"
         return
-    yield from _layout.table([HEADINGS, *(_row(entry, listing) for entry in listing.entries)])
+    rows = [_row(entry, listing) for entry in listing.entries]
+    yield from _layout.table(_without_empty([HEADINGS, *rows]))
     if listing.best is not None:
         yield f"best: epoch {listing.best['epoch']}, {_value(listing.best)}"
     yield from (entry.damage for entry in listing.entries if entry.damage)
+
+
+def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """Leave out the columns that have nothing but a heading."""
+    columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
+    return list(zip(*columns, strict=True))
 
 
 def _row(entry: Entry, listing: Listing) -> tuple[str, ...]:
@@ -60,8 +67,8 @@ def _row(entry: Entry, listing: Listing) -> tuple[str, ...]:
     size = "" if entry.bytes is None else _size(entry.bytes)
     marks = ["whole" if entry.whole else "damaged"]
     marks += ["last"] if entry.name == listing.last else []
-    marks += [f"best of epoch {entry.best['epoch']}"] if entry.best else []
-    return entry.name, epoch, entry.phase or "", size, entry.written or "", ", ".join(marks)
+    best = f"epoch {entry.best['epoch']}" if entry.best else ""
+    return entry.name, epoch, entry.phase or "", size, entry.written or "", best, ", ".join(marks)
 
 
 def _value(best: dict[str, Any]) -> str:

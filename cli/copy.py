@@ -17,7 +17,8 @@ def command(name: str, destination: Path | None) -> None:
     """Copy NAME, a shipped experiment or part, to DESTINATION.
 
     By default an experiment keeps its name and a part becomes my_NAME.py, in this folder. What
-    an experiment extends is copied beside it. Nothing is ever overwritten.
+    an experiment extends is copied beside it, and its JSON Schema written there for editors.
+    Nothing is ever overwritten.
     """
     from fitx.experiment.shipping import copy
 

@@ -11,6 +11,7 @@ from fitx.errors import ExpectationError
 
 from . import _complete, _options
 from ._output import print_error, write_json, write_text
+from ._shadowed import tell_shadowed
 from .display.waiting import waiting
 
 
@@ -57,6 +58,7 @@ def resume(
     from fitx.run.order import demand_training
     from fitx.run.selftest import Order, selftest
 
+    tell_shadowed(file)
     experiment = check_unimported(load(file, overrides))
     demand_training(experiment, smoke=False)
     seed = secrets.randbelow(1000) if more["seed"] is None else more["seed"]

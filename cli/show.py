@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -75,7 +77,12 @@ def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
     called = _layout.call(signature.title, list(texts(signature.parameters)), wide)
     yield _layout.indented(called)
     if signature.kind == "dataset":
-        common = "\n".join(f"    {option.text}" for option in batch_options())
+        eight = " " * 8
+        filled = partial(textwrap.fill, width=max(wide - 2, 20), initial_indent=eight)
+        wrapped = partial(filled, subsequent_indent=eight)
+        common = "\n".join(
+            f"    {option.text}\n{wrapped(option.description)}" for option in batch_options()
+        )
         yield _layout.indented(f"As every dataset, also:\n{common}")
     if signature.doc:
         yield _layout.indented(signature.doc)
@@ -106,7 +113,13 @@ def _plain(signature: Signature) -> dict[str, Any]:
         "file": str(signature.file),
         "line": signature.line,
         "parameters": [
-            {"name": p.name, "text": p.text, "required": p.required, "fed": p.positional}
+            {
+                "name": p.name,
+                "text": p.text,
+                "required": p.required,
+                "fed": p.positional,
+                "description": p.description,
+            }
             for p in signature.parameters
         ],
     }

@@ -15,6 +15,7 @@ from fitx.errors import UsageError
 from . import _complete, _options
 from ._process import follow_seed, results_alone
 from ._report import present
+from ._shadowed import tell_shadowed
 from ._worker import Part, part
 from .display.waiting import waiting
 
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 def command(
     file: str, overrides: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **wish: object
 ) -> None:
-    """Train FILE, an experiment file or the name of a shipped one.
+    """Train FILE, an experiment file (its suffix may be left out) or the name of a shipped one.
 
     \b
     fitx train digits
@@ -49,6 +50,7 @@ def command(
     from fitx.experiment.load import load
 
     with results_alone() as output:
+        tell_shadowed(file)
         experiment = check_unimported(load(file, overrides))
         follow_seed(experiment)
         asked = _Wish(**wish)  # type: ignore[arg-type]

@@ -24,6 +24,7 @@ FLOORS = [
     ["build"],
     ["run"],
     ["cli"],
+    ["__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 BESIDE = {("experiment", "registry"), ("step", "engine")}

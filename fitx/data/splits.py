@@ -37,5 +37,7 @@ Splits = dict[str, Split]
 
 def rows_text(splits: Splits) -> str:
     """Return how many rows all splits have, such as `740,000 rows`."""
-    count = sum(map(len, splits.values()))
+    arrays = (split.x for split in splits.values())
+    # It is told before the arrays are checked.
+    count = sum(len(x) for x in arrays if isinstance(x, np.ndarray) and x.ndim)
     return f"{count:,} row{'s' * (count != 1)}"

@@ -43,7 +43,12 @@ def _problems(splits: Splits) -> Iterator[str]:
 
 
 def _array_problems(where: str, array: np.ndarray) -> Iterator[str]:
-    if not isinstance(array, np.ndarray):
+    if isinstance(array, tuple | dict):
+        yield (
+            f"{where} is a {type(array).__name__}; expected one numpy array. Several inputs or "
+            "outputs are not supported: put them side by side in one array, by np.concatenate."
+        )
+    elif not isinstance(array, np.ndarray):
         yield f"{where} is a {type(array).__name__}; expected a numpy array."
     elif array.dtype.kind not in "biuf":
         yield f"{where} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)."
@@ -116,6 +121,8 @@ def _weight_problems(name: str, weight: np.ndarray) -> Iterator[str]:
 
 def _differences(name: str, split: Split, train: Split) -> Iterator[str]:
     ours, theirs = split.arrays(), train.arrays()
+    if not all(isinstance(array, np.ndarray) for array in (*ours.values(), *theirs.values())):
+        return
     for part in ("x", "y", "sample_weight"):
         if part == "sample_weight" and (part in ours) != (part in theirs):
             # Weights may be for training alone, as `class_weight` is.

@@ -7,7 +7,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitx.experiment.options import schema_of
+from fitx.experiment.lists import LISTS
+from fitx.experiment.options import accepted, schema_of
 from fitx.experiment.schema import Settings
 from fitx.registry import keras_parts
 from fitx.registry.catalogue import Catalogue
@@ -34,6 +35,9 @@ def json_schema(catalogue: Catalogue) -> Schema:
     extends = {"anyOf": [{"type": "string"}, names], "description": text}
     schema["properties"]["extends"] = extends
     definitions = schema.setdefault("$defs", {})
+    for *sections, key in LISTS:
+        owner = definitions[str(sections[0]).capitalize()] if sections else schema
+        owner["properties"][str(key)] = _or_one(owner["properties"][str(key)])
     for kind in KINDS:
         definitions[kind] = _kind(kind, catalogue)
     definitions["reference"] = _REFERENCE
@@ -61,8 +65,12 @@ def _part(signature: Signature, names: list[str]) -> Schema:
     takes_options = signature.kind != "activation"
     options = TypeAdapter(schema_of(signature)).json_schema() if takes_options else {}
     properties = options.get("properties", {})
-    for name in FED.get(signature.kind, set()) & properties.keys():
-        properties[name] = {**properties[name], "description": "Filled by fitx if left out."}
+    for parameter in accepted(signature) if takes_options else ():
+        is_fed = parameter.name in FED.get(signature.kind, set())
+        # Keras leaves some undescribed; how its source writes them tells their kind and default.
+        text = parameter.description or f"`{parameter.text}`"
+        text = f"{text} Filled by fitx if left out." if is_fed else text
+        properties[parameter.name] = {**properties[parameter.name], "description": text}
     return {
         "type": "object",
         "description": signature.doc.partition("\n")[0],
@@ -79,11 +87,19 @@ def _linked(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if PART_KEY in schema:
-        return {"$ref": f"#/$defs/{schema[PART_KEY]}"}
+        about = {"description": schema["description"]} if "description" in schema else {}
+        return {"$ref": f"#/$defs/{schema[PART_KEY]}", **about}
     linked = {key: _linked(value) for key, value in schema.items()}
     if isinstance(schema.get("properties"), dict):
         linked["properties"] = {k: _or_reference(v) for k, v in linked["properties"].items()}
     return linked
+
+
+def _or_one(schema: Schema) -> Schema:
+    """Allow one item of a list to be written alone."""
+    about: Schema = {k: schema.pop(k) for k in ("description", "default", "title") if k in schema}
+    is_named = {"anyOf": [{"type": "string"}, {"required": ["name"]}]}
+    return {"anyOf": [schema, {"allOf": [schema["items"], is_named]}], **about}
 
 
 def _or_reference(schema: Schema) -> Schema:

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from fitx import redaction
 from fitx.experiment import environment, locate, overrides, reader
+from fitx.experiment.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe
 from fitx.experiment.tree import Node, Place, Source
 from fitx.experiment.tree import Path as KeyPath
@@ -67,6 +68,7 @@ def load(
     files: list[Path] = []
     path = locate.locate(name)
     redaction.publish_folder(os.path.abspath(path.parent))
+    name = locate.complete(name)
     opened = locate.read_text(name, path) if text is None else locate.source(name, path, text)
     if alone:
         _refuse_extends(reader.read(*opened))
@@ -116,7 +118,7 @@ def _compose(opened: tuple[str, Source], path: Path, files: list[Path], above: A
     if len(files) > MAX_FILES:
         text = f"an experiment extends at most {MAX_FILES} files, counted each time."
         raise ConfigError([Problem(Place(source), (), text)])
-    tree = reader.read(text, source)
+    tree = with_lists(reader.read(text, source))
     if not isinstance(tree.value, dict):
         found = "is empty" if tree.value is None else f"holds {describe(tree.plain())}"
         text = f"{found}; an experiment is a mapping of keys such as step, model and data."

@@ -12,6 +12,7 @@ from fitx.experiment.problems import ConfigError, Problem, closest, nearest, sho
 from fitx.experiment.tree import Place, Source
 
 MAX_BYTES = 1 << 20
+SUFFIXES = (".yaml", ".yml")
 
 
 @cache
@@ -26,10 +27,43 @@ def shipped() -> dict[str, Path]:
     return {**short, **files}
 
 
-def locate(name: str, folder: Path = Path()) -> Path:
-    """Find the file that a name stands for: a path, or the name of a shipped experiment."""
+def complete(name: str, folder: Path = Path()) -> str:
+    """Return a name with the suffix of the file it stands for, where it was left out: `s.yaml`.
+
+    Raises:
+        ConfigError: Two files could be meant.
+    """
     path = folder / os.path.expanduser(name)
+    files = _with_suffix(name, path)
+    if path.is_file() or name in shipped() or not files:
+        return name
+    if len(files) > 1:
+        raise _refused(name, f"{' and '.join(files)} are there; name one of them.")
+    return files[0]
+
+
+def beside_shipped(name: str) -> str | None:
+    """Return the file that a shipped experiment's name would stand for, if that had it not."""
+    path = Path(name)
+    files = _with_suffix(name, path) if name in shipped() and not path.is_file() else []
+    return files[0] if files else None
+
+
+def _with_suffix(name: str, path: Path) -> list[str]:
+    """Return the names of experiment files that a path lacks only the suffix of."""
+    if not path.name:
+        return []
+    return [f"{name}{s}" for s in SUFFIXES if path.with_name(f"{path.name}{s}").is_file()]
+
+
+def locate(name: str, folder: Path = Path()) -> Path:
+    """Find the file that a name stands for: a path, or the name of a shipped experiment.
+
+    Of a path the suffix may be left out.
+    """
     try:
+        name = complete(name, folder)
+        path = folder / os.path.expanduser(name)
         if name in shipped() and not path.is_file():
             return shipped()[name]
         if not path.exists():

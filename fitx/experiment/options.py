@@ -88,6 +88,7 @@ _AS = Parameter(
     text="as: str",
     required=False,
     positional=False,
+    description="The name under which the metric is logged.",
 )
 """The option of every metric that names it in what is logged, so that one may stand twice."""
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fitx.experiment import reader
+from fitx.experiment.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe, nearest
 from fitx.experiment.tree import Node, Path, Place, Source, dotted
 
@@ -53,7 +54,7 @@ def apply(root: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem
     problems = []
     for override in overrides:
         try:
-            root = _changed(root, (), override)
+            root = with_lists(_changed(root, (), override))
         except Refused as error:
             problems.append(Problem(override.place, (), str(error)))
     return root, problems

@@ -130,7 +130,9 @@ class Execution(Section):
     virtual_devices: int | None = Field(
         None, ge=1, le=64, description="Devices to split a CPU into, to try mirrored without GPUs."
     )
-    precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = "float32"
+    precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = Field(
+        "float32", description="The type of numbers that is computed in."
+    )
     mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(
         "auto", description="How many steps one call runs, and whether XLA compiles them."
     )

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment.json_schema import json_schema
 from fitx.experiment.load import load
 from fitx.experiment.locate import shipped
 from fitx.experiment.problems import nearest
+from fitx.registry.catalogue import Catalogue
 from fitx.registry.shelf import SHELVES
 
-SCHEMA_LINE = "# yaml-language-server: $schema=fitx.schema.json\n"
-"""Where editors look for the experiment file's JSON Schema; `fitx schema` prints it."""
+SCHEMA = "fitx.schema.json"
+"""The file beside an experiment in which editors find its JSON Schema."""
+
+SCHEMA_LINE = f"# yaml-language-server: $schema={SCHEMA}\n"
 
 
 def copy(name: str, destination: Path | None) -> list[Path]:
     """Copy a shipped experiment, with what it extends, or a part's file; overwrite nothing.
+
+    The JSON Schema that an experiment names is written beside it, unless one is there.
+
+    Returns:
+        The files that were written.
 
     Raises:
         UsageError: Nothing is called so, or a file is in the way.
@@ -29,7 +40,16 @@ def copy(name: str, destination: Path | None) -> list[Path]:
             raise UsageError(f"{target} exists; name another file, nothing was written.")
     for file, target in zip(files, targets, strict=True):
         _write(file, target)
-    return targets
+    schema = first.parent / SCHEMA
+    if files[0].suffix == ".py" or schema.exists():
+        return targets
+    _put(schema, _schema_text())
+    return [*targets, schema]
+
+
+@cache
+def _schema_text() -> str:
+    return json.dumps(json_schema(Catalogue()), indent=1) + "\n"
 
 
 def _files(name: str) -> tuple[Path, ...]:
@@ -59,6 +79,10 @@ def _write(file: Path, target: Path) -> None:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".yaml":
         text = SCHEMA_LINE + text
+    _put(target, text)
+
+
+def _put(target: Path, text: str) -> None:
     try:
         with target.open("x", encoding="utf-8") as opened:
             opened.write(text)

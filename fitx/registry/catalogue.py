@@ -101,7 +101,7 @@ def _is_called(found: Found | None, title: str) -> bool:
 
 def registrations(module: source.Module) -> Iterator[tuple[str, source.Definition]]:
     """Yield (kind, definition) of everything in a file under a `@steps.register` or the like."""
-    for node in module.definitions.values():
+    for node in module.defined:
         for decorator in node.decorator_list:
             kind = _registered_kind(module, ast.unparse(decorator))
             if kind is not None:

@@ -11,7 +11,7 @@ from typing import Any, Optional
 
 from fitx.registry import source
 from fitx.registry.annotations import type_from_default, type_of
-from fitx.registry.documentation import documentation
+from fitx.registry.documentation import described, documentation
 from fitx.registry.source import Found
 
 NO_DEFAULT = object()
@@ -25,7 +25,7 @@ def is_step(member: Found) -> bool:
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing a part takes; `text` is how its source writes it."""
+    """One thing a part takes; `text` is how its source writes it, `description` what that says."""
 
     name: str
     type: Any
@@ -33,6 +33,7 @@ class Parameter:
     required: bool
     positional: bool
     default: Any = NO_DEFAULT
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,8 +90,17 @@ def read_signature(kind: str, name: str, found: Found) -> Signature:
         file=found.module.path,
         line=found.node.lineno,
         doc=documentation(found),
-        parameters=tuple(_parameters(found, fed=not found.is_keras)),
+        parameters=tuple(_described(found, _parameters(found, fed=not found.is_keras))),
     )
+
+
+def _described(found: Found, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
+    """Yield parameters with what a class, or else one of its bases, says of them."""
+    texts: dict[str, str] = {}
+    for member in source.family(found, ends=is_step):
+        texts = {**described(documentation(member)), **texts}
+    for parameter in parameters:
+        yield replace(parameter, description=texts.get(parameter.name, ""))
 
 
 def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:

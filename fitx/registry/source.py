@@ -15,12 +15,21 @@ Definition = ast.ClassDef | ast.FunctionDef
 
 @dataclass(frozen=True)
 class Module:
-    """One parsed source file; `imports` maps a local name to (module, attribute or '')."""
+    """One parsed source file.
+
+    Attributes:
+        path: The file.
+        tree: Its statements.
+        imports: What a local name stands for: (module, attribute or '').
+        definitions: The classes and functions that its names stand for in the end.
+        defined: All of them, in their order; a name may have been given again.
+    """
 
     path: Path
     tree: ast.Module
     imports: dict[str, tuple[str, str]]
     definitions: dict[str, Definition]
+    defined: tuple[Definition, ...]
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,8 @@ def parse(path: Path) -> Module:
     with warnings.catch_warnings(action="ignore"):
         tree = ast.parse(text, filename=str(path))
     nodes = list(_outer_statements(tree.body))
-    definitions = {n.name: n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef)}
-    return Module(path, tree, dict(_imports(nodes)), definitions)
+    defined = tuple(n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef))
+    return Module(path, tree, dict(_imports(nodes)), {n.name: n for n in defined}, defined)
 
 
 def find(module: Module, name: str) -> Found | None:

@@ -14,7 +14,7 @@ from fitx.experiment import plugins
 from fitx.experiment.check import check_unimported
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.load import Document, load
-from fitx.experiment.locate import locate
+from fitx.experiment.locate import locate, shipped
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
 from fitx.rundir.files import write_atomically
@@ -86,7 +86,7 @@ def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool 
             raise UsageError(text) from error
         return Target(_untrained(target, words, own_step=own_step), None)
     note = ""
-    if _is_experiment(target):
+    if target in shipped():
         note = f"'{target}' is a run and an experiment too; measured is the run. "
         note += f"Untrained: {locate(target)}"
     return Target(read_unimported(run, words, own_step=own_step), run, note)
@@ -159,6 +159,7 @@ def _as_saved(words: Sequence[str], document: Document) -> list[str]:
 
 
 def _is_experiment(name: str) -> bool:
+    """Whether an experiment has this name; a run `my` and the file my.yaml go together."""
     try:
         return locate(name).is_file()
     except ConfigError:

@@ -76,9 +76,9 @@ def test_every_checkpoint_is_listed_with_what_it_holds(run):
     assert (code, err) == (0, "")
     assert re.fullmatch(
         rf"""runs/mine/20261122-193017-2b5a: finished
-checkpoint  epoch  phase    size    written                  state
-000005      1      between  4\.\d kB  {TIME}  whole
-000012      2      between  4\.\d kB  {TIME}  whole, last, best of epoch 1
+checkpoint  epoch  phase    size    written                  best by then  state
+000005      1      between  4\.\d kB  {TIME}                whole
+000012      2      between  4\.\d kB  {TIME}  epoch 1       whole, last
 best: epoch 1, val_loss 0\.25
 """,
         out,

@@ -5,6 +5,7 @@ import sys
 import click
 import pytest
 
+from fitx.cli import _layout
 from fitx.cli._failure import report
 from fitx.cli._report import present
 from fitx.errors import DataError, Interrupted, UserCodeError
@@ -52,7 +53,8 @@ def test_what_went_wrong_besides_and_the_run_are_told_too(told):
     error.add_note("cannot write run.json: No space left on device")
     error.run = "runs/digits/1"
     text = "stopped by SIGTERM.\ncannot write run.json: No space left on device\n"
-    assert told(error) == (143, "", f"{text}run: runs/digits/1\n")
+    way_on = "go on with: fitx resume runs/digits/1\n"
+    assert told(error) == (143, "", f"{text}run: runs/digits/1\n{way_on}")
 
 
 def test_a_bug_is_told_with_its_traceback(told):
@@ -86,6 +88,16 @@ def test_json_is_one_object_on_standard_output(told, error):
 
 MISSED = {"name": "loss", "expected": "< 0", "found": 0.5, "met": False}
 MET = {"name": "loss", "expected": "< 1", "found": 0.5, "met": True}
+
+
+@pytest.mark.parametrize("wide", [1, 12, 20, 33, 40, 80, 120])
+def test_no_number_of_a_result_is_broken_whatever_the_width(wide):
+    rows = [("loss", "0.000123456"), ("val_sparse_categorical_accuracy", "0.987654"), ("f1", "1")]
+    lines = _layout.pairs(rows, wide)
+    assert " ".join(lines).split() == [word for row in rows for word in row]
+    for line in lines:
+        assert len(line) <= wide or len(line.strip().split()) == 1
+    assert len(lines) == len(rows) or wide < 44
 
 
 def test_a_result_is_aligned_lines(capsys):

@@ -273,11 +273,12 @@ def test_sigterm_exits_with_143_and_names_the_run(ended):
 def test_sigint_exits_with_130_and_says_what_is_on_disk(ended):
     done = ended["int"]
     assert (done.code, done.out) == (130, "")
-    told, run = done.err.splitlines()[-2:]
+    told, run, way_on = done.err.splitlines()[-3:]
     last = done.record["last"]
     expected = f"stopped by SIGINT after step {int(last)}; checkpoint {last} is whole."
     assert told == expected
     assert done.folder / run.removeprefix("run: ") == done.run
+    assert way_on == f"go on with: fitx resume {run.removeprefix('run: ')}"
 
 
 def test_what_is_ignored_at_the_start_does_not_stop_a_run(ended):

@@ -82,6 +82,16 @@ def test_what_is_no_array_is_refused():
     )
 
 
+@pytest.mark.parametrize("made", [(X, X[:, :1]), {"a": X}])
+def test_several_inputs_or_outputs_are_refused_until_they_are_supported(made):
+    for arrays in ({"x": made}, {"y": made}, {"sample_weight": made}):
+        (name,) = arrays
+        expected = f"train.{name} is a {type(made).__name__}; expected one numpy array. Several"
+        splits = {"train": Split(**{"x": X, "y": Y} | arrays), "test": Split(X, Y)}
+        assert problems(splits).startswith(f"npz 'a.npz': {expected}")
+        assert problems({"train": Split(X, Y), "test": splits["train"]}).count("expected one") == 1
+
+
 @pytest.mark.parametrize(
     ("values", "dtype"), [(["a"], "<U1"), ([None], "object"), ([1j], "complex128")]
 )

@@ -8,8 +8,11 @@ import pytest
 from fitx.experiment import reader
 from fitx.experiment.json_schema import json_schema
 from fitx.experiment.locate import read_text, shipped
+from fitx.experiment.options import batch_options
 from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.registry.catalogue import Catalogue
+from fitx.registry.kinds import OURS
+from fitx.registry.shelf import SHELVES
 
 BASE = """
 step: supervised
@@ -93,7 +96,7 @@ def test_what_the_language_takes_is_valid(line, accepts):
         "optimizer: adan",
         "optimizer: {name: adam, learning_rat: 0.1}",
         "optimizer: {name: adam, learning_rate: -1}",
-        "metrics: mae",
+        "metrics: {mae: true}",
         "model: {name: sequential, layers: [{name: dense, unit: 3}]}",
         "model: {name: sequential, layers: [{name: dense}]}",
         "model: {name: sequential, layers: [{name: dense, units: 3, activation: rellu}]}",
@@ -121,7 +124,46 @@ def test_the_parts_of_a_plugin_are_in_it(write):
 
 
 def test_a_copied_experiment_names_the_schema(tmp_path):
-    (copied,) = copy("guide/simple", tmp_path / "mine.yaml")
+    copied, _ = copy("guide/simple", tmp_path / "mine.yaml")
     first, _, rest = copied.read_text(encoding="utf-8").partition("\n")
     assert first + "\n" == SCHEMA_LINE == "# yaml-language-server: $schema=fitx.schema.json\n"
     assert rest == shipped()["guide/simple"].read_text(encoding="utf-8")
+
+
+def test_every_key_and_every_option_of_a_part_has_a_description(schema):
+    undescribed = [key for key, value in keys(schema) if not description(value, schema)]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_every_option_of_a_shipped_part_is_described_in_words(kind):
+    catalogue = Catalogue()
+    signatures = [catalogue.signature(kind, name) for name in SHELVES[kind].files()]
+    options = [*batch_options(), *(p for s in signatures if s for p in s.parameters)]
+    assert [option.name for option in options if not option.description] == []
+
+
+def test_an_option_of_keras_says_what_keras_says_of_it(schema):
+    parts = schema["$defs"]["optimizer"]["anyOf"]
+    (adam,) = (p for p in parts if '"adam"' in json.dumps(p.get("properties", {}).get("name")))
+    assert adam["properties"]["epsilon"]["description"].startswith("A small constant for")
+    assert adam["properties"]["clipnorm"]["description"].startswith("Float. If set, the gradient")
+
+
+def keys(schema):
+    """Yield the name and the schema of every key, below every mapping."""
+    if isinstance(schema, list):
+        for item in schema:
+            yield from keys(item)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties")
+        if isinstance(properties, dict):
+            # The name of a part is what the part's own description is about.
+            yield from ((key, value) for key, value in properties.items() if key != "name")
+        for value in schema.values():
+            yield from keys(value)
+
+
+def description(value, schema):
+    reference = value.get("$ref", "").rpartition("/")[2]
+    return value.get("description") or schema["$defs"].get(reference, {}).get("description")

@@ -6,10 +6,11 @@ from fitx.experiment import overrides
 from fitx.experiment.check import read
 from fitx.experiment.dump import dump
 from fitx.experiment.load import load, merge
-from fitx.experiment.locate import locate, shipped
+from fitx.experiment.locate import beside_shipped, locate, shipped
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.reader import read as read_yaml
 from fitx.experiment.tree import Source
+from fitx.registry.shelf import SHELVES
 
 MINE = """
 step: supervised
@@ -101,6 +102,84 @@ def test_a_shipped_experiment_is_found_by_its_name_unless_a_file_has_it(tmp_path
     assert locate("gan") == shipped()["guide/gan"]
     (tmp_path / "digits").write_text("seed: 3\n")
     assert load("digits").tree.plain() == {"seed": 3}
+
+
+@pytest.mark.parametrize("suffix", [".yaml", ".yml"])
+def test_the_suffix_of_a_file_may_be_left_out(write, suffix, monkeypatch, tmp_path):
+    write(f"deep/s{suffix}", MINE)
+    write("over.yaml", "extends: deep/s\nseed: 3\n")
+    (tmp_path / "deep/s").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert read("deep/s").plain() == read(f"deep/s{suffix}").plain()
+    assert read("deep/s").name == "s"
+    assert read("./over").seed == 3
+    with pytest.raises(ConfigError, match=rf"^deep/s{suffix}:3:8: model: no model is called 'ml'"):
+        write(f"deep/s{suffix}", MINE.replace("mlp", "ml"))
+        read("deep/s")
+
+
+def test_a_name_that_stands_for_two_files_is_refused(write, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("s.yaml", "s.yml", "digits.yaml"):
+        write(name, MINE)
+    with pytest.raises(ConfigError, match=r"^s: s.yaml and s.yml are there; name one of them.$"):
+        load("s")
+    assert load("digits").path == shipped()["digits"]
+    assert (beside_shipped("digits"), beside_shipped("gan")) == ("digits.yaml", None)
+
+
+@pytest.mark.parametrize(
+    ("key", "alone", "more"),
+    [
+        ("metrics", "mae", "mse"),
+        ("weighted_metrics", "{name: mae, as: mean}", "mse"),
+        ("callbacks", "{name: early_stopping, monitor: loss}", "terminate_on_nan"),
+        ("fit.allow_nan", "loss", "mae"),
+        ("plugins", "one.py", "two.py"),
+    ],
+)
+def test_one_item_of_a_list_may_be_written_alone(write, key, alone, more):
+    section, _, inner = key.rpartition(".")
+    text = f"{section}: {{{inner}: {alone}}}" if section else f"{key}: {alone}"
+    path = tuple(key.split("."))
+    item = tree(alone).plain()
+    written = load(write("mine.yaml", text))
+    assert written.tree.at(path).plain() == [item]
+    said = load(write("other.yaml", "seed: 1"), [f"{key}={alone}", f"{key}+={more}"])
+    assert said.tree.at(path).plain() == [item, more]
+    assert load(write("mine.yaml", text), [f"{key}+={more}"]).tree.at(path).plain() == [item, more]
+    write("base.yaml", f"{section}: {{{inner}: [a, b]}}" if section else f"{key}: [a, b]")
+    over = load(write("over.yaml", f"extends: base.yaml\n{text}"))
+    assert over.tree.at(path).plain() == [item]
+
+
+def test_a_dataset_and_a_model_of_one_name_in_one_plugin_are_both_found(write):
+    write("both.py", BOTH)
+    text = MINE.replace("mlp", "{name: both, units: 3}").replace("random", "{name: both, rows: 2}")
+    experiment = read(str(write("mine.yaml", f"plugins: both.py{text}")))
+    assert SHELVES["dataset"].get("both")(rows=2) == "2 rows"
+    assert SHELVES["model"].get("both")((4,), units=3) == "3 units"
+    assert experiment.networks["model"].options == {"units": 3}
+
+
+BOTH = """
+from fitx import datasets, models
+
+
+@datasets.register
+def both(*, rows: int = 3):
+    return f"{rows} rows"
+
+
+@models.register
+def both(input_shape, *, units: int = 4):
+    return f"{units} units"
+"""
+
+
+def test_a_mistake_in_an_item_that_is_written_alone_is_told_where_it_stands(mine):
+    with pytest.raises(ConfigError, match=r"command line: metrics=acuracy: metrics\.?0?.*acuracy"):
+        read(str(mine), ["metrics=acuracy"])
 
 
 def test_the_environment_is_filled_in_where_a_file_is_extended(write, monkeypatch):

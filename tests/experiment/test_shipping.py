@@ -1,13 +1,17 @@
 """Shipped experiments and parts, copied for the user to change."""
 
+import json
 import os
 
+import jsonschema
 import pytest
 
 from fitx.errors import StorageError, UsageError
+from fitx.experiment import reader
 from fitx.experiment.check import read
 from fitx.experiment.locate import shipped
 from fitx.experiment.shipping import copy
+from fitx.experiment.tree import Source
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.shelf import SHELVES
 
@@ -24,6 +28,7 @@ def test_what_an_experiment_extends_is_copied_beside_it(tmp_path):
     assert copy("guide/weighted", tmp_path / "sub/mine.yaml") == [
         tmp_path / "sub/mine.yaml",
         tmp_path / "sub/simple.yaml",
+        tmp_path / "sub/fitx.schema.json",
     ]
     assert copy("guide/weighted", tmp_path)[0] == tmp_path / "weighted.yaml"
 
@@ -40,6 +45,18 @@ def test_a_copied_part_is_a_plugin_of_another_name(name, tmp_path, monkeypatch):
     assert list(catalogue.add_plugin(file.resolve())) == [kind]
     mine, shipped_one = (catalogue.signature(kind, n) for n in (f"my_{word}", word))
     assert str(mine) == str(shipped_one)
+
+
+def test_the_schema_that_a_copy_names_is_there_and_takes_it(tmp_path):
+    first, schema = copy("digits", tmp_path)
+    line, text = first.read_text().split("\n", 1)
+    assert first.parent / line.partition("$schema=")[2] == schema
+    validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
+    assert validator.is_valid(reader.read(text, Source("")).plain())
+    assert not validator.is_valid({"step": "supervise"})
+    schema.write_text("mine")
+    assert copy("digits", tmp_path / "other.yaml") == [tmp_path / "other.yaml"]
+    assert schema.read_text() == "mine"
 
 
 def test_nothing_is_overwritten_and_then_nothing_is_written(tmp_path, monkeypatch):

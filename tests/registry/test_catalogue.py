@@ -58,6 +58,16 @@ def test_a_plugin_may_register_one_of_each_kind(plugin):
     assert "mine" not in catalogue.names("step")
 
 
+def test_parts_of_several_kinds_may_have_one_name_in_a_file(plugin):
+    text = "from fitx import datasets, models\n\n"
+    text += "@datasets.register\ndef mine(*, rows: int = 3):\n    'Rows.'\n\n"
+    text += "@models.register\ndef mine(input_shape, *, units: int = 4):\n    'A network.'\n"
+    catalogue, parts = plugin(text)
+    assert list(parts) == ["dataset", "model"]
+    assert str(catalogue.signature("dataset", "mine")) == "mine(rows: int = 3)"
+    assert str(catalogue.signature("model", "mine")) == "mine(input_shape, *, units: int = 4)"
+
+
 def test_two_parts_of_a_kind_in_one_file_are_refused(plugin):
     text = "from fitx import steps\n@steps.register\nclass A: ...\n@steps.register\nclass B: ...\n"
     with pytest.raises(ValueError, match="registers two steps; one file registers one of a kind"):

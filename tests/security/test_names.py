@@ -4,6 +4,7 @@
 """
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,7 +112,9 @@ def test_paths_are_told_harmlessly(light, place):
     (place.work / DRAWING).mkdir()
     for name in (f"{DRAWING}.yaml", f"{DRAWING}/two.yaml"):
         copied = light("copy", "digits", name, code=0)["out"]
-        assert copied == f"wrote {name.replace(DRAWING, SHOWN)}\n"
+        schema = Path(name).with_name("fitx.schema.json")
+        expected = [f"wrote {str(path).replace(DRAWING, SHOWN)}" for path in (name, schema)]
+        assert copied.splitlines() == expected
         checked = light("check", name, code=0)
         assert checked["out"] == f"{name.replace(DRAWING, SHOWN)}: no problems.\n"
     word = "callbacks=[{name: csv_logger, filename: '\u202ea'}]"
