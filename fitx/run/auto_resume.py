@@ -52,6 +52,9 @@ def choose(
     """
     notes: list[str] = []
     for found in unfinished(out, experiment.name):
+        if found.damage:
+            notes.append(_passed_over(found, found.damage))
+            continue
         try:
             changes = _changes(found.run, experiment)
         except _Other as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import socket
 import time
@@ -13,12 +12,22 @@ from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
 
+from fitx import json_text
 from fitx.errors import BusyError
+from fitx.json_model import Count, Model, demand
 from fitx.rundir.files import storage_errors
 
 NAME = "run.lock"
 ATTEMPTS = 10
 PAUSE_SECONDS = 0.01
+
+
+class _About(Model):
+    """run.lock: who holds the lock, and since when."""
+
+    pid: Count
+    host: str
+    since: str
 
 
 @contextmanager
@@ -105,17 +114,17 @@ def _sweep(run: Path) -> None:
 
 def _about_this_process() -> bytes:
     started = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    about = {"pid": os.getpid(), "host": socket.gethostname(), "since": started}
-    return json.dumps(about).encode() + b"\n"
+    about = _About(pid=os.getpid(), host=socket.gethostname(), since=started)
+    return about.model_dump_json().encode() + b"\n"
 
 
 def _holder(descriptor: int) -> str:
     """Read who holds the lock; the holder writes it just after taking the lock."""
     for _ in range(2 * ATTEMPTS):
         try:
-            about = json.loads(os.pread(descriptor, 4096, 0))
-            return f"process {about['pid']} on {about['host']} since {about['since']}"
-        except (ValueError, KeyError, TypeError):
+            about = demand(_About, json_text.parse(os.pread(descriptor, 4096, 0)))
+            return f"process {about.pid} on {about.host} since {about.since}"
+        except ValueError:
             time.sleep(PAUSE_SECONDS)
     return "another process"
 

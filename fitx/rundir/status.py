@@ -10,6 +10,7 @@ from fitx.errors import StorageError
 from fitx.rundir import folder, lock, record
 
 KILLED = "killed"
+DAMAGED = "damaged"
 UNFINISHED = ("running", "interrupted", KILLED, "failed")
 
 
@@ -19,11 +20,13 @@ class Unfinished:
 
     Attributes:
         run: its folder.
-        status: one of `UNFINISHED`.
+        status: one of `UNFINISHED`; or `DAMAGED` where that cannot be told.
+        damage: why it cannot be told; or nothing.
     """
 
     run: Path
     status: str
+    damage: str = ""
 
 
 def status(run: Path) -> str:
@@ -46,7 +49,7 @@ def unfinished(out: Path, name: str) -> Iterator[Unfinished]:
     """Yield the runs of an experiment that have more to do, newest first.
 
     One that is running is among them, so that a caller can refuse to start beside it
-    (`lock.busy`). What is no run, or a damaged one, is left out.
+    (`lock.busy`), and a damaged one, which may have more to do. What is no run is left out.
 
     Args:
         out: the folder of all runs.
@@ -58,7 +61,8 @@ def unfinished(out: Path, name: str) -> Iterator[Unfinished]:
     for run in folder.runs(out / name):
         try:
             found = status(run)
-        except StorageError:
+        except StorageError as error:
+            yield Unfinished(run, DAMAGED, str(error))
             continue
         if found in UNFINISHED:
             yield Unfinished(run, found)

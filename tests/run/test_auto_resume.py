@@ -195,7 +195,8 @@ def test_a_run_with_another_plugin_is_passed_over(experiment, run, chosen):
 def test_damaged_runs_are_passed_over(experiment, run, chosen):
     run(1, experiment())
     missing, broken, linked = (run(day, experiment()) for day in (2, 3, 4))
-    (run(6, experiment()) / "run.json").write_text("{")
+    unread = run(6, experiment())
+    (unread / "run.json").write_text('{"status": "failed", "status": "running"}')
     (missing / "experiment.yaml").unlink()
     (broken / "experiment.yaml").write_text("step: [")
     (linked / "checkpoints").symlink_to("/")
@@ -203,6 +204,7 @@ def test_damaged_runs_are_passed_over(experiment, run, chosen):
     assert choice.run.name == "20261101-120000-abcd"
     reasons = [note.partition("): ")[2] for note in choice.notes]
     assert reasons == [
+        f"{unread}/run.json is damaged: it has the key 'status' twice in one object",
         f"{linked}/checkpoints is a link out of the run, which holds its own files.",
         f"{broken}/experiment.yaml:1:7: this '[' is not closed.",
         f"{missing}/experiment.yaml is missing; the run cannot be rebuilt.",

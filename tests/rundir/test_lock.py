@@ -163,8 +163,11 @@ def test_half_written_files_of_a_killed_writer_are_removed(tmp_path):
         assert {p.name for p in tmp_path.iterdir()} == {"run.json", "run.lock"}
 
 
-def test_an_unreadable_lock_file_still_says_busy(tmp_path, holder):
-    (tmp_path / "run.lock").write_text("[1]")
+@pytest.mark.parametrize(
+    "content", ["[1]", "[" * 4096, '{"pid": "\x1b[2J", "host": "a", "since": "b"}', '{"pid": 1}']
+)
+def test_an_unreadable_lock_file_still_says_busy(tmp_path, holder, content):
+    (tmp_path / "run.lock").write_text(content)
 
     with pytest.raises(BusyError) as error, lock.hold(tmp_path):
         pass

@@ -91,7 +91,7 @@ def test_an_experiment_that_was_never_run_has_none(tmp_path):
     assert found(tmp_path) == found(tmp_path / "gone") == []
 
 
-def test_junk_damage_and_links_are_passed_over(run, tmp_path):
+def test_junk_and_links_are_left_out_and_damage_is_told(run, tmp_path):
     whole, damaged, linked = run(1), run(2), run(4)
     (damaged / "run.json").write_text('{"status": ["running"]}')
     (linked / "run.lock").unlink()
@@ -101,5 +101,7 @@ def test_junk_damage_and_links_are_passed_over(run, tmp_path):
     (tmp_path / "digits" / "20261105-120000-abcd").mkdir()
     (tmp_path / "digits" / "20261106-120000-abcd").write_text("")
     os.mkfifo(tmp_path / "digits" / "20261107-120000-abcd")
-    assert found(tmp_path) == [(whole, "killed")]
+    assert found(tmp_path) == [(linked, "damaged"), (damaged, "damaged"), (whole, "killed")]
+    (_, second, _) = unfinished(tmp_path, "digits")
+    assert second.damage.startswith(f"{damaged}/run.json is damaged: ")
     assert not (tmp_path / "precious").exists()
