@@ -126,7 +126,11 @@ def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
     signature = experiment.catalogue.signature(part.kind, part.name)
     if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
         return ""
-    outputs, activation = network.output_shape[-1], last_activation(network)
+    # A subclassed network has no shapes of its own, one of several outputs has several.
+    shape = getattr(network, "output_shape", None)
+    if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
+        return ""
+    outputs, activation = shape[-1], last_activation(network)
     kind = f"{activation} " if activation else ""
     return f", {outputs} {kind}output{'' if outputs == 1 else 's'}"
 

@@ -44,6 +44,38 @@ def plugin(input_shape, outputs):
     last = keras.layers.Dense(outputs, activation="linear", bias_initializer="ones")
     return keras.Sequential([keras.Input(input_shape), Double(), Scale(), dense, last])
 '''
+SUBCLASS = """
+import keras
+from fitx import models
+
+
+class Positive(keras.constraints.Constraint):
+    def __call__(self, kernel):
+        return keras.ops.abs(kernel)
+
+
+class Net(keras.Model):
+    def __init__(self, outputs, **keywords):
+        super().__init__(**keywords)
+        self.outputs_count = outputs
+        self.dense = keras.layers.Dense(outputs, kernel_constraint=Positive())
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, x):
+        return self.dense(x)
+
+    def get_config(self):
+        return {"outputs": self.outputs_count}
+
+
+@models.register
+def plugin(input_shape, outputs):
+    net = Net(outputs)
+    net.build((None, *input_shape))
+    return net
+"""
 ROOT = Path(__file__).parent.parent.parent
 LOAD = """
 import sys, unittest.mock
@@ -92,3 +124,17 @@ def test_a_network_of_keras_own_layers_is_not_named(tiny, trained, recording):
     trained(tiny("model=plugin", "fit.epochs=1", plugin=plugin), display)
 
     assert display.notes == []
+
+
+def test_a_network_of_a_plugins_own_class_is_named_with_all_that_it_refers_to(
+    tiny, trained, recording
+):
+    display = recording()
+    run, _ = trained(tiny("model=plugin", "fit.epochs=1", plugin=SUBCLASS), display)
+
+    (note,) = display.notes
+    assert note.startswith("networks/model.keras refers to Net of plugin.py: ")
+    assert display.plan.summary.startswith("supervised: model plugin, 5 parameters; adam; ")
+    sources = vars(sys.modules["fitx_plugins.plugin"])
+    network = keras.saving.load_model(run.folder / "networks/model.keras", custom_objects=sources)
+    assert network.count_params() == 5

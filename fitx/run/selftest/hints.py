@@ -32,9 +32,9 @@ def hint(first: Difference, callbacks: Mapping[str, Any]) -> str:
             "a callback that ends the training has to remember in get_state and set_state"
         )
     return _forgetful(callbacks) or (
-        "the training depends on what fitx cannot see, such as a global variable of a module or "
-        "an attribute that Python changes; keep it in a tf.Variable of the step, random numbers in "
-        "keras.random.SeedGenerator"
+        "the training depends on what fitx cannot see or save, such as a global variable of a "
+        "module, an attribute that Python changes, or what a line at the start of a run names; "
+        "keep it in a tf.Variable of the step, random numbers in keras.random.SeedGenerator"
     )
 
 
