@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Sequence
-from typing import TextIO
+from collections.abc import Iterable, Sequence
+from typing import Any, TextIO
 
 GAP = 2
 """Columns between two cells."""
@@ -45,11 +45,29 @@ def _row(stacks: Sequence[Sequence[str]], widths: Sequence[int], row: int) -> st
     return "  ".join(stack[row].ljust(w) for stack, w in cells if row < len(stack)).rstrip()
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return rows as lines, the cells of a column below each other."""
+def table(rows: Sequence[Sequence[str]], wide: int = sys.maxsize) -> list[str]:
+    """Return rows, the first of them headings, as lines with the cells of a column below another.
+
+    Where those would be too wide, each row is a paragraph that names its cells.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
-    return ["  ".join(row).rstrip() for row in cells]
+    lines = ["  ".join(row).rstrip() for row in cells]
+    if max(map(len, lines), default=0) <= wide:
+        return lines
+    headings, *others = rows
+    named = ([f"{h} {c}" for h, c in zip(headings, row, strict=True) if c] for row in others)
+    return fitted((", ".join(row) for row in named), wide)
+
+
+def fitted(lines: Iterable[str], wide: int) -> list[str]:
+    """Return lines of which each that is too wide goes on, indented, after one of its words."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    wrapped = (
+        textwrap.wrap(line, wide, subsequent_indent="  ", **options) if len(line) > wide else [line]
+        for line in lines
+    )
+    return [line for some in wrapped for line in some]
 
 
 def pairs(rows: Sequence[tuple[str, str]], wide: int) -> list[str]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
 
-from . import _complete, _options
+from . import _complete, _layout, _options
 from ._output import write_json, write_lines
 from ._process import follow_seed, results_alone
 from ._shadowed import tell_shadowed
@@ -73,7 +74,8 @@ def command(
     if as_json:
         write_json(comparison.plain(), output)
     else:
-        write_lines(table(comparison), output)
+        wide = _layout.width(output, otherwise=sys.maxsize)
+        write_lines(_layout.fitted(table(comparison), wide), output)
 
 
 def table(found: Comparison) -> Iterator[str]:

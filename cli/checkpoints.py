@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,8 +50,9 @@ def _lines(listing: Listing) -> Iterator[str]:
     if not listing.entries:
         yield "no checkpoint has been written"
         return
+    wide = _layout.width(otherwise=sys.maxsize)
     rows = [_row(entry, listing) for entry in listing.entries]
-    yield from _layout.table(_without_empty([HEADINGS, *rows]))
+    yield from _layout.table(_without_empty([HEADINGS, *rows]), wide)
     if listing.best is not None:
         yield f"best: epoch {listing.best['epoch']}, {_value(listing.best)}"
     yield from (entry.damage for entry in listing.entries if entry.damage)

@@ -47,16 +47,17 @@ def draw_bars(bars: list[Bar], width: int) -> list[Text]:
 
 
 def draw_values(speed: str, values: dict[str, float], width: int) -> list[Text]:
-    """Draw the speed and the current values in up to 3 lines; what does not fit is cut."""
+    """Draw the speed and the current values in up to 3 lines; what does not fit is left out."""
     pieces = [Text(speed, "dim")] if speed else []
     pieces += [_piece(name, number, width) for name, number in values.items()]
-    lines = _pack(pieces, width)
-    if len(lines) <= MOST_LINES:
-        return lines
-    last = lines[MOST_LINES - 1]
-    last.truncate(width - 2)
-    last.append(f" {ELLIPSIS}")
-    return lines[:MOST_LINES]
+    lines = _pack([piece for piece in pieces if piece.cell_len <= width], width)
+    if len(lines) > MOST_LINES:
+        lines = lines[:MOST_LINES]
+        last = lines[-1]
+        while last and _joined(last).cell_len + len(f" {ELLIPSIS}") > width:
+            last.pop()
+        last.append(Text(ELLIPSIS))
+    return [_joined(line) for line in lines]
 
 
 def _count(bar: Bar) -> str:
@@ -65,12 +66,17 @@ def _count(bar: Bar) -> str:
 
 def _draw(bar: Bar, count: str, width: int) -> Text:
     line = Text.assemble((f"{bar.word:<5}", "dim"), GAP, count)
-    if bar.total:
-        tail = f"{bar.fraction:4.0%}" + _eta(bar.seconds_left)
-        room = width - len(line) - len(tail) - 2 * len(GAP)
-        line.append_text(_bar(bar.fraction, min(MOST_BAR, room)))
-        line.append(GAP + tail)
-    line.truncate(width, overflow="ellipsis")
+    if len(line) > width:
+        # A figure is whole or left out.
+        line = Text(count.strip() if len(count.strip()) <= width else "")
+    if not bar.total:
+        return line
+    share, left = f"{bar.fraction:4.0%}", _eta(bar.seconds_left)
+    room = width - len(line) - len(share) - len(left) - 2 * len(GAP)
+    line.append_text(_bar(bar.fraction, min(MOST_BAR, room)))
+    for figure in (GAP + share, left):
+        if len(line) + len(figure.rstrip()) <= width:
+            line.append(figure[: width - len(line)])
     return line
 
 
@@ -92,11 +98,16 @@ def _piece(name: str, number: float, width: int) -> Text:
     return Text.assemble((shorten(one_line(name), room), "dim"), " ", (spelled, "bold"))
 
 
-def _pack(pieces: list[Text], width: int) -> list[Text]:
-    lines: list[Text] = []
+def _pack(pieces: list[Text], width: int) -> list[list[Text]]:
+    """Return the pieces of each line."""
+    lines: list[list[Text]] = []
     for piece in pieces:
-        if lines and lines[-1].cell_len + len(GAP) + piece.cell_len <= width:
-            lines[-1].append(GAP).append_text(piece)
+        if lines and _joined([*lines[-1], piece]).cell_len <= width:
+            lines[-1].append(piece)
         else:
-            lines.append(piece)
+            lines.append([piece])
     return lines
+
+
+def _joined(pieces: list[Text]) -> Text:
+    return Text(GAP).join(pieces)

@@ -196,11 +196,25 @@ def _reads_batches(experiment: Experiment, part: Part) -> bool:
         # With other options it writes by epochs alone, though it has methods for batches.
         by_batch = part.options.get("update_freq", "epoch") != "epoch"
         return by_batch or any(part.options.get(k) for k in _BY_BATCH)
-    is_own = _is_own(experiment, part)
-    made = SHELVES["callback"].get(part.name) if is_own else class_of(part)
+    made = _made_by(experiment, part)
     # Of a function that makes a callback nobody can tell.
     plain = keras.callbacks.Callback
     return any(getattr(made, hook, None) is not getattr(plain, hook) for hook in _BATCH_HOOKS)
+
+
+def writes_events(experiment: Experiment) -> bool:
+    """Return whether TensorBoard's callback, or one derived from it, writes into the run."""
+    return any(
+        isinstance(made := _made_by(experiment, part), type)
+        and issubclass(made, keras.callbacks.TensorBoard)
+        for part in experiment.callbacks
+    )
+
+
+def _made_by(experiment: Experiment, part: Part) -> Any:
+    """Return the class or the function that makes a callback."""
+    is_own = _is_own(experiment, part)
+    return SHELVES["callback"].get(part.name) if is_own else class_of(part)
 
 
 def _is_own(experiment: Experiment, part: Part) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
+from fitx.build.make import writes_events
 from fitx.experiment.experiment import Experiment
 from fitx.run import describe
 from fitx.run.display import Display
@@ -36,7 +38,9 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
     trial = ready(experiment, device)
     data = describe.fingerprint(trial.data)
     with listening(order.stop_after) as stop:
-        run = folder.create(order.out, experiment.name)
+        # TensorBoard follows links, and would show every run twice.
+        has_link = not writes_events(experiment)
+        run = folder.create(order.out, experiment.name, has_link=has_link)
         with located(run), hold(run):
             record = describe.write(run, trial, device, given, data)
             with recorded(record) as ending, closing(Journal(run)) as journal:
@@ -50,6 +54,13 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
                 with written(saver), ended_together(stop), shown(display, plan):
-                    for text in filter(None, (*order.notes, folder.without_latest(run))):
+                    for text in filter(None, (*order.notes, _unlinked(run, has_link=has_link))):
                         display.note(text)
                     return carry_out(work)
+
+
+def _unlinked(run: Path, *, has_link: bool) -> str | None:
+    """Return what to say where a run has no link `latest`."""
+    if has_link:
+        return folder.without_latest(run)
+    return folder.without_latest(run, "is not made, as TensorBoard would show the run twice by it")

@@ -28,12 +28,13 @@ LATEST = "latest"
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
-def create(out: Path, name: str) -> Path:
+def create(out: Path, name: str, *, has_link: bool = True) -> Path:
     """Make the folder of a new run and let `<out>/<name>/latest` point to it, if that can be.
 
     Args:
         out: the folder of all runs; made when missing.
         name: the experiment's name: letters, digits, `.`, `_` and `-`.
+        has_link: whether to make `latest`; an older one is removed if not.
 
     Returns:
         The run's folder, holding the empty folders of `SUBFOLDERS`.
@@ -53,18 +54,18 @@ def create(out: Path, name: str) -> Path:
         for subfolder in SUBFOLDERS:
             (run / subfolder).mkdir()
         disk.sync_folder(run)
-        _point_latest(out / name, run.name)
+        _point_latest(out / name, run.name if has_link else None)
         _publish(run)
         disk.sync_folder(out / name)
     return run
 
 
-def without_latest(run: Path) -> str | None:
-    """Return what to say where no link `latest` could be made for a run; None where it could."""
+def without_latest(run: Path, reason: str = "cannot be made here") -> str | None:
+    """Return what to say, and why, where a run has no link `latest`; None where it has one."""
     link = run.parent / LATEST
     if link.is_symlink():
         return None
-    what = "is no link and stays as it is" if os.path.lexists(link) else "cannot be made here"
+    what = "is no link and stays as it is" if os.path.lexists(link) else reason
     return f"{link} {what}; the name {run.parent.name} stands for its newest run all the same"
 
 
@@ -165,20 +166,21 @@ def _taken(parent: Path) -> Iterator[datetime]:
             yield datetime.strptime(f"{name[:15]}Z", "%Y%m%d-%H%M%S%z") + timedelta(seconds=1)
 
 
-def _point_latest(parent: Path, target: str) -> None:
+def _point_latest(parent: Path, target: str | None) -> None:
     """Replace the link in one step: there is no instant without a `latest`.
 
     It is a convenience: where there can be none, `find` finds the newest run by its name. A link
-    that would go on pointing to an older run is removed.
+    that would go on pointing to an older run is removed, as where `target` is None.
     """
     link, latest = parent / f".tmp-{target}", parent / LATEST
-    try:
-        link.symlink_to(target, target_is_directory=True)
-        os.replace(link, latest)
-    except OSError:
-        for left in (link, latest):
-            if left.is_symlink():
-                left.unlink()
+    with suppress(OSError):
+        if target is not None:
+            link.symlink_to(target, target_is_directory=True)
+            os.replace(link, latest)
+            return
+    for left in (link, latest):
+        if left.is_symlink():
+            left.unlink()
 
 
 def _run_at(folder: Path) -> Path | None:

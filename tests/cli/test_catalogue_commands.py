@@ -261,6 +261,19 @@ def test_names_are_laid_out_downwards():
     assert _layout.columns([], 10) == ""
 
 
+@pytest.mark.parametrize("wide", [23, 40, 60, 100])
+def test_a_table_that_is_too_wide_names_its_cells_and_breaks_none(wide):
+    headings = ("checkpoint", "epoch", "size", "written", "best by then", "state")
+    row = ("000012", "2", "4.8 kB", "2026-11-28 07:51:57 UTC", "", "whole, last")
+    lines = _layout.table([headings, row], wide)
+    assert max(map(len, lines)) <= wide
+    if wide < 100:
+        named = "checkpoint 000012, epoch 2, size 4.8 kB, written 2026-11-28 07:51:57 UTC, state"
+        assert " ".join(line.strip() for line in lines) == f"{named} whole, last"
+    else:
+        assert lines[1].split() == " ".join(row).split()
+
+
 def test_a_call_that_is_too_long_takes_a_line_for_each_argument():
     assert _layout.call("f", ["a", "b"], 20) == "f(a, b)"
     assert _layout.call("f", ["a", "b"], 5) == "f(\n    a,\n    b,\n)"

@@ -497,6 +497,35 @@ def test_a_narrow_terminal_is_never_written_beyond_its_edge(width):
     display.end()
 
 
+NUMBERS = {"loss": 0.00012345, "sparse_categorical_accuracy": 0.98765, "f1": 123456.0}
+
+
+@pytest.mark.parametrize("width", [*range(20, 50), 60, 80, 99, 120])
+def test_a_number_is_whole_or_left_out_whatever_the_width(width):
+    clock = Clock(0.0)
+    display, stream = terminal(width=width, clock=clock, plan=Plan("x", "", "CPU", 9999, 9999, "s"))
+    display.epoch_begin(7)
+    clock.now = 1.0
+    display.step(1, lambda: NUMBERS)
+    clock.now = 4.0
+    display.step(3567, lambda: NUMBERS)
+    seen = [Screen().feed(stream.getvalue()).text]
+    clock.now = 5.0
+    display.validation_step(2222, 3333)
+    seen += [Screen().feed(stream.getvalue()).text]
+    clock.now = 6.0
+    values = {**NUMBERS, **{f"val_{name}": number for name, number in NUMBERS.items()}}
+    display.epoch_end(7, values, 12.5)
+    seen += [Screen().feed(stream.getvalue()).text]
+    display.end()
+    whole = {"0.0001234", "0.0001235", "0.9877", "1.235e+05", "7/9999", "1/9999", "3567/9999"}
+    whole |= {"9999/9999", "2222/3333", "0%", "36%", "67%", "100%", "12.5s"}
+    numbers = {word for word in " ".join(seen).split() if word[0].isdigit()}
+    times = {word for word in numbers if re.fullmatch(r"\d+[smhd](\d\d[smh])?|[\d,]+", word)}
+    assert numbers - times <= whole
+    assert "steps/s" in seen[0] and times
+
+
 def test_forty_columns_show_every_figure():
     clock = Clock(0.0)
     display, stream = terminal(width=40, clock=clock)

@@ -8,6 +8,7 @@ import time
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fitx import checkpoint
 from fitx.errors import DataError, Diverged, Interrupted, StorageError, UserCodeError
@@ -151,6 +152,46 @@ def test_a_smoke_run_takes_two_steps_of_everything_in_a_folder_of_its_own(
     assert result.facts["expect"] == []
     assert run.folder.parent.name == "tiny-smoke"
     assert (tmp_path / "runs/tiny/latest").resolve() == first.folder.resolve()
+
+
+EVENTS = """
+import keras
+from fitx import callbacks
+
+
+@callbacks.register
+class Plugin(keras.callbacks.TensorBoard):
+    stateless = True
+
+    def __init__(self, folder):
+        super().__init__(log_dir=str(folder))
+        self.folder = folder
+
+    def set_model(self, model):
+        # What it writes itself needs a package that tests do without.
+        self._model = model
+        (self.folder / "events.out.tfevents.1").touch()
+
+
+def nothing(self, *_, **__):
+    pass
+
+
+for name in dir(keras.callbacks.Callback):
+    if name.startswith("on_"):
+        setattr(Plugin, name, nothing)
+"""
+
+
+def test_the_events_of_tensorboard_lie_below_the_runs_once(tiny, trained, recording, tmp_path):
+    trained(tiny())
+    display = recording()
+    run, _ = trained(tiny("callbacks=plugin", plugin=EVENTS), display)
+    # As TensorBoard looks for them.
+    walked = tf.io.gfile.walk(str(tmp_path / "runs"))
+    events = [name for _, _, names in walked for name in names if ".tfevents." in name]
+    assert len(events) == len(list(run.folder.rglob("*.tfevents.*"))) == 1
+    assert any("latest is not made, as TensorBoard would show" in note for note in display.notes)
 
 
 def test_a_smoke_runs_name_still_is_one(tiny, trained):

@@ -154,6 +154,17 @@ def test_a_run_is_made_and_found_where_no_links_can_be_made(tmp_path, monkeypatc
     assert folder.find("digits", tmp_path) == run
 
 
+def test_a_run_that_has_no_link_takes_an_older_one_away_and_is_found(tmp_path):
+    finished(folder.create(tmp_path, "digits"))
+    run = finished(folder.create(tmp_path, "digits", has_link=False))
+    assert not os.path.lexists(run.parent / "latest")
+    assert not list(run.parent.glob(".tmp-*"))
+    assert folder.find("digits", tmp_path) == folder.find("digits/latest", tmp_path) == run
+    assert folder.without_latest(run, "is not made") == (
+        f"{run.parent}/latest is not made; the name digits stands for its newest run all the same"
+    )
+
+
 def test_a_run_is_found_by_folder_name_latest_and_time(tmp_path):
     out = tmp_path / "runs"
     old = finished(folder.create(out, "digits"))
