@@ -89,9 +89,15 @@ class Fit(Section):
     """How long to train, and how often to validate."""
 
     epochs: int = Field(1, ge=0, le=10**9, description="Passes over the training data.")
-    steps_per_epoch: int | None = Field(None, ge=1, description="Batches an epoch; null: all.")
-    validation_steps: int | None = Field(None, ge=1, description="Batches a validation; null: all.")
-    validation_freq: int = Field(1, ge=1, description="Epochs from one validation to the next.")
+    steps_per_epoch: int | None = Field(
+        None, ge=1, le=10**9, description="Batches an epoch; null: all."
+    )
+    validation_steps: int | None = Field(
+        None, ge=1, le=10**9, description="Batches a validation; null: all."
+    )
+    validation_freq: int = Field(
+        1, ge=1, le=10**9, description="Epochs from one validation to the next."
+    )
     allow_nan: list[str] = Field(
         [], description="Values that may be NaN, by the names the step logs; others end the run."
     )
