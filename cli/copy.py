@@ -8,6 +8,7 @@ import click
 
 from . import _complete
 from ._output import write_lines
+from .display.waiting import waiting
 
 
 @click.command()
@@ -22,4 +23,6 @@ def command(name: str, destination: Path | None) -> None:
     """
     from fitx.experiment.shipping import copy
 
-    write_lines(f"wrote {path}" for path in copy(name, destination))
+    with waiting():
+        written = copy(name, destination)
+    write_lines(f"wrote {path}" for path in written)

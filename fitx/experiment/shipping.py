@@ -13,6 +13,7 @@ from fitx.experiment.locate import shipped
 from fitx.experiment.problems import nearest
 from fitx.registry.catalogue import Catalogue
 from fitx.registry.shelf import SHELVES
+from fitx.stages import Stage
 
 SCHEMA = "fitx.schema.json"
 """The file beside an experiment in which editors find its JSON Schema."""
@@ -43,7 +44,8 @@ def copy(name: str, destination: Path | None) -> list[Path]:
     schema = first.parent / SCHEMA
     if files[0].suffix == ".py" or schema.exists():
         return targets
-    _put(schema, _schema_text())
+    with Stage(f"writing {schema.name}"):
+        _put(schema, _schema_text())
     return [*targets, schema]
 
 
