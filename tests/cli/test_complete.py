@@ -37,3 +37,12 @@ def test_kinds_and_parts_complete(complete):
     assert complete(["list"], "sched") == {("plain", "schedule")}
     assert ("plain", "early_stopping") in complete(["show"], "early")
     assert ("plain", "gan") in complete(["copy"], "ga")
+
+
+def test_a_folder_that_would_draw_on_the_terminal_is_no_run_to_complete(
+    complete, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    for name in ("mine", "mi\x1b[2Jne", "mi\u202ene"):
+        Path("runs", name).mkdir(parents=True)
+    assert complete(["resume"], "mi") == {("plain", "mine"), ("file", "mi")}
