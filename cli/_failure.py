@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import click
 
+from fitx import memory
 from fitx.errors import DeviceError, FitxError, Interrupted, StorageError, UsageError, UserCodeError
 
 from ._output import print_error, write_json
@@ -40,8 +41,14 @@ def _known(error: BaseException) -> FitxError | None:
         return error
     if isinstance(error, click.ClickException):
         return UsageError(error.format_message())
-    if isinstance(error, MemoryError):
-        return DeviceError(f"out of memory: {error or 'no more can be had'}.")
+    if memory.is_shortage(error):
+        return memory.out_of_memory(error)
+    if isinstance(error, UnicodeEncodeError) and error.encoding != "utf-8":
+        text = error.object[error.start : error.end]
+        return DeviceError(
+            f"'{text}' cannot be part of a file's name in this locale, which encodes names as "
+            f"{error.encoding}; set PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8."
+        )
     if isinstance(error, ImportError) and (error.name or "").partition(".")[0] != "fitx":
         return DeviceError(f"{error}; `fitx doctor` tells what is missing.")
     if isinstance(error, OSError):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
     ["errors", "redaction", "stages"],
-    ["experiment", "registry", "disk", "json_text", "json_model", "external_settings"],
+    ["experiment", "registry", "disk", "json_text", "json_model", "external_settings", "memory"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
@@ -40,6 +40,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.json_text",
     "fitx.json_model",
     "fitx.external_settings",
+    "fitx.memory",
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),

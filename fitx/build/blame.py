@@ -10,9 +10,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from fitx import memory
 from fitx.build.advice import advice
 from fitx.engine import callbacks
-from fitx.errors import DataError, DeviceError, FitxError, UserCodeError, WorkerLost
+from fitx.errors import DataError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.tree import Path as KeyPath
@@ -39,10 +40,10 @@ def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
     with user_errors(experiment):
         try:
             yield
-        except (FitxError, tf.errors.ResourceExhaustedError):
+        except FitxError:
             raise
         except Exception as error:
-            if is_users(experiment, error):
+            if memory.is_shortage(error) or is_users(experiment, error):
                 raise
             text = f"cannot be made: {first_line(error)}"
             raise experiment.error(path, text) from error
@@ -62,10 +63,9 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
         yield
     except FitxError:
         raise
-    except tf.errors.ResourceExhaustedError as error:
-        text = f"out of memory: {first_line(error)} Lower data.batch_size, or the networks' size."
-        raise DeviceError(text) from error
     except Exception as error:
+        if memory.is_shortage(error):
+            raise memory.out_of_memory(error, _frames(experiment, error)) from error
         gone = cluster.lost(error) if isinstance(error, tf.errors.OpError) else None
         if gone is not None and experiment.execution.strategy == "multi_worker":
             raise WorkerLost(gone) from error

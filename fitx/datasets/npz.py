@@ -48,7 +48,7 @@ def npz(*, path: Path) -> Splits:
     try:
         _check_file(file, name)
         arrays = _read(file, name)
-    except DataError:
+    except (DataError, MemoryError):
         raise
     except Exception as error:
         # Of damaged bytes zipfile, zlib and numpy raise a dozen kinds of exceptions.

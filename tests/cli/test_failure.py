@@ -31,7 +31,6 @@ def told(monkeypatch, capsys):
     ("error", "code", "text"),
     [
         (DataError("x is NaN."), 3, "x is NaN.\n"),
-        (MemoryError("Unable to allocate 9 TiB"), 4, "out of memory: Unable to allocate 9 TiB.\n"),
         (
             ModuleNotFoundError("No module named 'keras'", name="keras"),
             4,

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from fitx import memory
+
+PLUGIN = '''
+import numpy as np
+from fitx import Split, datasets
+
+
+@datasets.register
+def huge(*, seed: int):
+    """Rows that fit into no machine."""
+    x = np.ones((10**15, 4), "float32")
+    return {"train": Split(x, x)}
+'''
+TOO_LARGE = """
+plugins: [huge.py]
+step: supervised
+model: linear
+optimizer: adam
+loss: mse
+data: {name: random, features: 4, rows: 64}
+fit: {epochs: 1}
+"""
+DATA = "data={name: random, rows: 1000000000000000}"
+MODEL = "model={name: mlp, units: [1000000000000]}"
+
+
+@pytest.fixture(scope="module")
+def attempts(tmp_path_factory, launch):
+    """Trainings of which the data, the network or the rows of a plugin fit into no memory."""
+    folder = tmp_path_factory.mktemp("memory")
+    (folder / "huge.py").write_text(PLUGIN)
+    (folder / "my.yaml").write_text(TOO_LARGE)
+    words = {"data": DATA, "model": MODEL, "plugin": "data=huge"}
+    return {what: launch(folder, "train", "my.yaml", "-q", word) for what, word in words.items()}
+
+
+@pytest.mark.parametrize(
+    ("what", "asked"),
+    [
+        ("data", "Unable to allocate 227. PiB for an array with shape (32000000000000000,)"),
+        (
+            "model",
+            "unable to allocate 14.6 TiB for a tensor of shape [4, 1000000000000], type float",
+        ),
+        ("plugin", "data type float32 (huge.py, line 9)"),
+    ],
+)
+def test_whatever_does_not_fit_into_memory_has_one_exit_code_and_both_numbers(
+    attempts, what, asked
+):
+    done = attempts[what].result()
+    assert done.code == 4
+    assert done.err.startswith("out of memory: ")
+    assert asked in done.err
+    assert " for this process, " in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_an_array_in_a_file_that_does_not_fit_is_no_damage(tmp_path, monkeypatch):
+    from fitx.datasets.npz import npz
+
+    def empty(*_, **__):
+        raise MemoryError("Unable to allocate 9. TiB for an array")
+
+    np.savez(tmp_path / "a.npz", x=np.ones((4, 2)), y=np.ones(4))
+    monkeypatch.setattr(np, "empty", empty)
+    with pytest.raises(MemoryError):
+        npz(path=tmp_path / "a.npz")
+
+
+def test_what_there_is_counts_the_limit_of_the_process():
+    text = str(memory.out_of_memory(MemoryError()))
+    assert text.startswith("out of memory: no more can be had. There are ")
+    assert text.endswith("or use a machine with more.")
+
+
+@pytest.mark.parametrize(
+    ("said", "asked"),
+    [
+        (
+            "OOM when allocating tensor with shape[2,1073741824] and type half on /GPU:0",
+            "unable to allocate 4.0 GiB for a tensor of shape [2, 1073741824], type half. Lower",
+        ),
+        ("Out of memory while trying to allocate 1536 bytes on GPU", "allocate 1.5 KiB. Lower"),
+    ],
+)
+def test_the_words_of_tensorflow_and_xla_are_read(said, asked):
+    assert asked in str(memory.out_of_memory(MemoryError(said)))
