@@ -40,6 +40,7 @@ def prepare() -> None:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
     _keep_standard_output()
+    _let_no_warning_raise()
     warnings.showwarning = _show_warning
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -64,6 +65,19 @@ def _keep_standard_output() -> None:
     # It is open until the process ends.
     sys.stdout = open(kept, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
     _output[:] = [sys.stdout]
+
+
+def _let_no_warning_raise() -> None:
+    """Drop filters such as PYTHONWARNINGS=error: libraries that only warn would fail to work."""
+    actions = [option.partition(":")[0] for option in sys.warnoptions]
+    if not any(action and "error".startswith(action) for action in actions):
+        return
+    warnings.resetwarnings()
+    # As Python ignores them by default.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    warnings.simplefilter("ignore", PendingDeprecationWarning)
+    warnings.simplefilter("ignore", ImportWarning)
+    warnings.simplefilter("ignore", ResourceWarning)
 
 
 def follow_seed(experiment: Experiment) -> None:

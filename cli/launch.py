@@ -39,6 +39,7 @@ def command(
     fitx launch --workers 4 my.yaml fit.epochs=20
     """
     from fitx.experiment.check import read
+    from fitx.rundir.folder import check_writable
 
     from ._process import results_alone
     from ._workers import run
@@ -47,6 +48,7 @@ def command(
     # What is wrong with the experiment is said once, and not by every worker.
     with results_alone():
         read(file, words)
+    check_writable(out)
     given = [name.removeprefix("as_").replace("_", "-") for name in flags if flags[name]]
     asked = [f"--{name}" for name in given] + (["--resume", resume] if resume else [])
     return run(["train", file, *words, "--out", str(out), *asked], workers)

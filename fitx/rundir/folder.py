@@ -133,9 +133,14 @@ def check_writable(out: Path) -> None:
     """Refuse at once, before anything slow, an output folder that cannot take a run.
 
     Raises:
-        StorageError: `out`, or its nearest parent that exists, is no folder or not writable.
+        StorageError: `out`, or its nearest parent that exists, is no folder or not writable, or
+            the working folder is gone.
     """
-    place = Path(os.path.abspath(out))
+    try:
+        place = Path(os.path.abspath(out))
+    except FileNotFoundError as error:
+        reason = "the working folder has been deleted"
+        raise StorageError(f"cannot write runs to {out}: {reason}. Change to another.") from error
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():

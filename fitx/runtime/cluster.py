@@ -15,6 +15,8 @@ from fitx import json_text
 from fitx.errors import DeviceError
 
 _MOST_TASKS = 1024
+_MOST_PORT = 65_535
+_MOST_SHOWN = 80
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
 _ADVICE = f"expected such as {_EXAMPLE}" + '"index": 0}}.'
@@ -81,24 +83,34 @@ def _cluster(config: Any) -> Cluster:
         raise DeviceError(f"TF_CONFIG lacks its 'cluster' or its 'task'; {_ADVICE}")
     others = [name for name in jobs if name not in _JOBS]
     if others or not jobs:
-        found = f"a job '{others[0]}'" if others else "no job"
+        found = f"a job {_short(others[0])}" if others else "no job"
         raise DeviceError(f"TF_CONFIG's cluster has {found}; it takes chief and worker. {_ADVICE}")
     for name, addresses in jobs.items():
         if not isinstance(addresses, list) or not all(_is_address(one) for one in addresses):
             raise DeviceError(f"TF_CONFIG's {name} is no list of 'host:port'; {_ADVICE}")
     kind, index = task.get("type"), task.get("index")
-    if kind not in jobs:
-        raise DeviceError(f"TF_CONFIG's task has the type {kind!r}, no job of the cluster.")
+    if not isinstance(kind, str) or kind not in jobs:
+        raise DeviceError(f"TF_CONFIG's task has the type {_short(kind)}, no job of the cluster.")
     count = len(jobs[kind])
-    if not isinstance(index, int) or not 0 <= index < count:
+    if type(index) is not int or not 0 <= index < count:
         most = f"0 to {count - 1}" if count > 1 else "0"
-        raise DeviceError(f"TF_CONFIG's task has the index {index!r}; {kind} goes from {most}.")
+        raise DeviceError(
+            f"TF_CONFIG's task has the index {_short(index)}; {kind} goes from {most}."
+        )
+    addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
+    if len(set(addresses)) < len(addresses):
+        raise DeviceError(f"TF_CONFIG's cluster has an address twice; {_ADVICE}")
     before = len(jobs.get("chief", ())) if kind == "worker" else 0
-    return Cluster((*jobs.get("chief", ()), *jobs.get("worker", ())), before + index)
+    return Cluster(addresses, before + index)
 
 
 def _is_address(value: Any) -> bool:
-    return isinstance(value, str) and re.fullmatch(r"\S+:\d{1,5}", value) is not None
+    found = re.fullmatch(r"\S+:(\d{1,5})", value) if isinstance(value, str) else None
+    return found is not None and 0 < int(found[1]) <= _MOST_PORT
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:_MOST_SHOWN]
 
 
 def _from_slurm() -> dict[str, Any]:
@@ -109,7 +121,8 @@ def _from_slurm() -> dict[str, Any]:
             gpus_per_node=_MOST_TASKS, gpus_per_task=1, auto_set_gpu=False
         )
         jobs = resolver.cluster_spec().as_dict()
-    except (RuntimeError, ValueError, OSError) as error:
+    except Exception as error:
+        # Of text that SLURM has not written, TensorFlow's parser raises whatever comes up.
         text = "start the workers by srun, within a job" if "SLURM" in str(error) else str(error)
         raise DeviceError(f"SLURM's variables describe no cluster: {text}.") from error
     return {"cluster": jobs, "task": {"type": resolver.task_type, "index": resolver.task_id}}

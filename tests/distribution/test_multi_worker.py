@@ -140,6 +140,24 @@ TWO = {"worker": ["a:1", "b:2"]}
             json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 2}}),
             "TF_CONFIG's task has the index 2; worker goes from 0 to 1.",
         ),
+        (
+            json.dumps({"cluster": TWO, "task": {"type": "worker", "index": True}}),
+            "TF_CONFIG's task has the index True; worker goes from 0 to 1.",
+        ),
+        (
+            json.dumps({"cluster": TWO, "task": {"type": ["worker"] * 1000, "index": 0}}),
+            "TF_CONFIG's task has the type ['worker', 'worker', ",
+        ),
+        (
+            json.dumps({"cluster": {"worker": ["a:1", "b:65536"]}, "task": {}}),
+            "TF_CONFIG's worker is no list of 'host:port';",
+        ),
+        (
+            json.dumps(
+                {"cluster": {"worker": ["a:1", "a:1"]}, "task": {"type": "worker", "index": 0}}
+            ),
+            "TF_CONFIG's cluster has an address twice;",
+        ),
     ],
 )
 def test_a_cluster_that_makes_no_sense_is_named(config, text):
