@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -60,6 +61,10 @@ class Marks(keras.callbacks.Callback):
 '''
 
 
+WAITED = re.compile(r"^[^\n]*, (\d+m)?\d+s so far\n", re.MULTILINE)
+"""What a busy machine adds to what a command says: a line for every 10 seconds of a stage."""
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that has ended."""
@@ -101,7 +106,8 @@ def fitx(environment):
         options["env"] = {**environment, **options.get("env", {})}
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
         done = subprocess.run(command, cwd=folder, timeout=120, check=False, **{**pipes, **options})
-        return Done(done.returncode, (done.stdout or b"").decode(), (done.stderr or b"").decode())
+        err = WAITED.sub("", (done.stderr or b"").decode())
+        return Done(done.returncode, (done.stdout or b"").decode(), err)
 
     return fitx
 
