@@ -1,4 +1,4 @@
-"""The trained networks as plain Keras files, which load without fitx."""
+"""The trained networks as Keras files, which need fitx only for what plugins define."""
 
 from __future__ import annotations
 
