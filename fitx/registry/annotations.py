@@ -172,8 +172,23 @@ def _subscript(node: ast.Subscript) -> Any:
         return _either([*types, *([None] if outer is Optional else [])])
     if outer in (dict, Mapping) and getattr(types[0], "__origin__", types[0]) is int:
         return Annotated[dict[types[0], types[1]], BeforeValidator(_integer_keys)]
+    kind = kinds.PART_ANNOTATIONS.get(ast.unparse(items[0]).rpartition(".")[2])
+    if outer in (list, Sequence) and kind is not None:
+        return _parts_of(kind, types[0])
     whole = outer[types if len(types) > 1 else types[0]]
     return _from_list(whole) if outer in (tuple, set, frozenset) else whole
+
+
+def _parts_of(kind: str, part: Any) -> Any:
+    """Return the annotation of a list of parts, of which one may be written alone."""
+
+    def read(value: Any) -> Any:
+        is_part = isinstance(value, dict) and "name" in value
+        return [value] if is_part or isinstance(value, str) else value
+
+    one = {kinds.PART_KEY: kind}
+    schema = {"anyOf": [{"type": "array", "items": one}, one]}
+    return Annotated[list[part], BeforeValidator(read), WithJsonSchema(schema)]
 
 
 def _either(types: Sequence[Any]) -> Any:

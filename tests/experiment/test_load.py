@@ -153,6 +153,16 @@ def test_one_item_of_a_list_may_be_written_alone(write, key, alone, more):
     assert over.tree.at(path).plain() == [item]
 
 
+def test_one_part_of_an_option_that_lists_them_may_be_written_alone(mine):
+    word = "model={name: sequential, layers: {name: dense, units: 3}}"
+    layers = read(str(mine), [word]).networks["model"].options["layers"]
+    assert [(layer.name, layer.options) for layer in layers] == [("dense", {"units": 3})]
+    with pytest.raises(ConfigError, match=r"model.layers.unit: Dense takes no 'unit'"):
+        read(str(mine), [word.replace("units", "unit")])
+    with pytest.raises(ConfigError, match=r"model.layers: expected a list, found a mapping"):
+        read(str(mine), [word.replace("name: dense", "dense: true")])
+
+
 def test_a_dataset_and_a_model_of_one_name_in_one_plugin_are_both_found(write):
     write("both.py", BOTH)
     text = MINE.replace("mlp", "{name: both, units: 3}").replace("random", "{name: both, rows: 2}")
