@@ -106,8 +106,13 @@ def results_alone() -> Iterator[TextIO]:
         yield output
 
 
-def leave(code: int) -> NoReturn:
-    """Exit with a code, whatever has become of the streams."""
+def leave(code: int, *, at_once: bool = False) -> NoReturn:
+    """Exit with a code, whatever has become of the streams.
+
+    Args:
+        code: The exit code.
+        at_once: Skip what Python and libraries do when the interpreter ends.
+    """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -115,6 +120,8 @@ def leave(code: int) -> NoReturn:
             # Python would try once more, and exit with 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     _die_as_shells_expect(code)
+    if at_once:
+        os._exit(code)
     sys.exit(code)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from fitx import redaction
+from fitx.errors import OutOfMemory
 
 from ._failure import report
 from ._process import leave, prepare
@@ -69,13 +70,16 @@ def main() -> None:
     """Run the command line and leave with the documented exit code."""
     prepare()
     prepare_import(verbose="--verbose" in sys.argv)
+    has_memory = True
     try:
         code = group.main(standalone_mode=False, prog_name="fitx")
         with suppress(BrokenPipeError):
             sys.stdout.flush()
     except BaseException as error:
         code = report(error)
-    leave(code if isinstance(code, int) else 0)
+        has_memory = not isinstance(error, OutOfMemory)
+    # XLA, after it ran out of memory, crashes when the interpreter ends.
+    leave(code if isinstance(code, int) else 0, at_once=not has_memory)
 
 
 if __name__ == "__main__":

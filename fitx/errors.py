@@ -4,7 +4,7 @@ FitxError              something the user can act on; printed without a tracebac
 ├── ConfigError     2  one or many problems of one experiment (fitx.experiment.problems)
 ├── UsageError      2  words on the command line that lead nowhere
 ├── DataError       3  numbers that cannot be trained on
-├── DeviceError     4  a device or a package that this machine lacks
+├── DeviceError     4  a device, a package or memory that this machine lacks
 ├── Diverged        5  a logged value or a weight is NaN or infinite
 ├── ExpectationError 6 a value missed what `expect:` asks
 ├── StorageError    7  disk full, unreadable or damaged files
@@ -40,6 +40,10 @@ class DeviceError(FitxError):
     """A device, driver or package that the experiment needs and this machine lacks."""
 
     exit_code = 4
+
+
+class OutOfMemory(DeviceError):
+    """Data, networks or what a step computes does not fit into this machine's memory."""
 
 
 class WorkerLost(DeviceError):

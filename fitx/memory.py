@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from fitx.errors import DeviceError
+from fitx.errors import OutOfMemory
 
 _TENSOR = re.compile(r"allocating tensor with shape\[([\d,]+)\] and type (\w+)")
 _BYTES = re.compile(r"allocate (\d+) ?bytes")
@@ -26,7 +26,7 @@ def is_shortage(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
-def out_of_memory(error: BaseException, frames: str = "") -> DeviceError:
+def out_of_memory(error: BaseException, frames: str = "") -> OutOfMemory:
     """Return what to raise of such an error, whatever it was that did not fit.
 
     It is the machine's lack and not the experiment's fault: on a larger one the same file runs.
@@ -40,7 +40,7 @@ def out_of_memory(error: BaseException, frames: str = "") -> DeviceError:
     where = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
     # What there is on a GPU, TensorFlow does not tell.
     has = "" if "GPU" in text else _available()
-    return DeviceError(f"out of memory: {_asked(text)}{where}. {has}{_ADVICE}")
+    return OutOfMemory(f"out of memory: {_asked(text)}{where}. {has}{_ADVICE}")
 
 
 def _asked(text: str) -> str:
