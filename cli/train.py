@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fitx import external_settings
 from fitx.errors import UsageError
 
 from . import _complete, _options
@@ -86,7 +85,7 @@ def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> 
     )
     if run is None:
         new = place(experiment, mine.out, smoke=wish.smoke)
-        new = replace(new, stop_after=wish.stop_after, notes=(*notes, *external_settings.notes()))
+        new = replace(new, stop_after=wish.stop_after, notes=notes)
 
         from fitx.run.train import train
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from fitx import runtime
+from fitx import external_settings, runtime
 from fitx.build import demands
 from fitx.build.blame import user_errors
 from fitx.build.feed import evaluation_feed
@@ -74,7 +74,8 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
         restored = restore(trial.step, question.run, question.weights) if question.run else None
     examples = _examples(trial, split, question.steps)
     with shown(display, _plan(trial, question, device, f"{split} split: {examples:,} examples")):
-        for note in (question.note, *(restored.notes if restored else ())):
+        notes = (question.note, *external_settings.notes())
+        for note in (*notes, *(restored.notes if restored else ())):
             if note:
                 display.note(note)
         if question.run is not None and not _same_data(trial, question.run, split):

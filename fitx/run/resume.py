@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from fitx import checkpoint, runtime
+from fitx import checkpoint, external_settings, runtime
 from fitx.build.trial import Trial
 from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
@@ -160,6 +160,7 @@ def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
 
 def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
     """Say where the run goes on, and what that means."""
+    yield from external_settings.notes()
     if start.newest is None:
         yield "there is no checkpoint yet: the run begins anew"
         return

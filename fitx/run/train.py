@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fitx.build.make import writes_events
 from fitx.experiment.experiment import Experiment
+from fitx.external_settings import notes
 from fitx.run import describe
 from fitx.run.display import Display
 from fitx.run.evaluate import prepare_runtime, shown
@@ -54,7 +55,8 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
                 work = Work(trial, run, journal, saver, display, asked, steps)
                 plan = describe.plan(trial, run, device)
                 with written(saver), ended_together(stop), shown(display, plan):
-                    for text in filter(None, (*order.notes, _unlinked(run, has_link=has_link))):
+                    texts = (*order.notes, *notes(), _unlinked(run, has_link=has_link))
+                    for text in filter(None, texts):
                         display.note(text)
                     return carry_out(work)
 

@@ -95,6 +95,18 @@ def test_a_training_names_the_variables_that_it_does_not_use(runs):
     assert "in the environment" not in runs["without"].result().err
 
 
+def test_a_run_is_evaluated_and_goes_on_without_them_too(folder, runs, fitx):
+    trained = values(runs["without"].result())
+    (run,) = folder.glob("without/small/2*")
+    asked = fitx(folder, "evaluate", run, "--json", env=VARIABLES)
+    assert values(asked)["loss"] == trained["test_loss"]
+    assert "KERAS_MAX_STEPS_PER_EPOCH=2 in the environment is not used" in asked.err
+    longer = fitx(folder, "resume", run, "fit.epochs=3", "--json", env=VARIABLES)
+    assert values(longer)["loss"] != trained["loss"]
+    assert "KERAS_MAX_EPOCHS=1 in the environment is not used" in longer.err
+    assert json.loads((run / "summary.json").read_text())["epochs"] == 3
+
+
 def test_doctor_names_what_is_overridden_whatever_stands_in_keras_file(folder, fitx):
     home = str(folder / "broken")
     done = fitx(
