@@ -188,6 +188,8 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
     }
     return {
         "resumed": [*before, this],
+        "name": order.experiment.name,
+        "seed": order.experiment.seed,
         "references": references.seal(order.experiment),
         "files": fingerprints(input_files(order.experiment)),
         **{key: value for key, value in here.items() if key in changes.ENVIRONMENT},

@@ -20,6 +20,8 @@ def step(tiny):
         ("val_loss", "max", [3.0, 1.0, 2.0], 1),
         ("reward", "max", [1.0, 3.0, 3.0], 2),
         ("val_loss", None, [1.0, 1.0, 1.0], 1),
+        ("val_loss", None, [float("nan"), 2.0, float("nan"), 1.0], 4),
+        ("reward", "max", [float("nan"), 2.0, float("nan"), float("inf")], 4),
     ],
 )
 def test_the_best_epoch_is_the_first_with_the_best_value(step, monitor, mode, values, best):

@@ -94,6 +94,13 @@ def test_an_epoch_of_another_length_is_as_exact_as_any_once_it_goes_on(stopped, 
     assert not [k for k in straight if straight[k].tobytes() != interrupted[k].tobytes()]
 
 
+def test_the_record_says_what_the_run_is_from_now_on(stopped):
+    run = stopped(7)
+    going_on(run, "name=renamed", "seed=8", allow_inexact=True)
+    facts = json.loads((run / "run.json").read_text())
+    assert (facts["name"], facts["seed"]) == ("renamed", 8)
+
+
 def test_another_gpu_is_refused_and_allowed_by_name(stopped):
     run = stopped(7)
     reopen(run).update(accelerator="A GPU")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Best:
         model: dict[str, Any],
         before: State | None = None,
     ) -> None:
-        """Take the state of an epoch whose monitored value is better than any before.
+        """Take the state of an epoch whose monitored value is better than any before; NaN is none.
 
         Args:
             epoch: Its number.
@@ -59,7 +60,7 @@ class Best:
             before: Variables as they were before the validation, which has changed them.
         """
         value = values.get(self.monitor) if self.monitor is not None else None
-        if value is None or self.monitor is None or self.mode is None:
+        if value is None or math.isnan(value) or self.monitor is None or self.mode is None:
             return
         if self.epoch is None or self.sign * value > self.sign * self.epoch.value:
             state = capture(model)
