@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import traceback
@@ -75,7 +76,8 @@ def _text(error: BaseException, known: FitxError | None) -> str:
         parts.append(known.frames)
     parts += [str(known), *getattr(error, "__notes__", ())]
     parts.append(f"run: {known.run}" if known.run else "")
-    if isinstance(known, Interrupted) and known.run:
+    # A worker of a cluster goes on by the command that starts them all.
+    if isinstance(known, Interrupted) and known.run and "TF_CONFIG" not in os.environ:
         parts.append(f"go on with: fitx resume {shlex.quote(known.run)}")
     return "\n".join(filter(None, parts))
 

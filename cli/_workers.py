@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from threading import Thread
 from types import FrameType
 
+from fitx.external_settings import overridden_variables
 from fitx.run.signals import STOPPING
 
 from ._output import print_error
@@ -55,7 +56,12 @@ def _start(words: Sequence[str], addresses: list[str], index: int) -> subprocess
     return subprocess.Popen(
         # -P: no module is imported from the working folder.
         [sys.executable, "-P", "-m", f"{__package__}.main", *words],
-        env={**os.environ, **_devices(index, len(addresses)), "TF_CONFIG": json.dumps(task)},
+        env={
+            **os.environ,
+            **overridden_variables,
+            **_devices(index, len(addresses)),
+            "TF_CONFIG": json.dumps(task),
+        },
         stdout=sys.stdout if is_chief else subprocess.DEVNULL,
         stderr=None if is_chief else subprocess.PIPE,
         text=True,

@@ -70,16 +70,16 @@ def main() -> None:
     """Run the command line and leave with the documented exit code."""
     prepare()
     prepare_import(verbose="--verbose" in sys.argv)
-    has_memory = True
+    at_once = False
     try:
         code = group.main(standalone_mode=False, prog_name="fitx")
         with suppress(BrokenPipeError):
             sys.stdout.flush()
     except BaseException as error:
         code = report(error)
-        has_memory = not isinstance(error, OutOfMemory)
-    # XLA, after it ran out of memory, crashes when the interpreter ends.
-    leave(code if isinstance(code, int) else 0, at_once=not has_memory)
+        # XLA, after it ran out of memory, crashes when the interpreter ends; NumPy does not.
+        at_once = isinstance(error, OutOfMemory) and not isinstance(error.__cause__, MemoryError)
+    leave(code if isinstance(code, int) else 0, at_once=at_once)
 
 
 if __name__ == "__main__":

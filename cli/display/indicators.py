@@ -16,7 +16,10 @@ Clock = Callable[[], float]
 
 
 class Indicator(Protocol):
-    """A way to show one stage at a time; `tick` is called again and again while it goes on."""
+    """A way to show one stage at a time.
+
+    The main thread calls `begin`; another one calls `tick` again and again while a stage goes on.
+    """
 
     seconds_between_ticks: float
 
@@ -52,7 +55,7 @@ class Spinner:
 
     def begin(self, text: str) -> None:
         """Draw a stage, unless another was drawn a moment ago: many last no longer than that."""
-        self._text, self._began = text, self._clock()
+        self._text, self._began = one_line(text), self._clock()
         if not text:
             self._erase()
         elif self._drawn is None or self._began - self._drawn >= SECONDS_BETWEEN_FRAMES:
@@ -66,7 +69,7 @@ class Spinner:
         self._frame += 1
         seconds = self._drawn - self._began
         time_taken = f" {rough_duration(seconds)}" if seconds >= 1 else ""
-        text = self._shorten(one_line(self._text), self._width() - len(time_taken) - 3)
+        text = self._shorten(self._text, self._width() - len(time_taken) - 3)
         line = f"{FRAMES[self._frame % len(FRAMES)]} {text}{time_taken}"
         self._write(f"\r\x1b[J\n{line}\r\x1b[1A")
 
@@ -93,7 +96,7 @@ class Lines:
 
     def begin(self, text: str) -> None:
         """Start the stage's 10 seconds."""
-        self._text, self._began = text, self._clock()
+        self._text, self._began = ascii_line(text), self._clock()
         self._due = self._began + SECONDS_BETWEEN_LINES
 
     def tick(self) -> None:
@@ -101,4 +104,4 @@ class Lines:
         now = self._clock()
         if self._text and now >= self._due:
             self._due += SECONDS_BETWEEN_LINES
-            self._write(f"{ascii_line(self._text)}, {rough_duration(now - self._began)} so far\n")
+            self._write(f"{self._text}, {rough_duration(now - self._began)} so far\n")

@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from fitx import stages
+from fitx.run.signals import blocked
 
 from .indicators import Indicator, Lines, Spinner, Write
 
@@ -32,7 +33,9 @@ class Ticking:
 
     def start(self) -> None:
         """Show the stages from now on."""
-        self._thread.start()
+        with blocked():
+            # The thread takes no signals: one that the main thread lets wait would not wait.
+            self._thread.start()
         stages.watch(self._show)
 
     def stop(self) -> None:

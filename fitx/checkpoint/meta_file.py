@@ -16,7 +16,7 @@ from fitx import disk, json_text
 from fitx.errors import StorageError
 from fitx.json_model import Count, Model, Sha256, demand, found
 
-FORMAT = 1
+FORMAT = 2
 
 _NOT_FINITE = ("nan", "inf", "-inf")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,18 +104,29 @@ def _start(order: Resumption, trial: Trial, around: list[Change]) -> _Start:
         UsageError: The changes do not fit what the checkpoint holds.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    check = agreeing(order.run, order.facts)
+    check = _demanded(order, trial, around)
     with Stage("reading the checkpoint"):
         newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
     if newest is None:
         return _Start(None, None)
     named = variables(trial.step)
     _demand_fit(order, newest, differences(named, training_part(newest.state)))
-    if not any(is_reshaping(str(change)) for change in (*order.changes, *around)):
-        problem = beyond(newest.meta, trial.steps_per_epoch, trial.data.batch_size, order.facts)
-        if problem:
-            raise StorageError(f"checkpoint {newest.folder} is damaged: meta.json: {problem}")
     return _Start(newest, _changed(Snapshot(newest.state, newest.meta), trial, named))
+
+
+def _demanded(order: Resumption, trial: Trial, around: list[Change]) -> Callable[[Any], None]:
+    """Return a function that raises ValueError for a meta from which the run cannot go on."""
+    agree = agreeing(order.run, order.facts)
+    is_reshaped = any(is_reshaping(str(change)) for change in (*order.changes, *around))
+
+    def demand(meta: Any) -> None:
+        agree(meta)
+        steps, rows = trial.steps_per_epoch, trial.data.batch_size
+        problem = None if is_reshaped else beyond(meta, steps, rows, order.facts)
+        if problem:
+            raise ValueError(f"meta.json: {problem}")
+
+    return demand
 
 
 def _changed(taken: Snapshot, trial: Trial, named: dict[str, Any]) -> Snapshot:
@@ -124,14 +135,15 @@ def _changed(taken: Snapshot, trial: Trial, named: dict[str, Any]) -> Snapshot:
     What was asked for then stands in the checkpoint itself. So a change counts whoever made it: a
     resume that was killed before it wrote a checkpoint of its own, too.
     """
-    state, meta = dict(taken.state), dict(taken.meta)
+    meta = dict(taken.meta)
     for name, rate in learning_rates(named).items():
         if rate != meta["built_rates"].get(name):
-            state |= capture({name: named[name]})
+            # In place: the state is large, and is let go of as soon as it has been put back.
+            taken.state.update(capture({name: named[name]}))
     if sorted(meta["callback_options"].values()) != sorted(callback_options(trial.experiment)):
         meta["stopping"] = False
     meta["passed"] = _steps_passed(trial, meta)
-    return Snapshot(state, meta)
+    return Snapshot(taken.state, meta)
 
 
 def _steps_passed(trial: Trial, meta: dict[str, Any]) -> int:

@@ -33,6 +33,22 @@ ECHO_SECONDS = 0.5
 """
 
 
+@contextmanager
+def blocked() -> Iterator[set[signal.Signals | int]]:
+    """Let signals wait until the block ends, unless another thread takes them.
+
+    A thread that is started in it takes none, ever.
+
+    Yields:
+        The signals that waited before.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
+    try:
+        yield before
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class StopRequest:
     """Whether a signal asked the run to stop; `number` is that signal's, 0 for none.
 

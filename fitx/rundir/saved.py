@@ -63,7 +63,8 @@ def commit(kept: Record, text: str | None, **facts: Any) -> None:
     pending = kept.facts.get(_PENDING)
     if pending is not None:
         write_atomically(kept.run / EXPERIMENT, pending)
-        kept.update(**{_PENDING: None})
+        del kept.facts[_PENDING]
+        kept.update()
 
 
 def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool = True) -> Target:

@@ -9,8 +9,12 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 from fitx import json_text
 from fitx.json_model import Count, Model, Seconds, Sha256
 
+MOST_TEXT = 1 << 20
+"""Characters of an experiment file."""
+
 MOST_THREADS = 4096
-"""Threads for one operation; TensorFlow starts them all, and cannot be interrupted meanwhile."""
+"""Threads for one operation, of the largest machines; TensorFlow starts them all, and cannot be
+interrupted meanwhile. An experiment may ask for fewer at most."""
 
 NOT_FINITE = ("nan", "inf", "-inf")
 
@@ -118,7 +122,7 @@ class RunRecord(Environment):
     best: BestEpoch | None
     error: str | None = None
     resumed: list[Resumed] = []
-    pending_experiment: str | None = None
+    pending_experiment: Annotated[str, Field(max_length=MOST_TEXT)] | None = None
 
 
 class JournalLine(Model):
@@ -187,9 +191,10 @@ class CheckpointMeta(Model):
         if (self.phase == "between") != (self.passed == 0):
             text = f"phase is '{self.phase}', which cannot be after {self.passed} steps of an epoch"
             raise ValueError(text)
-        if self.step < self.epoch + self.passed:
-            text = f"step is {self.step}, too few for {self.epoch} epochs and {self.passed} steps"
-            raise ValueError(text)
+        # `passed` counts steps of today's batch size, of which more than `step` may be over.
+        if self.step < self.epoch + (self.passed > 0):
+            more = " and steps of another" if self.passed else ""
+            raise ValueError(f"step is {self.step}, too few for {self.epoch} epochs{more}")
         if self.best is not None and self.best.epoch > self.epoch:
             raise ValueError(f"best.epoch is {self.best.epoch}, of {self.epoch} that were over")
         if self.callback_options.keys() != self.callbacks.keys():

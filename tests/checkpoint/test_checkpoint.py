@@ -125,7 +125,7 @@ def test_meta_is_json_that_any_program_can_read(tmp_path):
         raise AssertionError(constant)
 
     about = json.loads((folder / "meta.json").read_text(), parse_constant=refuse)
-    assert (about["format"], about["step"]) == (1, 420)
+    assert (about["format"], about["step"]) == (2, 420)
     assert about["state"]["size"] == (folder / "state.npz").stat().st_size
     assert about["state"]["variables"][0] == {"path": "complex", "shape": [1], "dtype": "complex64"}
 
@@ -415,12 +415,12 @@ def test_other_members_than_listed_are_refused(tmp_path, members):
 
 
 def test_a_newer_format_is_named(tmp_path, monkeypatch):
-    monkeypatch.setattr(meta_file, "FORMAT", 2)
+    monkeypatch.setattr(meta_file, "FORMAT", 3)
     saved(tmp_path, 2)
-    monkeypatch.setattr(meta_file, "FORMAT", 1)
+    monkeypatch.setattr(meta_file, "FORMAT", 2)
     saved(tmp_path / "x", 1)
     shutil.move(tmp_path / "x" / "000001", tmp_path / "000001")
-    assert_passed_over(tmp_path, "is damaged: its format is 2, and this fitx reads 1")
+    assert_passed_over(tmp_path, "is damaged: its format is 3, and this fitx reads 2")
 
 
 def test_a_file_in_place_of_the_root_is_a_storage_error(tmp_path):

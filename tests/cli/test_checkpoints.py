@@ -178,7 +178,7 @@ def test_a_damaged_record_hides_no_checkpoint(run):
 def test_facts_that_no_run_can_have_are_damage(run):
     folder = run(5, status="finished", last=["000005"], best="\x1b[2J")
     checkpoint.save(folder / "checkpoints", 9, STATE, {**meta(9), "phase": "\x1b[2J"}, keep=9)
-    checkpoint.save(folder / "checkpoints", 10, STATE, {**meta(10), "epoch": 2}, keep=9)
+    checkpoint.save(folder / "checkpoints", 10, STATE, {**meta(10), "epoch": 12}, keep=9)
     os.utime(folder / "checkpoints/000009/meta.json", (2**40, 2**40))
     listing = survey(folder)
     assert (listing.status, listing.last, listing.best) == ("unknown", None, None)
@@ -186,7 +186,7 @@ def test_facts_that_no_run_can_have_are_damage(run):
     assert whole.damage == ""
     assert (strange.epoch, strange.phase, strange.best) == (None, None, None)
     assert "is damaged: meta.json: meta.phase: expected 'between', 'epoch' or" in strange.damage
-    assert "is damaged: meta.json: meta: step is 10, too few for 2 epochs and" in other.damage
+    assert "is damaged: meta.json: meta: step is 10, too few for 12 epochs" in other.damage
     assert json.dumps(listing.plain())
 
 

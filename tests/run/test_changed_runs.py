@@ -21,6 +21,8 @@ LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
 MAE = "{name: early_stopping, monitor: mae, patience: 9, min_delta: 0.1}"
 VALIDATION = "{name: early_stopping, monitor: val_loss, patience: 9, min_delta: 0.1}"
 
+OTHERWISE_SPELLED = "{name: EarlyStopping, patience: 9, min_delta: 1.0e-1, mode: auto}"
+
 
 class Notes(NoDisplay):
     def __init__(self):
@@ -67,6 +69,8 @@ def steps(run):
         # Two steps of 8 rows are one of 16: two more are left of the epoch's three.
         (7, "data.batch_size=16", [5, 9, 12]),
         (9, "data.batch_size=64", [5, 10, 11]),
+        # Three steps of 8 rows are six of 4: four more are left of the epoch's ten.
+        (3, "data.batch_size=4", [7, 17, 27]),
     ],
 )
 def test_an_epoch_of_another_length_leaves_no_step_out(stopped, mode, stop, word, expected):
@@ -75,19 +79,20 @@ def test_an_epoch_of_another_length_leaves_no_step_out(stopped, mode, stop, word
     assert steps(run) == (expected, expected[-1])
 
 
-def test_an_epoch_of_another_length_is_as_exact_as_any_once_it_goes_on(stopped, tmp_path):
+@pytest.mark.parametrize(("stop", "rows", "again"), [(7, 16, 10), (3, 4, 5)])
+def test_an_epoch_of_another_length_is_as_exact_as_any_once_it_goes_on(stopped, stop, rows, again):
     runs = []
-    for cut in (None, 10):
-        run = stopped(7, "execution.mode=plain")
+    for cut in (None, again):
+        run = stopped(stop, "execution.mode=plain")
         if cut:
             with (
                 pytest.raises(Interrupted),
-                reopened(run, ["data.batch_size=16"], allow_inexact=True) as request,
+                reopened(run, [f"data.batch_size={rows}"], allow_inexact=True) as request,
             ):
                 resume(replace(request, stop_after=cut), NoDisplay())
             going_on(run)
         else:
-            going_on(run, "data.batch_size=16", allow_inexact=True)
+            going_on(run, f"data.batch_size={rows}", allow_inexact=True)
         runs.append(checkpoint.newest(run / "checkpoints").state)
     straight, interrupted = runs
     assert straight.keys() == interrupted.keys()
@@ -128,6 +133,7 @@ def remembered(run):
     [
         ((VALIDATION, LOSS), {"loss": 1, "val_loss": 1}),
         ((VALIDATION,), {"val_loss": 1}),
+        ((LOSS, OTHERWISE_SPELLED), {"loss": 1, "val_loss": 1}),
         ((LOSS, VALIDATION.replace("patience: 9", "patience: 8")), {"loss": 1, "val_loss": 0}),
         ((LOSS.replace("monitor: loss", "monitor: mae"), VALIDATION), {"mae": 0, "val_loss": 1}),
         ((MAE, LOSS, VALIDATION), {"mae": 0, "loss": 1, "val_loss": 1}),

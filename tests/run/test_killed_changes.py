@@ -24,6 +24,7 @@ CHANGES = {
     "rate": ((), ("optimizer.learning_rate=0.5", "fit.epochs=5")),
     "callbacks": ((STOPPING, "fit.epochs=5"), ("~callbacks",)),
     "batch size": ((), ("data.batch_size=16",)),
+    "smaller batches": ((), ("data.batch_size=4",)),
     "mode": ((), ("execution.mode=fused",)),
     "epochs of a finished run": ((), ("fit.epochs=4", "optimizer.learning_rate=0.5")),
     "monitor": (("checkpoint.monitor=loss",), ("checkpoint.monitor=mae", "checkpoint.mode=max")),

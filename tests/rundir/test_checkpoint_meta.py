@@ -79,7 +79,7 @@ def test_a_field_that_is_missing_is_named():
 def test_fields_that_cannot_stand_together_are_refused(told):
     assert "phase is 'between', which cannot be after 2 steps" in told(phase="between")
     assert "phase is 'epoch', which cannot be after 0 steps" in told(passed=0)
-    assert "step is 3, too few for 2 epochs and 2 steps" in told(step=3)
+    assert "step is 2, too few for 2 epochs and steps of another" in told(step=2)
     assert "best.epoch is 3, of 2 that were over" in told(best={**META["best"], "epoch": 3})
     assert "do not name the same callbacks" in told(callbacks={})
 

@@ -169,7 +169,6 @@ HOSTILE = {
     just_below_four_gibibytes: "array 'x' claims shape (523449139,) of float64",
     more_than_an_address: "array 'x' claims shape (1099511627776, 1099511627776) of float64",
     negative_shape: "it cannot be read (",
-    four_gibibytes_of_zeros: "it cannot be read (Unable to allocate 4.00 GiB",
     traversal: "array '../../outside/.bashrc' is unknown",
     absolute_name: ".bashrc' is unknown",
     link_as_a_member: "array 'x' does not begin like one. The file is damaged.",
@@ -188,6 +187,14 @@ def test_a_hostile_data_file_is_refused(heavy, place, make):
     answer = heavy("train", "mine.yaml", "-q", code=3)
     assert "data.npz" in answer["err"]
     assert HOSTILE[make] in answer["err"]
+    assert not (place.work / "runs").exists()
+
+
+def test_data_that_unpacks_to_more_than_memory_is_told_as_any_lack_of_it(heavy, place):
+    place.write("mine.yaml", EXPERIMENT)
+    place.write("data.npz", four_gibibytes_of_zeros(place))
+    answer = heavy("train", "mine.yaml", "-q", code=4)
+    assert "out of memory: Unable to allocate 4.00 GiB" in answer["err"]
     assert not (place.work / "runs").exists()
 
 

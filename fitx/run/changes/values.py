@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 from fitx.experiment.experiment import Experiment
@@ -47,20 +46,29 @@ def values(experiment: Experiment) -> dict[str, Any]:
 def callback_options(experiment: Experiment) -> list[str]:
     """Return name and options of each callback as JSON, by which it is known again.
 
-    `${env:...}` stays as it was written, but for what is watched. Where a file is does not matter.
+    However it is spelled, one value is the same: `0` and `0.0`, `early_stopping` and
+    `EarlyStopping`. `${env:...}` stays as it was written, but for what is watched.
     """
     shown = experiment.plain()["callbacks"]
     known = map(_known_by, values(experiment)["callbacks"], shown)
     return [json.dumps(options, sort_keys=True) for options in known]
 
 
-def _known_by(callback: Part, shown: dict[str, Any]) -> dict[str, str]:
-    left_out = _WRITING.get(callback.name, ())
-    return {
-        dotted(path): text(value) if path[-1] in _WATCHED else written(shown, path, value)
-        for path, value in leaves(callback)
-        if path[-1] not in left_out and not isinstance(value, Path)
-    }
+def _known_by(callback: Part, shown: dict[str, Any]) -> dict[str, Any]:
+    left_out, known = _WRITING.get(callback.name, ()), {}
+    for path, value in leaves(callback):
+        if path[-1] not in left_out:
+            as_written = written(shown, path, value)
+            is_hidden = "${" in as_written and path[-1] not in _WATCHED
+            known[dotted(path)] = as_written if is_hidden else _compared(value)
+    return known
+
+
+def _compared(value: Any) -> Any:
+    """Return what JSON has such that equal values are equal there."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return value if value is None or isinstance(value, bool) else str(value)
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:

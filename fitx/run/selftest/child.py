@@ -14,7 +14,7 @@ from types import FrameType
 from typing import IO
 
 from fitx.errors import FitxError, Interrupted
-from fitx.run.signals import STOPPING
+from fitx.run.signals import STOPPING, blocked
 
 LOOKING_EVERY = 0.001
 """Seconds between two looks at what a process has done so far."""
@@ -65,7 +65,8 @@ def run(
     with tempfile.TemporaryFile() as errors:
         process: subprocess.Popen[bytes] | None = None
         try:
-            with _unheard() as before:
+            # A signal in the midst of it would lose sight of the process.
+            with blocked() as before:
                 process = subprocess.Popen(
                     command,
                     stdin=subprocess.DEVNULL,
@@ -83,20 +84,6 @@ def run(
             if process is not None:
                 _kill(process)
         return Ended(process.returncode, _text(errors))
-
-
-@contextmanager
-def _unheard() -> Iterator[set[signal.Signals | int]]:
-    """Let signals wait: one that came in the midst of it would lose sight of a process.
-
-    Yields:
-        The signals that waited before.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
-    try:
-        yield before
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _watch(process: subprocess.Popen[bytes], is_enough: Callable[[], bool]) -> None:

@@ -128,7 +128,7 @@ def test_a_stopped_run_says_so_with_its_code_and_a_line(ended):
         name = {"term": "SIGTERM", "interrupt": "SIGINT"}[one.way]
         assert (one.code, one.said, one.out) == (CODES[one.way], "interrupted", "")
         told = f"stopped by {name} after step {order(one.newest)[0]}; checkpoint {one.newest} is"
-        assert one.err.splitlines()[-2] == f"{told} whole."
+        assert f"{told} whole." in one.err.splitlines()
 
 
 def test_a_stopped_run_ends_within_a_step_a_checkpoint_and_a_second(ended):
