@@ -38,7 +38,7 @@ def out_of_memory(error: BaseException, frames: str = "") -> OutOfMemory:
     text = str(error)
     places = _FRAME.findall(frames)
     where = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
-    # What there is on a GPU, TensorFlow does not tell.
+    # TensorFlow does not tell how much memory a GPU has.
     has = "" if "GPU" in text else _available()
     return OutOfMemory(f"out of memory: {_asked(text)}{where}. {has}{_ADVICE}")
 
@@ -58,7 +58,7 @@ def _asked(text: str) -> str:
 
 def _available() -> str:
     facts = _meminfo()
-    limits = [*_limits(), *([facts["MemTotal"]] if "MemTotal" in facts else [])]
+    limits = list(_limits())
     if not limits:
         return ""
     free = facts.get("MemAvailable")

@@ -1,4 +1,4 @@
-"""What a command is busy with while there is no progress to show, on stderr."""
+"""Shows on stderr the stage that a command is busy with before there is progress to show."""
 
 from __future__ import annotations
 

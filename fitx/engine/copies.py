@@ -16,7 +16,7 @@ from fitx.errors import StorageError
 def of(variable: Any) -> tuple[Any, ...]:
     """Return the copies that this process has of a variable, Keras' or TensorFlow's.
 
-    Of a lookup table it is its handle, of which there is one.
+    A lookup table has one: its handle.
     """
     if isinstance(variable, Table):
         return (variable.handle,)

@@ -56,7 +56,7 @@ class Execution:
     def graphs(self, *kinds: str) -> list[Any]:
         """Return the graphs of one batch that were traced, for all kinds if none is named.
 
-        Of several devices a graph holds what all those of this process do.
+        A graph for several devices holds what all devices of this process do.
         """
         return [g for kind in kinds or tuple(self.batches) for g in self._source(kind).graphs]
 

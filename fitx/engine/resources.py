@@ -1,4 +1,4 @@
-"""What a traced step keeps in TensorFlow's resources other than variables.
+"""Resources of TensorFlow, other than variables, in which a traced step keeps something.
 
 These are lookup tables, queues, iterators and the like. A step may capture one that was made before
 it, or hold an operation that makes one and finds it again by its name each time it runs.
@@ -73,7 +73,7 @@ def _uses(tensor: Any, seen: set[int]) -> Iterator[tf.Operation]:
 def _inside(tensor: Any, op: tf.Operation) -> Iterator[Any]:
     """Yield what stands for a tensor in the functions that an operation hands it to.
 
-    What an operation hands on are the last of its inputs; a condition, for example, comes first.
+    An operation hands on its last inputs; a condition, for example, comes before them.
     """
     for graph in called(op):
         for index, given in enumerate(op.inputs):

@@ -1,4 +1,4 @@
-"""What of an experiment is no secret, also where it comes from the environment."""
+"""The names and numbers of an experiment that are no secrets, from the environment or not."""
 
 from __future__ import annotations
 

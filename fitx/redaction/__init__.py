@@ -79,7 +79,7 @@ def redact(text: str) -> str:
     if not _values:
         return text
     found = (each(text, hidden) for each in (_exact, _parts) for hidden in _hidden())
-    # Of what covers the same, a whole value comes first.
+    # Where both cover the same text, a whole value comes before a piece of another.
     spans = sorted(chain.from_iterable(found), key=lambda span: (span[0], -span[1]))
     shown, end = "", 0
     for start, stop, reference in _joined(spans):

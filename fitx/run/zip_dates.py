@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ def dates_within_range() -> Iterator[None]:
     A machine without a battery for its clock starts in 1970. Keras' files of networks are zip
     archives whose members get the time of day, and there is no option for another one.
     """
+    if FIRST[0] <= time.gmtime(time.time()).tm_year <= LAST[0]:
+        yield
+        return
     original = zipfile.ZipInfo.__init__
 
     def within_range(

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its run, held to the schema and to metrics.jsonl."""
+"""Checks of meta.json: each field against the schema, and all against metrics.jsonl."""
 
 from __future__ import annotations
 

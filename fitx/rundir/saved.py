@@ -82,9 +82,10 @@ def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool 
     try:
         run = folder.find(target, out)
     except UsageError as error:
-        if not _is_experiment(target):
-            text = f"{error}\nNeither is there an experiment of that name; `fitx list` names all."
-            raise UsageError(text) from error
+        try:
+            locate(target)
+        except ConfigError as other:
+            raise UsageError(f"{error}\nNor is there an experiment: {other}") from error
         return Target(_untrained(target, words, own_step=own_step), None)
     note = ""
     if target in shipped():
@@ -157,14 +158,6 @@ def _as_saved(words: Sequence[str], document: Document) -> list[str]:
     if len(names) != 1:
         return list(words)
     return [_ONE.sub(lambda m: f"{m[1]}{_MANY[m[2]]}.{names[0]}", word) for word in words]
-
-
-def _is_experiment(name: str) -> bool:
-    """Whether an experiment has this name; a run `my` and the file my.yaml go together."""
-    try:
-        return locate(name).is_file()
-    except ConfigError:
-        return False
 
 
 def _verify_plugins(run: Path, document: Document) -> None:

@@ -122,7 +122,7 @@ def _from_slurm() -> dict[str, Any]:
         )
         jobs = resolver.cluster_spec().as_dict()
     except Exception as error:
-        # Of text that SLURM has not written, TensorFlow's parser raises whatever comes up.
+        # TensorFlow's parser raises whatever comes up for text that SLURM has not written.
         text = "start the workers by srun, within a job" if "SLURM" in str(error) else str(error)
         raise DeviceError(f"SLURM's variables describe no cluster: {text}.") from error
     return {"cluster": jobs, "task": {"type": resolver.task_type, "index": resolver.task_id}}

@@ -1,4 +1,4 @@
-"""What Keras' own callbacks remember, as Pydantic models: names of attributes, types, ranges."""
+"""Pydantic models of what Keras' own callbacks remember: names of attributes, types, ranges."""
 
 from __future__ import annotations
 
