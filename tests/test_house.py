@@ -16,8 +16,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
-    ["errors", "redaction", "stages"],
-    ["experiment", "registry", "disk", "json_text", "json_model", "external_settings", "memory"],
+    ["errors", "redaction", "stages", "external_settings"],
+    ["experiment", "registry", "disk", "json_text", "json_model", "memory"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],

@@ -27,6 +27,9 @@ State = dict[str, Array]
 PIECE = 4 << 20
 """Bytes that are gathered before they are hashed and written, while other threads go on."""
 
+MOST_AROUND = 4096
+"""Bytes of state.npz beside the numbers of one variable: headers, and entries of the archive."""
+
 NUMPY_DTYPES = frozenset(
     ["bool", "complex64", "complex128", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -120,6 +123,10 @@ def _arrays(
     size = os.fstat(file.fileno()).st_size
     if size != about["size"]:
         raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
+    # Compared before a file of any size is hashed.
+    listed = sum(map(_listed_bytes, about["variables"]))
+    if size > listed + (1 + len(about["variables"])) * MOST_AROUND:
+        raise ValueError(f"state.npz has {size} bytes, and the variables listed have {listed}")
     if hashlib.file_digest(file, "sha256").hexdigest() != about["sha256"]:
         raise ValueError("state.npz does not match its checksum")
     with zipfile.ZipFile(file) as archive:
@@ -139,6 +146,10 @@ def _arrays(
             with archive.open(member) as stream:
                 _check_array(stream, member.file_size, entry)
                 yield stream, entry
+
+
+def _listed_bytes(entry: dict[str, Any]) -> int:
+    return int(math.prod(entry["shape"])) * _stored_dtype(_listed_dtype(entry)).itemsize
 
 
 def _check_array(stream: IO[bytes], size: int, entry: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from fitx.experiment import reader
 from fitx.experiment.problems import Problem, shorten
 from fitx.experiment.tree import Node, Path, Scalar
+from fitx.external_settings import overridden_variables
 from fitx.redaction import protect, publish
 
 _REFERENCE = re.compile(r"\$\{(?:env:(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*))?)?")
@@ -81,7 +82,8 @@ def _value(node: Node, text: str) -> tuple[Scalar, str]:
 
 
 def _variable(name: str, default: str | None) -> str:
-    value = os.environ.get(name, default)
+    # What fitx took out of the environment, the experiment may ask for all the same.
+    value = os.environ.get(name, overridden_variables.get(name, default))
     if name in os.environ:
         protect(name, os.environ[name])
     if value is None:

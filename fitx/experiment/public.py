@@ -13,8 +13,8 @@ from fitx.registry.kinds import Part
 _SECTIONS = ("version", "name", "seed", "fit", "checkpoint", "execution", "expect")
 """Keys that hold numbers, choices, and names of logged values."""
 
-_CHOICES = ("name", "monitor", "mode", "as")
-"""Options that name a part or a logged value."""
+_LOGGED = {"callbacks": "monitor", "metrics": "as", "weighted_metrics": "as"}
+"""By the key of a list of parts, their option that names a logged value."""
 
 
 def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
@@ -36,7 +36,8 @@ def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
 
 
 def _is_name(path: Path) -> bool:
-    return path[0] in _SECTIONS or path[-1] in _CHOICES
+    is_option = len(path) == len(("callbacks", 0, "monitor"))
+    return path[0] in _SECTIONS or (is_option and _LOGGED.get(str(path[0])) == path[-1])
 
 
 def _parts(value: Any) -> Iterator[Part]:

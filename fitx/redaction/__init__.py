@@ -117,7 +117,7 @@ def _surroundings() -> Iterator[str]:
 
 def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
     """Return what to look for; None for a folder that messages name anyway."""
-    as_folder = os.path.join(os.path.normpath(value), "")
+    as_folder = os.path.join(value, "")
     if any(f"{folder}/".startswith(as_folder) for folder in folders):
         return None
     known = variants(value)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitx.errors import UsageError
+from fitx.errors import StorageError, UsageError
 from fitx.experiment.callback_files import refuse_elsewhere
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
@@ -16,11 +16,13 @@ from fitx.experiment.paths import input_files
 from fitx.run import changes
 from fitx.run.auto_resume import choose, other_plugin
 from fitx.run.changes import Change
+from fitx.run.expectations import judge
 from fitx.run.result import Result, relative_to_cwd
 from fitx.rundir import environment, folder, record, summary_file
+from fitx.rundir.files import plain
 from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
-from fitx.rundir.saved import read_unimported
+from fitx.rundir.saved import EXPERIMENT, read_unimported
 from fitx.rundir.schema import number
 
 
@@ -164,10 +166,13 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
     facts = record.load(run)
     if facts["status"] != "finished":
         return None
-    seals = facts["references"]
-    if asked is not None and changes.compare(read_unimported(run), asked, seals):
+    trained = read_unimported(run)
+    if asked is not None and changes.compare(trained, asked, facts["references"]):
         return None
     found = summary_file.read(run)
     values = {name: number(value) for name, value in found.pop("metrics").items()}
+    if found["expect"] != plain(judge(trained.expect, values)):
+        text = f"expect: expected what {EXPERIMENT} asks for, judged by these metrics"
+        raise StorageError(f"{run / summary_file.NAME} is damaged: {text}")
     split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)
     return Result(relative_to_cwd(run), split, values, found)

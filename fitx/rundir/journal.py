@@ -17,6 +17,9 @@ from fitx.rundir.schema import JournalLine, number
 NAME = "metrics.jsonl"
 OWN_KEYS = ("epoch", "step", "seconds")
 
+MOST_BYTES = 1 << 30
+"""Of a journal that is read; one of a million epochs has fewer."""
+
 
 class Journal:
     """Appends epochs to a run's metrics.jsonl.
@@ -83,11 +86,11 @@ class Journal:
         self._file.close()
 
     def _cut(self, size: int | None) -> int:
-        content = read_regular(self.path)
-        size = _whole_lines(content) if size is None else size
-        if len(content) < size:
+        found = content(self.run)
+        size = _whole_lines(found) if size is None else size
+        if len(found) < size:
             raise StorageError(
-                f"{self.path} is damaged: it has {len(content)} bytes and had {size} before"
+                f"{self.path} is damaged: it has {len(found)} bytes and had {size} before"
             )
         with storage_errors("write", self.path):
             self._file.truncate(size)
@@ -119,9 +122,13 @@ def content(run: Path) -> bytes:
     """Return all of metrics.jsonl.
 
     Raises:
-        StorageError: the file is missing, unreadable or not a regular file.
+        StorageError: the file is missing, unreadable, not a regular file, or huge.
     """
-    return read_regular(run / NAME)
+    path = run / NAME
+    found = read_regular(path, MOST_BYTES + 1)
+    if len(found) > MOST_BYTES:
+        raise StorageError(f"{path} is damaged: it holds more than {MOST_BYTES >> 20} MiB")
+    return found
 
 
 def parsed(line: bytes, where: str) -> dict[str, Any]:

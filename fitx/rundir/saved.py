@@ -142,13 +142,33 @@ def _verified(run: Path, words: Sequence[str]) -> Document:
     refuse_links(run)
     if not (run / EXPERIMENT).is_file():
         raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
-    pending = record.load(run).get(_PENDING)
-    document = load(str(run / EXPERIMENT), alone=True, text=pending)
+    facts = record.load(run)
+    document = saved = _load(run, facts)
     if words:
-        words = _as_saved(words, document)
-        document = load(str(run / EXPERIMENT), words, alone=True, text=pending)
+        document = _load(run, facts, _as_saved(words, saved))
     _verify_plugins(run, document)
+    _demand_same_plugins(run, facts, saved)
     return document
+
+
+def _load(run: Path, facts: dict[str, Any], words: Sequence[str] = ()) -> Document:
+    pending = facts.get(_PENDING)
+    try:
+        return load(str(run / EXPERIMENT), words, alone=True, text=pending)
+    except ConfigError as error:
+        if pending is None or words:
+            raise
+        text = f"{run / folder.RECORD} is damaged: {_PENDING}: {error.problems[0].text}"
+        raise StorageError(text) from error
+
+
+def _demand_same_plugins(run: Path, facts: dict[str, Any], saved: Document) -> None:
+    """Refuse a record of other plugins than experiment.yaml has, which would go there later."""
+    node = saved.tree.at(("plugins",))
+    entries = node.value if node is not None and isinstance(node.value, list) else []
+    if {str(entry.value) for entry in entries} != set(facts["plugins"]):
+        text = f"plugins: expected those of {EXPERIMENT}"
+        raise StorageError(f"{run / folder.RECORD} is damaged: {text}")
 
 
 def _as_saved(words: Sequence[str], document: Document) -> list[str]:

@@ -20,7 +20,9 @@ NOT_FINITE = ("nan", "inf", "-inf")
 
 Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
 Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]
-Time = Annotated[str, Field(pattern=r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$")]
+Time = Annotated[
+    str, Field(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9] UTC$")
+]
 CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
 
 

@@ -400,6 +400,18 @@ def test_a_compressed_array_is_refused(tmp_path):
     assert_passed_over(tmp_path, "is damaged: 'a' is compressed")
 
 
+def test_more_bytes_than_the_variables_take_are_not_read(tmp_path, monkeypatch):
+    folder = saved(tmp_path, 1, 2)[1]
+    forge(
+        folder,
+        lambda archive: archive.writestr("more", bytes(10**6)),
+        variables=[{"path": "a", "shape": [1], "dtype": "float32"}],
+    )
+    monkeypatch.setattr(hashlib, "file_digest", lambda *_: pytest.fail("was hashed"))
+    with pytest.raises(StorageError, match="and the variables listed have 4"):
+        checkpoint.load(folder)
+
+
 @pytest.mark.parametrize("members", [[], ["v00001.npy"], ["../../v00000.npy"], ["v00000.npy"] * 2])
 @pytest.mark.filterwarnings("ignore:Duplicate name")
 def test_other_members_than_listed_are_refused(tmp_path, members):

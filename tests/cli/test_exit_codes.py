@@ -124,7 +124,7 @@ def test_1_what_a_users_step_raises_is_shown_with_the_users_own_frames(runs, fol
         (["train", "digits", "--smok"], "--smok"),
         (["train", "digts"], "Did you mean 'digits'?"),
         (["train", "digits", "fit.epoch=3"], "Did you mean 'epochs'?"),
-        (["evaluate", "nothing"], "Neither is there an experiment of that name"),
+        (["evaluate", "nothing"], "Nor is there an experiment: nothing: there is no such file."),
         (["evaluate", "digits", "--step", "supervisd"], "Did you mean 'supervised'?"),
         (
             ["train", "guide/evaluation"],

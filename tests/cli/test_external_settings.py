@@ -2,6 +2,9 @@ import json
 
 import pytest
 
+from fitx.experiment.check import read
+from fitx.external_settings import overridden_variables
+
 EXPERIMENT = """
 name: small
 plugins: [watch.py]
@@ -136,3 +139,10 @@ def test_what_decides_how_the_hardware_computes_is_recorded_and_judged(folder, r
     done = fitx(folder, "resume", run, "fit.epochs=3", env=tuned)
     assert done.code == 2
     assert "variables.TF_CUDNN_USE_AUTOTUNE: not set -> 0" in done.err
+
+
+def test_an_experiment_may_ask_for_a_variable_that_does_not_count_by_itself(tmp_path, monkeypatch):
+    monkeypatch.setitem(overridden_variables, "KERAS_MAX_EPOCHS", "7")
+    (tmp_path / "my.yaml").write_text("extends: guide/simple\n")
+    experiment = read(str(tmp_path / "my.yaml"), ["fit.epochs=${env:KERAS_MAX_EPOCHS:1}"])
+    assert experiment.fit.epochs == 7

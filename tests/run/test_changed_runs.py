@@ -10,10 +10,10 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
-from fitx.errors import Interrupted, UsageError
+from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.run.order import Order
 from fitx.run.resume import resume
-from fitx.run.resumption import reopened
+from fitx.run.resumption import finished, reopened
 from fitx.run.train import train
 from fitx.rundir.record import reopen
 
@@ -205,6 +205,22 @@ def test_a_rate_from_the_environment_counts_after_a_stop_without_a_checkpoint(
     assert straight.keys() == stopped_first.keys()
     assert not [k for k in straight if straight[k].tobytes() != stopped_first[k].tobytes()]
     assert [float(v) for k, v in straight.items() if k.endswith("adam/learning_rate")] == [0.5]
+
+
+@pytest.mark.parametrize(
+    "judged",
+    [[], [{"name": "mae", "expected": "< 9", "found": 0.1, "met": True}]],
+)
+def test_a_summary_that_does_not_judge_what_the_experiment_expects_is_damaged(
+    tiny, tmp_path, judged
+):
+    train(tiny("expect.loss=< 99"), Order(tmp_path), NoDisplay())
+    run = (tmp_path / "tiny/latest").resolve()
+    assert finished(run).metrics["loss"] < 99
+    facts = json.loads((run / "summary.json").read_text())
+    (run / "summary.json").write_text(json.dumps({**facts, "expect": judged}))
+    with pytest.raises(StorageError, match="summary.json is damaged: expect: "):
+        finished(run)
 
 
 def test_networks_of_a_best_epoch_that_is_no_longer_kept_are_removed(stopped):

@@ -79,7 +79,7 @@ def test_what_is_neither_is_told_with_the_nearest(run, tmp_path):
     assert str(error.value) == (
         f"no run 'mime': there is no mime/run.json or {tmp_path}/runs/mime/run.json. "
         "Did you mean 'mine'?\n"
-        "Neither is there an experiment of that name; `fitx list` names all."
+        "Nor is there an experiment: mime: there is no such file. Did you mean 'simple'?"
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from fitx import redaction
+from fitx.experiment.check import read
 
 from .conftest import arrays
 
@@ -131,6 +132,36 @@ def test_the_folders_that_a_command_works_in_are_shown(tmp_path, monkeypatch):
         assert redaction.redact(text) == text
     shown = redaction.redact(f"no {tmp_path}/data/train_1.npz in {tmp_path}/old/data/train_1.npz")
     assert shown == f"no ${{env:DATA}} in {tmp_path}/old${{env:DATA}}"
+
+
+@pytest.mark.parametrize("value", ["{}/Tr0ub4dor//../..", "{}/Tr0ub4dor/..", "/Tr0ub4dor:pw@h/.."])
+def test_a_value_that_leads_back_to_a_known_folder_is_hidden(tmp_path, monkeypatch, value):
+    monkeypatch.chdir(tmp_path)
+    redaction.protect("URL", value.format(tmp_path))
+    assert "Tr0ub4dor" not in redaction.redact(f"no {value.format(tmp_path)} in /x/Tr0ub4dor")
+
+
+OPTIONS = """
+plugins: [keep.py]
+step: supervised
+model: {name: linear}
+loss: mse
+optimizer: adam
+data: {name: random}
+callbacks: [{name: keep, token: {mode: "${env:MODE}", name: "${env:NAME}"}, mode: "${env:AS}"}]
+"""
+
+
+def test_a_value_is_hidden_whatever_the_option_is_called(tmp_path, monkeypatch):
+    keep = KEEP.replace("token: str", "token: dict[str, str], mode: str")
+    (tmp_path / "keep.py").write_text(keep)
+    (tmp_path / "mine.yaml").write_text(OPTIONS)
+    values = {"MODE": "Tr0ub4dor-and-3", "NAME": "hunter2-hunter3", "AS": "pa55-the-word"}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    read(str(tmp_path / "mine.yaml"))
+    for name, value in values.items():
+        assert redaction.redact(f"no {value}") == f"no ${{env:{name}}}"
 
 
 def test_what_is_published_is_shown():

@@ -116,12 +116,28 @@ def test_a_plugin_that_was_not_trained_is_not_imported(light, hostile, place, co
 
 def test_a_plugin_given_for_a_run_is_held_to_the_same(light, hostile, place):
     place.write("source/plugin.py", hostile.plugin)
-    (hostile.folder / "source/plugin.py").write_text("harmless = True\n")
-    harmless = hashlib.sha256(b"harmless = True\n").hexdigest()
-    hostile.record(plugins={"source/plugin.py": harmless})
+    harmless = PLUGIN.format(shot="None")
+    (hostile.folder / "source/plugin.py").write_text(harmless)
+    hostile.experiment("plugins: [source/plugin.py]\n")
+    hostile.record(plugins={"source/plugin.py": hashlib.sha256(harmless.encode()).hexdigest()})
     for command in COMMANDS:
         answer = light(command, "run", "plugins=[source/plugin.py]", code=7)
         assert UNTRAINED in answer["err"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_record_of_a_plugin_that_the_experiment_lacks_is_refused(light, hostile, command):
+    (hostile.folder / "source/plugin.py").write_text(hostile.plugin)
+    hostile.record(plugins={"source/plugin.py": hostile.sha256})
+    error = light(command, "run", "fit.epochs=8", code=7)["err"]
+    assert "run.json is damaged: plugins: expected those of experiment.yaml" in error
+
+
+def test_a_forged_text_that_experiment_yaml_is_about_to_hold_is_named(light, hostile):
+    for text in ("extends: /etc/passwd", "", "step: [", "a: \x1b"):
+        hostile.record(pending_experiment=text)
+        error = light("resume", "run", code=7)["err"]
+        assert "run.json is damaged: pending_experiment: " in error
 
 
 @pytest.mark.parametrize("command", COMMANDS)
