@@ -26,6 +26,8 @@ class FirstSteps:
 
     def begin(self, kind: str) -> None:
         """Note that steps of a kind, "train" or "test", are about to run."""
+        # A run that goes on within a validation has no training step before.
+        self.reached()
         if kind in self._texts:
             self._stage = Stage(self._texts.pop(kind))
 

@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from fitx import stages
 from fitx.cli.display.indicators import Lines, Spinner
 from fitx.cli.display.waiting import stop_waiting, waiting
+from fitx.run.first_steps import FirstSteps
 from fitx.stages import Stage
 
 from .test_display import Clock, Screen
@@ -171,3 +173,14 @@ def test_the_command_shows_its_stages_and_ends_with_none(
     assert ("preparing the first step" in text) == (words[0] == "train")
     left = Screen().feed(text).text
     assert "loading" not in left and "preparing" not in left
+
+
+def test_a_run_that_goes_on_within_a_validation_leaves_no_stage_behind():
+    steps, seen = FirstSteps(), []
+    stages.watch(seen.append)
+    with steps.told():
+        steps.begin("test")
+        steps.reached()
+    told = list(seen)
+    stages.unwatch(seen.append)
+    assert told == ["", "preparing the first step", "", "preparing the validation", ""]

@@ -20,14 +20,16 @@ from fitx.rundir.saved import read_unimported
 EVERY = bool(os.environ.get("FITX_SOAK"))
 STOPPING = "callbacks=[{name: early_stopping, monitor: loss, min_delta: 99.0, patience: 0}]"
 
+MONITOR = ("checkpoint.monitor=mae", "checkpoint.mode=max")
+
 CHANGES = {
-    "rate": ((), ("optimizer.learning_rate=0.5", "fit.epochs=5")),
+    "rate, mode and monitor": (
+        ("checkpoint.monitor=loss",),
+        ("optimizer.learning_rate=0.5", "execution.mode=fused", *MONITOR),
+    ),
     "callbacks": ((STOPPING, "fit.epochs=5"), ("~callbacks",)),
-    "batch size": ((), ("data.batch_size=16",)),
-    "smaller batches": ((), ("data.batch_size=4",)),
-    "mode": ((), ("execution.mode=fused",)),
+    "batch size": ((), ("data.batch_size=4",)),
     "epochs of a finished run": ((), ("fit.epochs=4", "optimizer.learning_rate=0.5")),
-    "monitor": (("checkpoint.monitor=loss",), ("checkpoint.monitor=mae", "checkpoint.mode=max")),
 }
 
 
