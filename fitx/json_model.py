@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 MOST_TEXT = 60
 """Characters of a wrong value or of a key that an error shows."""
 
+NOT_FINITE = ("nan", "inf", "-inf")
+"""Texts that stand for the floats that JSON lacks."""
+
 _EXPECTED = {
     **dict.fromkeys(("model_type", "dict_type"), "an object"),
     "list_type": "a list",

@@ -14,11 +14,9 @@ import numpy as np
 
 from fitx import disk, json_text
 from fitx.errors import StorageError
-from fitx.json_model import Count, Model, Sha256, demand, found
+from fitx.json_model import NOT_FINITE, Count, Model, Sha256, demand, found
 
 FORMAT = 2
-
-_NOT_FINITE = ("nan", "inf", "-inf")
 
 LARGEST = 64 << 20
 """Bytes of a meta.json that is read: that of a million variables, parsed in a gigabyte."""
@@ -123,7 +121,7 @@ def _decode(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     if value.keys() == {"$float"}:
-        if value["$float"] not in _NOT_FINITE:
+        if value["$float"] not in NOT_FINITE:
             raise ValueError(f"meta.json: expected nan, inf or -inf, found {found(value)}")
         return float(value["$float"])
     return {key: _decode(item) for key, item in value.items()}

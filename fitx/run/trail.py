@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fitx.run.state import OPTIMIZERS, State, capture
-from fitx.run.state.run_state import Snapshot
+from fitx.run.state import State, capture
+from fitx.run.state.run_state import Snapshot, is_rate
 
 
 class Trail:
@@ -27,7 +27,7 @@ class Trail:
         self.start: Snapshot | None = None
         self.rates: dict[int, State] = {}
         self.finite_until = 0
-        self._variables = {name: v for name, v in variables.items() if _is_rate(name)}
+        self._variables = {name: v for name, v in variables.items() if is_rate(name)}
         self._newest: State | None = None
         self._has_callbacks = has_callbacks
 
@@ -40,7 +40,3 @@ class Trail:
         rates = capture(self._variables)
         if self._newest is None or any(rates[name] != rate for name, rate in self._newest.items()):
             self.rates[done] = self._newest = rates
-
-
-def _is_rate(name: str) -> bool:
-    return name.startswith(OPTIMIZERS) and name.endswith("/learning_rate")

@@ -19,11 +19,11 @@ from pathlib import Path
 
 from fitx import disk, redaction
 from fitx.errors import StorageError, UsageError
+from fitx.experiment.schema import LATEST as LATEST
 from fitx.rundir.files import storage_errors
 
 SUBFOLDERS = ("source", "checkpoints", "networks", "samples")
 RECORD = "run.json"
-LATEST = "latest"
 
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from fitx import json_text
-from fitx.json_model import Count, Model, Seconds, Sha256
+from fitx.json_model import NOT_FINITE, Count, Model, Seconds, Sha256
 
 MOST_TEXT = 1 << 20
 """Characters of an experiment file."""
@@ -16,7 +16,6 @@ MOST_THREADS = 4096
 """Threads for one operation, of the largest machines; TensorFlow starts them all, and cannot be
 interrupted meanwhile. An experiment may ask for fewer at most."""
 
-NOT_FINITE = ("nan", "inf", "-inf")
 
 Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
 Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -165,8 +164,12 @@ def _finite_from_the_start(named: Mapping[str, Any]) -> Iterator[str]:
 
 def learning_rates(named: Mapping[str, Any]) -> dict[str, float]:
     """Return the learning rates among variables, by name."""
-    is_rate = re.compile(rf"{OPTIMIZERS}.*/learning_rate").fullmatch
     return {name: float(copies.to_array(v)) for name, v in named.items() if is_rate(name)}
+
+
+def is_rate(name: str) -> bool:
+    """Whether a variable of this name is an optimizer's learning rate."""
+    return name.startswith(OPTIMIZERS) and name.endswith("/learning_rate")
 
 
 def best_epoch(snapshot: Snapshot, wanted: Best) -> BestEpoch | None:
