@@ -5,6 +5,7 @@ import os
 import select
 import subprocess
 import sys
+import threading
 import time
 from contextlib import contextmanager
 
@@ -14,6 +15,7 @@ from fitx import stages
 from fitx.cli.display.indicators import Lines, Spinner
 from fitx.cli.display.waiting import stop_waiting, waiting
 from fitx.run.first_steps import FirstSteps
+from fitx.run.signals import STOPPING
 from fitx.stages import Stage
 
 from .test_display import Clock, Screen
@@ -184,3 +186,13 @@ def test_a_run_that_goes_on_within_a_validation_leaves_no_stage_behind():
     told = list(seen)
     stages.unwatch(seen.append)
     assert told == ["", "preparing the first step", "", "preparing the validation", ""]
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux tells of threads")
+def test_the_thread_that_draws_takes_no_signals(monkeypatch):
+    before = set(threading.enumerate())
+    with terminal(monkeypatch), waiting():
+        (thread,) = set(threading.enumerate()) - before
+        with open(f"/proc/self/task/{thread.native_id}/status") as file:
+            blocked = next(int(line.split()[1], 16) for line in file if "SigBlk" in line)
+    assert all(blocked >> (number - 1) & 1 for number in STOPPING)
