@@ -2,7 +2,8 @@
 
 Steps of dense, convolutional, recurrent and attention networks, from small to large, timed in
 every mode, each in a process of its own that is ended where a mode takes too long (XLA's
-convolutions in a loop on a CPU do). Beside the times stands what `fitx.engine.count` counts.
+convolutions in a loop on a CPU do). Each row also holds the counts of
+`fitx.engine.modes.operation_count`.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ def measured(name: str, batch_words: str, mode: str) -> dict[str, Any]:
     """Return the seconds of a step, and what was counted in it."""
     import tensorflow as tf
 
-    from fitx.engine.blocks import Program
-    from fitx.engine.count import count
-    from fitx.engine.mode import MODES as KNOWN
+    from fitx.engine.loops.block_loop import Program
+    from fitx.engine.modes.modes import MODES as KNOWN
+    from fitx.engine.modes.operation_count import count
 
     kind, sizes, _ = CELLS[name]
     batch, fused = int(batch_words), KNOWN[mode].fused

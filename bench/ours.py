@@ -23,19 +23,19 @@ sys.path.append(str(Path(__file__).parent / "peers"))
 
 from turns import serve, timed
 
-from fitx.build.feed import evaluation_feed
+from fitx.build.built import Trial
+from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.build.mode import Task, prepare_execution
-from fitx.build.trial import Trial
+from fitx.build.step_feeds import evaluation_feed
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.benchmark.ways import Fitx, Stock
+from fitx.commands.evaluate import prepare_runtime
+from fitx.commands.train import train
 from fitx.experiment.check import read
 from fitx.experiment.experiment import Experiment
-from fitx.run.bench.ways import Fitx, Stock
-from fitx.run.evaluate import prepare_runtime
-from fitx.run.order import Order
-from fitx.run.state.run_state import RunState, Snapshot
-from fitx.run.train import train
 from fitx.runtime import Runtime
+from fitx.training.state.snapshot import RunState, Snapshot
+from fitx.training.train_request import Order
 
 SECONDS = 0.3
 """That a turn takes, if its least does not take longer."""

@@ -32,7 +32,7 @@ class Word(click.ParamType):  # type: ignore[type-arg]  # Generic since click 8.
 
 def experiments() -> Iterable[str]:
     """Return the names of the shipped experiments."""
-    from fitx.experiment.locate import shipped
+    from fitx.experiment.yaml.locate import shipped
 
     return shipped()
 
@@ -58,8 +58,8 @@ def kinds() -> Iterable[str]:
 
 def parts() -> Iterable[str]:
     """Return the names of all parts and shipped experiments."""
-    from fitx.registry.catalogue import Catalogue
     from fitx.registry.kinds import KINDS
+    from fitx.registry.part_index import Catalogue
 
     catalogue = Catalogue()
     return [*experiments(), *(name for kind in KINDS for name in catalogue.names(kind))]

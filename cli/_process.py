@@ -11,7 +11,7 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import fitx.run.signals  # noqa: F401 - what this makes of forked children holds from now on
+import fitx.training.signals  # noqa: F401 - what this makes of forked children holds from now on
 from fitx.external_settings import overridden_variables
 
 from ._output import print_error

@@ -15,14 +15,14 @@ from . import _layout
 from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
-    from fitx.run.result import Result
+    from fitx.training.result import Result
 
 
 def present(
     result: Result, output: TextIO, *, as_json: bool, heading: tuple[str, ...] = ()
 ) -> None:
     """Print a result; one that missed an expectation ends the command with its exit code."""
-    from fitx.run.expectations import demand
+    from fitx.training.expectations import demand
 
     missed = ""
     try:

@@ -7,7 +7,7 @@ from ._output import print_error
 
 def tell_shadowed(name: str) -> None:
     """Write to standard error what a name stands for, and how to name the file beside."""
-    from fitx.experiment.locate import beside_shipped
+    from fitx.experiment.yaml.locate import beside_shipped
 
     file = beside_shipped(name)
     if file is not None:

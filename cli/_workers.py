@@ -15,7 +15,7 @@ from threading import Thread
 from types import FrameType
 
 from fitx.external_settings import overridden_variables
-from fitx.run.signals import STOPPING
+from fitx.training.signals import STOPPING
 
 from ._output import print_error
 

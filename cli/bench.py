@@ -15,7 +15,7 @@ from ._shadowed import tell_shadowed
 from .display.waiting import waiting
 
 if TYPE_CHECKING:
-    from fitx.run.bench.table import Comparison, Row
+    from fitx.commands.benchmark.table import Comparison, Row
 
 
 @click.command()
@@ -56,8 +56,8 @@ def command(
     Validation, checkpoints and what they cost are no part of it. No run folder is made.
     """
     from fitx.experiment.check import check_unimported
-    from fitx.experiment.load import load
-    from fitx.run.order import demand_training
+    from fitx.experiment.yaml.load import load
+    from fitx.training.train_request import demand_training
 
     with results_alone() as output:
         tell_shadowed(file)
@@ -66,7 +66,7 @@ def command(
         demand_training(experiment, smoke=True)
 
         with waiting(quiet):
-            from fitx.run.bench import bench
+            from fitx.commands.benchmark import bench
 
             from .display import choose
 

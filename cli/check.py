@@ -49,7 +49,7 @@ def command(
 
 def _encodable(experiment: Experiment, output: TextIO) -> str:
     """Return an experiment as YAML, with its escapes where a character cannot be written."""
-    from fitx.experiment.dump import dump
+    from fitx.experiment.yaml.dump import dump
 
     text = dump(experiment).removesuffix("\n")
     if visible(text) != text:

@@ -13,7 +13,7 @@ from . import _complete, _layout, _options
 from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
-    from fitx.run.checkpoints import Entry, Listing
+    from fitx.commands.checkpoints import Entry, Listing
 
 HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "best by then", "state")
 
@@ -28,10 +28,10 @@ def command(run: str, out: Path, as_json: bool) -> None:
     The run may be training meanwhile. The exit code is 7 when there are checkpoints and none of
     them is whole.
     """
+    from fitx.commands.checkpoints import survey
     from fitx.errors import StorageError
-    from fitx.run.checkpoints import survey
-    from fitx.run.result import relative_to_cwd
     from fitx.rundir.folder import find
+    from fitx.training.result import relative_to_cwd
 
     listing = survey(relative_to_cwd(find(run, out)))
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""

@@ -23,7 +23,7 @@ def command(context: click.Context, as_json: bool, verbose: bool) -> None:
 
     The exit code is 4 when something that fitx needs is missing; a machine without GPU is fine.
     """
-    from fitx.run.doctor import diagnose
+    from fitx.commands.doctor import diagnose
 
     with waiting():
         facts = diagnose()

@@ -43,7 +43,7 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     fitx evaluate guide/evaluation           the guide's "own evaluation step"
     """
     from fitx.experiment.check import use_step
-    from fitx.rundir.saved import read_target
+    from fitx.rundir.saved_experiment import read_target
 
     with results_alone() as output:
         name = options["step_name"]
@@ -52,7 +52,7 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
         experiment = use_step(found.experiment, name) if name else found.experiment
 
         with part(experiment, out) as mine, waiting(options["quiet"] or not mine.is_chief):
-            from fitx.run.evaluate import Question, evaluate
+            from fitx.commands.evaluate import Question, evaluate
 
             from .display import choose
 

@@ -49,8 +49,8 @@ def _kind(word: str, kinds: tuple[str, ...]) -> str:
 
 
 def _names(kind: str) -> list[str]:
-    from fitx.experiment.locate import shipped
-    from fitx.registry.catalogue import Catalogue
+    from fitx.experiment.yaml.locate import shipped
+    from fitx.registry.part_index import Catalogue
 
     if kind != "config":
         return Catalogue().names(kind)

@@ -33,9 +33,9 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
     fitx resume digits                   the latest run called digits
     fitx resume digits fit.epochs=20     trains it up to its 20th epoch
     """
-    from fitx.run.resumption import finished, reopened
     from fitx.rundir import folder
-    from fitx.rundir.saved import read_unimported
+    from fitx.rundir.saved_experiment import read_unimported
+    from fitx.training.resumption.resume_request import finished, reopened
 
     with results_alone() as output:
         where = folder.find(run, out)
@@ -50,7 +50,7 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
             reopened(mine.own(where), overrides, allow_inexact=options["allow_inexact"]) as order,
             waiting(options["quiet"] or not mine.is_chief),
         ):
-            from fitx.run.resume import resume
+            from fitx.commands.resume import resume
 
             from .display import choose
 

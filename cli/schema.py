@@ -19,7 +19,7 @@ def command(plugins: tuple[str, ...]) -> None:
     """
     from fitx.experiment.json_schema import json_schema
     from fitx.experiment.plugins import add
-    from fitx.registry.catalogue import Catalogue
+    from fitx.registry.part_index import Catalogue
 
     catalogue = Catalogue()
     for plugin in plugins:

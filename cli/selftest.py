@@ -53,10 +53,10 @@ def resume(
     and killed once. Then every array and every logged value is compared, to the bit. If one
     differs, the exit code is 6, and both runs are kept.
     """
+    from fitx.commands.selftest import Order, selftest
     from fitx.experiment.check import check_unimported
-    from fitx.experiment.load import load
-    from fitx.run.order import demand_training
-    from fitx.run.selftest import Order, selftest
+    from fitx.experiment.yaml.load import load
+    from fitx.training.train_request import demand_training
 
     tell_shadowed(file)
     experiment = check_unimported(load(file, overrides))

@@ -13,7 +13,7 @@ from . import _complete, _layout, _options
 from ._output import write_json, write_text
 
 if TYPE_CHECKING:
-    from fitx.registry.catalogue import Catalogue
+    from fitx.registry.part_index import Catalogue
     from fitx.registry.signature import Signature
 
 
@@ -25,7 +25,7 @@ def command(name: str, as_json: bool) -> None:
 
     Of a name that several kinds have, all are shown; `loss/poisson` asks for one.
     """
-    from fitx.registry.catalogue import Catalogue
+    from fitx.registry.part_index import Catalogue
 
     catalogue = Catalogue()
     signatures = _signatures(name, catalogue)
@@ -38,7 +38,7 @@ def command(name: str, as_json: bool) -> None:
 
 def _config(name: str) -> Iterator[str]:
     """Yield the text of a shipped experiment, if NAME is one."""
-    from fitx.experiment.locate import shipped
+    from fitx.experiment.yaml.locate import shipped
 
     file = shipped().get(name)
     if file is not None:
@@ -49,9 +49,9 @@ def _config(name: str) -> Iterator[str]:
 
 def _signatures(name: str, catalogue: Catalogue) -> list[Signature]:
     from fitx.errors import UsageError
-    from fitx.experiment.locate import shipped
     from fitx.experiment.plugins import add
     from fitx.experiment.problems import nearest
+    from fitx.experiment.yaml.locate import shipped
     from fitx.registry.kinds import KINDS
 
     kind, _, word = name.rpartition("/")
@@ -69,7 +69,7 @@ def _signatures(name: str, catalogue: Catalogue) -> list[Signature]:
 
 
 def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
-    from fitx.experiment.options import batch_options
+    from fitx.experiment.checks.options import batch_options
     from fitx.registry.signature import texts
 
     yield f"{signature.kind} {signature.name}"

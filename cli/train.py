@@ -20,8 +20,8 @@ from .display.waiting import waiting
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
-    from fitx.run.display import Display
-    from fitx.run.result import Result
+    from fitx.training.progress import Display
+    from fitx.training.result import Result
 
 
 @click.command()
@@ -46,7 +46,7 @@ def command(
     fitx train my.yaml --resume auto         on machines that may be taken away: the same each time
     """
     from fitx.experiment.check import check_unimported
-    from fitx.experiment.load import load
+    from fitx.experiment.yaml.load import load
 
     with results_alone() as output:
         tell_shadowed(file)
@@ -76,8 +76,8 @@ class _Wish:
 
 def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
     """Begin a run or go on with one, and return what comes out."""
-    from fitx.run.order import place
-    from fitx.run.resumption import chosen, finished, taken_up
+    from fitx.training.resumption.resume_request import chosen, finished, taken_up
+    from fitx.training.train_request import place
 
     display, inexact = partial(_display, quiet or not mine.is_chief), wish.allow_inexact
     run, notes = chosen(
@@ -87,14 +87,14 @@ def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> 
         new = place(experiment, mine.out, smoke=wish.smoke)
         new = replace(new, stop_after=wish.stop_after, notes=notes)
 
-        from fitx.run.train import train
+        from fitx.commands.train import train
 
         return train(experiment, new, display())
     result = finished(run, experiment)
     if result is not None:
         return result
     with taken_up(mine.own(run), experiment, allow_inexact=inexact) as going_on:
-        from fitx.run.resume import resume
+        from fitx.commands.resume import resume
 
         told = (*notes, *going_on.notes)
         order = replace(going_on, stop_after=wish.stop_after, notes=told)

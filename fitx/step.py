@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from fitx.engine import replicas
-from fitx.engine.executed import Executed
-from fitx.engine.loss_scale import scaled
+from fitx.compat.loss_scale import scaled
+from fitx.engine.replicas import shared_steps
+from fitx.engine.trainer import Executed
 from fitx.engine.usage import MissingLoss
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
@@ -96,11 +96,11 @@ class Step(Executed):
             optimizer.build(self._kept.variables[name])
             self.execution.usage.follow(name, optimizer)
             if self.execution.strategy is not None:
-                replicas.average_gradients(optimizer)
+                shared_steps.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)
         if self.execution.strategy is not None:
             for network in self.networks.values():
-                replicas.average_statistics(network)
+                shared_steps.average_statistics(network)
         # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
@@ -203,7 +203,7 @@ class Step(Executed):
             examples: A tensor of the batch.
             draw: Takes a number of examples and returns a tensor with as many rows.
         """
-        return replicas.drawn_for_rows(tf.shape(examples)[0], draw)
+        return shared_steps.drawn_for_rows(tf.shape(examples)[0], draw)
 
     def fit(
         self,

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.resume import resume
+from fitx.commands.train import Order, train
 from fitx.errors import Interrupted
-from fitx.experiment.agree import logged
 from fitx.experiment.check import read
-from fitx.experiment.locate import shipped
-from fitx.run.evaluate import Question, evaluate
-from fitx.run.resume import resume
-from fitx.run.resumption import reopened
-from fitx.run.train import Order, train
+from fitx.experiment.checks.consistency import logged
+from fitx.experiment.yaml.locate import shipped
+from fitx.training.resumption.resume_request import reopened
 
 NAMES = sorted(
     {path: name for name, path in sorted(shipped().items(), key=lambda i: len(i[0]))}.values()

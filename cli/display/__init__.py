@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TextIO
 
-from fitx.run.display import Display
+from fitx.training.progress import Display
 
 from .plain import PlainDisplay
 from .quiet import NoDisplay

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from fitx.run.display import Plan
+from fitx.training.progress import Plan
 
 from .pace import Pace
 from .wording import ascii_line, duration, rate, rough_duration, value

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from fitx.run.display import Plan
+from fitx.training.progress import Plan
 
 
 class NoDisplay:

@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fitx import stages
-from fitx.run.display import Plan
+from fitx.training.progress import Plan
 
 from .._output import one_line
 from .fit import shorten

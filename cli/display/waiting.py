@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TextIO
 
 from fitx import stages
-from fitx.run.signals import blocked
+from fitx.training.signals import blocked
 
 from .indicators import Indicator, Lines, Spinner, Write
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from fitx.build.trial import Trial
+from fitx.build.built import Trial
 
 
 def with_columns(

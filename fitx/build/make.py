@@ -14,26 +14,27 @@ from typing import Any
 import keras
 from keras.src.utils.naming import reset_uids
 
-from fitx.build import agreement, demands
-from fitx.build.blame import blamed
-from fitx.build.head import head_for
+from fitx.build import plugin_checks
+from fitx.build.built import Trial
+from fitx.build.error_attribution import blamed
 from fitx.build.metric_variables import make_variables
+from fitx.build.output_layer import head_for
 from fitx.build.parts import class_of, make_value
+from fitx.build.preflight import agreement
 from fitx.build.step_class import check_step_class
-from fitx.build.trial import Trial
 from fitx.data import prepare as preparation
-from fitx.data.facts import facts
+from fitx.data.array_checks import validate
+from fitx.data.data_signature import facts
 from fitx.data.prepare import Data
 from fitx.data.splits import rows_text
-from fitx.data.validate import validate
 from fitx.errors import DeviceError, StorageError
-from fitx.experiment.callback_files import make_folders, written_below
+from fitx.experiment.checks.callback_files import make_folders, written_below
+from fitx.experiment.checks.options import batch_options
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.options import batch_options
-from fitx.experiment.tree import Path as KeyPath
-from fitx.experiment.tree import dotted
+from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import dotted
 from fitx.registry.kinds import Part
-from fitx.registry.shelf import SHELVES
+from fitx.registry.registries import SHELVES
 from fitx.runtime import strategy
 from fitx.stages import Stage
 from fitx.step import Step
@@ -64,9 +65,9 @@ def make(experiment: Experiment) -> Trial:
         networks = make_networks(experiment, data)
         step = make_step(experiment, networks)
     unmeasured: tuple[str, ...] = ()
-    if not demands.measures(experiment, step):
+    if not plugin_checks.measures(experiment, step):
         if not experiment.optimizers:
-            demands.demand_evaluation(experiment, step)
+            plugin_checks.demand_evaluation(experiment, step)
         unmeasured = tuple(name for name in data.splits if name != "train")
         data = replace(data, splits={"train": data.splits["train"]})
     trial = Trial(experiment, step, data, steps, unmeasured)
@@ -90,7 +91,7 @@ def make_data(experiment: Experiment) -> Data:
     fed = {"seed": experiment.seed}
     with Stage(f"reading {part.name}"):
         made = _call(experiment, replace(part, options=own), ("data",), fed)
-        splits = demands.splits(part, made)
+        splits = plugin_checks.splits(part, made)
     source = f"{part.name} '{own['path']}'" if "path" in own else part.name
     with Stage(f"checking {rows_text(splits)}"):
         validate(splits, source)
@@ -122,14 +123,14 @@ def _network(experiment: Experiment, part: Part, name: str, fed: dict[str, Any])
     # A checkpoint knows variables by their layers' names: those may not depend on what the
     # process has made before, or on which of its networks a step asks for.
     reset_uids()
-    return demands.network(part, _call(experiment, part, ("networks", name), fed))
+    return plugin_checks.network(part, _call(experiment, part, ("networks", name), fed))
 
 
 def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     """Construct the step around its networks."""
     fed = {**networks, "seed": experiment.seed}
     step = _call(experiment, experiment.step, ("step",), fed)
-    return demands.step(experiment.step, step, networks)
+    return plugin_checks.step(experiment.step, step, networks)
 
 
 def compile_step(trial: Trial) -> None:
@@ -151,7 +152,7 @@ def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Ca
     """Make the callbacks; what they write goes into a run's folder, pictures into its `samples`."""
     fed = {"folder": run / "samples", "seed": experiment.seed}
     return [
-        demands.callback(part, _call(experiment, part, ("callbacks", index), fed))
+        plugin_checks.callback(part, _call(experiment, part, ("callbacks", index), fed))
         if _is_own(experiment, part)
         else _writing_callback(experiment, written_below(part, run), ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fitx.build.trial import Trial
+from fitx.build.built import Trial
 
 
 def make_variables(trial: Trial, metrics: list[Any]) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 
 import keras
 
-from fitx.build.blame import blamed
+from fitx.build.error_attribution import blamed
+from fitx.experiment.checks.schedules import with_total
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.schedules import with_total
-from fitx.experiment.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 

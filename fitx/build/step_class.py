@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
-from fitx.engine.executed import Executed
+from fitx.engine.trainer import Executed
 from fitx.experiment.experiment import Experiment
-from fitx.registry.shelf import SHELVES
+from fitx.registry.registries import SHELVES
 from fitx.step import Step, network_names
 
 _FIT = ("initial_epoch", "epochs", "steps_per_epoch", "steps_passed", "validation_data")

@@ -1,5 +1,5 @@
 """Datasets, one per file; the file's name is the dataset's name."""
 
-from fitx.registry.shelf import datasets as _shelf
+from fitx.registry.registries import datasets as _shelf
 
 register = _shelf.register

@@ -9,16 +9,17 @@ from typing import Any
 
 from fitx import redaction
 from fitx.errors import UsageError
-from fitx.experiment import agree, networks, plugins
+from fitx.experiment import plugins
+from fitx.experiment.checks import consistency, networks
+from fitx.experiment.checks.paths import with_absolute_paths
+from fitx.experiment.checks.validation import validate
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.load import Document, load
-from fitx.experiment.paths import with_absolute_paths
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.public import names_and_numbers
 from fitx.experiment.schema import LATEST, Settings
-from fitx.experiment.validate import validate
-from fitx.registry.catalogue import Catalogue
+from fitx.experiment.yaml.load import Document, load
 from fitx.registry.kinds import FED, Part
+from fitx.registry.part_index import Catalogue
 
 
 def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
@@ -57,7 +58,7 @@ def check_unimported(document: Document, *, own_step: bool = True) -> Experiment
     settings, found = validate(document, catalogue, problems)
     wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
     problems += [problem for problem in found if problem.text]
-    problems += agree.problems(settings, document, catalogue, wrong, own_step=own_step)
+    problems += consistency.problems(settings, document, catalogue, wrong, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     redaction.publish(names_and_numbers(settings, document.tree))

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fitx.experiment.load import Document
-from fitx.experiment.options import batch_options
+from fitx.experiment.checks.options import batch_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
-from fitx.experiment.tree import Path as KeyPath
-from fitx.registry.catalogue import Catalogue
+from fitx.experiment.yaml.load import Document
+from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.registry.kinds import Part
+from fitx.registry.part_index import Catalogue
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitx.experiment.lists import LISTS
-from fitx.experiment.options import accepted, schema_of
+from fitx.experiment.checks.lists import LISTS
+from fitx.experiment.checks.options import accepted, schema_of
 from fitx.experiment.schema import Settings
 from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import FED, KINDS, PART_KEY
+from fitx.registry.part_index import Catalogue
 from fitx.registry.signature import Signature
 
 Schema = dict[str, Any]

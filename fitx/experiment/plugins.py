@@ -14,11 +14,11 @@ from types import CodeType
 
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.load import Document
 from fitx.experiment.problems import ConfigError, Problem, nearest
+from fitx.experiment.yaml.load import Document
 from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
-from fitx.registry.shelf import SHELVES
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES
 from fitx.stages import Stage
 
 PACKAGE = "fitx_plugins"

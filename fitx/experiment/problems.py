@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitx.errors import FitxError
-from fitx.experiment.tree import Path, Place, Scalar, dotted
+from fitx.experiment.yaml.tree import Path, Place, Scalar, dotted
 
 WIDTH = 100
 """How much of a source line is shown under a problem."""

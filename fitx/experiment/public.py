@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from fitx.experiment.schema import Settings
-from fitx.experiment.tree import Node, Path
+from fitx.experiment.yaml.tree import Node, Path
 from fitx.registry.kinds import Part
 
 _SECTIONS = ("version", "name", "seed", "fit", "checkpoint", "execution", "expect")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.json_schema import json_schema
-from fitx.experiment.load import load
-from fitx.experiment.locate import shipped
 from fitx.experiment.problems import nearest
-from fitx.registry.catalogue import Catalogue
-from fitx.registry.shelf import SHELVES
+from fitx.experiment.yaml.load import load
+from fitx.experiment.yaml.locate import shipped
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES
 from fitx.stages import Stage
 
 SCHEMA = "fitx.schema.json"

@@ -1,5 +1,5 @@
 """Networks, one per file; the file's name is the model's name."""
 
-from fitx.registry.shelf import models as _shelf
+from fitx.registry.registries import models as _shelf
 
 register = _shelf.register

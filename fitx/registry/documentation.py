@@ -6,8 +6,8 @@ import ast
 import inspect
 import re
 
-from fitx.registry import source
-from fitx.registry.source import Found
+from fitx.registry import python_source
+from fitx.registry.python_source import Found
 
 _ARGUMENT = re.compile(r"\s+`?\*{0,2}(\w+)`?(?: \([^)]*\))?:\s*(.*)")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
@@ -37,8 +37,8 @@ def described(doc: str) -> dict[str, str]:
 
 def _shared(name: str) -> str:
     """Return the text that stands for a slot; nothing where none is known."""
-    file = source.file_of(_DEFINED_IN[name]) if name in _DEFINED_IN else None
-    statements = source.read(file).tree.body if file is not None else []
+    file = python_source.file_of(_DEFINED_IN[name]) if name in _DEFINED_IN else None
+    statements = python_source.read(file).tree.body if file is not None else []
     texts = [
         str(node.value.value).rstrip()
         for node in statements

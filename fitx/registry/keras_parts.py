@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
-from fitx.registry import keras_choices, source
+from fitx.registry import keras_choices, python_source
 from fitx.registry.signature import Signature
 
 _MODULES = {
@@ -63,14 +63,14 @@ SPECIAL = {
 @cache
 def classes(kind: str) -> dict[str, str]:
     """Return {class or function name: the module that defines it} of one kind."""
-    file = source.file_of(_MODULES[kind]) if kind in _MODULES else None
+    file = python_source.file_of(_MODULES[kind]) if kind in _MODULES else None
     if file is None:
         return {}
     left_out = _BASES.get(kind, set()) | REFUSED.get(kind, {}).keys()
     wanted = str.islower if kind == "activation" else _is_class_name
     return {
         name: module
-        for name, (module, _) in source.read(file).imports.items()
+        for name, (module, _) in python_source.read(file).imports.items()
         if wanted(name) and name not in left_out and name not in ("deserialize", "serialize", "get")
     }
 
@@ -94,11 +94,11 @@ def narrowed(signature: Signature) -> Signature:
     return replace(signature, parameters=parameters)
 
 
-def find(kind: str, name: str) -> source.Found | None:
+def find(kind: str, name: str) -> python_source.Found | None:
     """Find the source of a Keras part by its name."""
     cls = class_name(kind, name)
-    file = source.file_of(_MODULES[kind]) if cls else None
-    return source.find(source.read(file), cls) if cls and file else None
+    file = python_source.file_of(_MODULES[kind]) if cls else None
+    return python_source.find(python_source.read(file), cls) if cls and file else None
 
 
 @cache
@@ -127,10 +127,10 @@ def squash(name: str) -> str:
 
 def special(kind: str, name: str) -> Signature | None:
     """Return the signature of a name that Keras resolves from the shapes it sees."""
-    file = source.file_of("keras.src.trainers.compile_utils")
+    file = python_source.file_of("keras.src.trainers.compile_utils")
     if file is None or name not in SPECIAL.get(kind, ()):
         return None
-    line = source.read(file).definitions[f"get_{kind}"].lineno
+    line = python_source.read(file).definitions[f"get_{kind}"].lineno
     sort = "accuracy" if name.startswith("acc") else "crossentropy"
     doc = (
         f"Keras' binary, categorical or sparse categorical {sort}, chosen by the shapes of the\n"
@@ -142,12 +142,12 @@ def special(kind: str, name: str) -> Signature | None:
 @cache
 def _aliases(kind: str) -> dict[str, str]:
     """Read the short names from the dictionary that `keras.losses.get` looks them up in."""
-    file = source.file_of(f"keras.src.{kind}es" if kind == "loss" else f"keras.src.{kind}s")
+    file = python_source.file_of(f"keras.src.{kind}es" if kind == "loss" else f"keras.src.{kind}s")
     if kind not in ("loss", "metric", "regularizer", "initializer") or file is None:
         return {}
     return {
         key.value: value.id
-        for node in ast.walk(source.read(file).tree)
+        for node in ast.walk(python_source.read(file).tree)
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
         if isinstance(key, ast.Constant) and isinstance(key.value, str)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Optional
 
-from fitx.registry import source
+from fitx.registry import python_source
 from fitx.registry.annotations import type_from_default, type_of
 from fitx.registry.documentation import described, documentation
-from fitx.registry.source import Found
+from fitx.registry.python_source import Found
 
 NO_DEFAULT = object()
 STEP_FILE = Path(__file__).parent.parent / "step.py"
@@ -97,7 +97,7 @@ def read_signature(kind: str, name: str, found: Found) -> Signature:
 def _described(found: Found, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
     """Yield parameters with what a class, or else one of its bases, says of them."""
     texts: dict[str, str] = {}
-    for member in source.family(found, ends=is_step):
+    for member in python_source.family(found, ends=is_step):
         texts = {**described(documentation(member)), **texts}
     for parameter in parameters:
         yield replace(parameter, description=texts.get(parameter.name, ""))
@@ -123,8 +123,8 @@ def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(found.node, ast.FunctionDef):
         yield found.node, False
     # The keywords of Step itself are the networks.
-    for member in source.family(found, ends=is_step):
-        init = source.method(member, "__init__")
+    for member in python_source.family(found, ends=is_step):
+        init = python_source.method(member, "__init__")
         if init is not None:
             yield init, True
 

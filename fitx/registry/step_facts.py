@@ -8,7 +8,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 
-from fitx.registry.source import Found
+from fitx.registry.python_source import Found
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fitx.json_model import demand
 from fitx.rundir import journal
-from fitx.rundir.schema import CheckpointMeta
+from fitx.rundir.file_schemas import CheckpointMeta
 
 _RESHAPING = ("data.", "fit.steps_per_epoch:")
 

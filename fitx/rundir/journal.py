@@ -11,8 +11,8 @@ from typing import Any
 from fitx import disk, json_text
 from fitx.errors import StorageError, UserCodeError
 from fitx.json_model import demand
+from fitx.rundir.file_schemas import JournalLine, number
 from fitx.rundir.files import plain, read_regular, storage_errors
-from fitx.rundir.schema import JournalLine, number
 
 NAME = "metrics.jsonl"
 OWN_KEYS = ("epoch", "step", "seconds")

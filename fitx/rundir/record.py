@@ -9,9 +9,9 @@ from typing import Any, get_args
 from fitx.errors import StorageError
 from fitx.json_model import demand
 from fitx.redaction import redact_all
+from fitx.rundir.file_schemas import RunRecord, Status
 from fitx.rundir.files import read_json, write_json
 from fitx.rundir.folder import RECORD
-from fitx.rundir.schema import RunRecord, Status
 
 _TEXTS = ("argv", "error", "changes")
 

@@ -8,8 +8,8 @@ from typing import Any
 from fitx.errors import StorageError
 from fitx.json_model import demand
 from fitx.rundir import journal
+from fitx.rundir.file_schemas import Summary, number
 from fitx.rundir.files import read_json
-from fitx.rundir.schema import Summary, number
 
 NAME = "summary.json"
 

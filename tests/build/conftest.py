@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.train import Order, train
 from fitx.experiment.check import read
-from fitx.run.train import Order, train
 
 DEFAULT = """
 step: supervised

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from fitx.build import agreement
 from fitx.build.make import make
+from fitx.build.preflight import agreement
 from fitx.errors import DataError, UserCodeError
 from fitx.experiment.problems import ConfigError
 

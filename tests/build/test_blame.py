@@ -3,7 +3,7 @@
 import pytest
 import tensorflow as tf
 
-from fitx.build.blame import user_errors
+from fitx.build.error_attribution import user_errors
 from fitx.errors import DataError, DeviceError, UserCodeError
 
 TABLE = (

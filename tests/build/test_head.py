@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fitx.build.head import head
+from fitx.build.output_layer import head
 from fitx.data.splits import Split
 from fitx.registry.kinds import Part
 

@@ -1,8 +1,8 @@
 """What a checkpoint cannot hold of a step is told by the user's own line."""
 
-from fitx.build import agreement
-from fitx.build.inexact import unsaved
+from fitx.build.inexactness import unsaved
 from fitx.build.make import make
+from fitx.build.preflight import agreement
 
 HIDING = """
     import tensorflow as tf

@@ -2,10 +2,10 @@
 
 import pytest
 
+from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.build.mode import Task, prepare_execution
+from fitx.commands.evaluate import prepare_runtime
 from fitx.experiment.problems import ConfigError
-from fitx.run.evaluate import prepare_runtime
 
 PRINTING = """
     import tensorflow as tf

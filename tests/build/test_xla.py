@@ -2,12 +2,12 @@
 
 import pytest
 
-from fitx.build import agreement
+from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.build.mode import Task, prepare_execution
-from fitx.build.xla import uncompilable
+from fitx.build.preflight import agreement
+from fitx.build.xla_obstacles import uncompilable
+from fitx.commands.evaluate import prepare_runtime
 from fitx.experiment.problems import ConfigError
-from fitx.run.evaluate import prepare_runtime
 
 PRINTING = """
     import tensorflow as tf

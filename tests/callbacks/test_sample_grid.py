@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 
 from fitx.errors import StorageError, UsageError
-from fitx.registry.shelf import callbacks, models
+from fitx.registry.registries import callbacks, models
 
 SampleGrid = callbacks.get("sample_grid")
 

@@ -3,8 +3,8 @@
 import pytest
 
 from fitx.cli.bench import table
-from fitx.run.bench.shares import Shares
-from fitx.run.bench.table import Comparison, Row
+from fitx.commands.benchmark.shares import Shares
+from fitx.commands.benchmark.table import Comparison, Row
 
 SHARES = "input 0 us (0%), dispatch 500 us (50%), device 300 us (30%), callbacks 200 us (20%)"
 TABLE = """\

@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from fitx import checkpoint
 from fitx.cli.checkpoints import _size
 from fitx.cli.main import group
+from fitx.commands.checkpoints import survey
 from fitx.errors import StorageError, UsageError
-from fitx.run.checkpoints import survey
 from fitx.rundir import lock, record
 from fitx.rundir.journal import Journal
 

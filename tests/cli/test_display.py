@@ -21,8 +21,8 @@ from fitx.cli.display.quiet import NoDisplay
 from fitx.cli.display.table import EpochTable
 from fitx.cli.display.terminal import TerminalDisplay
 from fitx.cli.display.wording import ascii_line, duration, rate, rough_duration, value
-from fitx.run.display import Plan
 from fitx.stages import Stage
+from fitx.training.progress import Plan
 
 DIGITS = Plan(
     title="digits",
@@ -757,7 +757,7 @@ def test_plain_lines_do_not_pay_for_rich_or_tensorflow():
 
 def test_a_full_or_closed_stderr_does_not_change_the_exit_code():
     code = (
-        "from fitx.cli.display import choose; from fitx.run.display import Plan;"
+        "from fitx.cli.display import choose; from fitx.training.progress import Plan;"
         "display = choose(False); display.begin(Plan('t', '', 'd', 1, 1, 's'));"
         "display.note('x'); display.end(); print('trained')"
     )

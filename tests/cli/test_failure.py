@@ -9,7 +9,7 @@ from fitx.cli import _layout
 from fitx.cli._failure import report
 from fitx.cli._report import present
 from fitx.errors import DataError, Interrupted, UserCodeError
-from fitx.run.result import Result
+from fitx.training.result import Result
 
 
 @pytest.fixture

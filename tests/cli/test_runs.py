@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.run.state.run_state import part
+from fitx.training.state.snapshot import part
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ import pytest
 from fitx import stages
 from fitx.cli.display.indicators import Lines, Spinner
 from fitx.cli.display.waiting import stop_waiting, waiting
-from fitx.run.first_steps import FirstSteps
-from fitx.run.signals import STOPPING
 from fitx.stages import Stage
+from fitx.training.first_steps import FirstSteps
+from fitx.training.signals import STOPPING
 
 from .test_display import Clock, Screen
 

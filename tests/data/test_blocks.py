@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 import pytest
 
-from fitx.data import blocks as module
-from fitx.data.blocks import evaluation_blocks, training_blocks
+from fitx.data import row_blocks as module
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.prepare import prepare
+from fitx.data.row_blocks import evaluation_blocks, training_blocks
 from fitx.data.splits import Split
 
 X = np.stack([np.arange(23), np.arange(23) * 2], axis=1).astype(np.float32)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fitx.data.facts import facts
+from fitx.data.data_signature import facts
 from fitx.data.splits import Split
 
 X = np.zeros((3, 8, 8, 1), np.float32)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.data.blocks import training_blocks
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.order import permutation
 from fitx.data.prepare import Data, prepare
+from fitx.data.row_blocks import training_blocks
 from fitx.data.splits import Split
 
 X = np.stack([np.arange(10), np.arange(10) * 2], axis=1).astype(np.float32)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from fitx.data.array_checks import validate
 from fitx.data.splits import Split
-from fitx.data.validate import validate
 from fitx.errors import DataError
 
 X = np.zeros((4, 2), np.float32)
@@ -52,7 +52,7 @@ def test_what_does_not_fit_into_float32_is_found():
 
 
 def test_bad_values_are_found_in_every_block(monkeypatch):
-    monkeypatch.setattr("fitx.data.validate._BLOCK", 3)
+    monkeypatch.setattr("fitx.data.array_checks._BLOCK", 3)
     assert "2 values are NaN, infinite or beyond float32, of 8; the first is nan at [2, 1]" in (
         one(x=with_value(np.nan))
     )

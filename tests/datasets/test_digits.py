@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 import fitx.datasets
-from fitx.build.head import Head, head
-from fitx.data.facts import facts
-from fitx.data.validate import validate
-from fitx.registry.shelf import datasets
+from fitx.build.output_layer import Head, head
+from fitx.data.array_checks import validate
+from fitx.data.data_signature import facts
+from fitx.registry.registries import datasets
 
 FOLDER = Path(fitx.datasets.__file__).parent
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fitx.data.prepare import prepare
 from fitx.data.splits import Split
 from fitx.errors import DataError
-from fitx.registry.shelf import datasets
+from fitx.registry.registries import datasets
 
 X, Y, W = np.arange(6.0).reshape(3, 2), np.arange(3), np.ones(3)
 npz = datasets.get("npz")

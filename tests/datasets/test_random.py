@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fitx.registry.shelf import datasets
+from fitx.registry.registries import datasets
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.train import train
 from fitx.errors import FitxError
 from fitx.experiment.check import read
-from fitx.run.order import Order
-from fitx.run.train import train
+from fitx.training.train_request import Order
 
 OURS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
 

@@ -47,8 +47,8 @@ def outcomes(on_two):
 @pytest.fixture(scope="module")
 def on_one(folder):
     """Train a case on one device; return the run's folder and its values."""
-    from fitx.run.order import Order
-    from fitx.run.train import train
+    from fitx.commands.train import train
+    from fitx.training.train_request import Order
 
     def on_one(name):
         file, *words = CASES[name]

@@ -50,8 +50,8 @@ def weights(run):
 
 
 def test_launched_workers_started_again_train_to_what_one_process_does(folder, tmp_path):
-    from fitx.run.order import Order
-    from fitx.run.train import train
+    from fitx.commands.train import train
+    from fitx.training.train_request import Order
 
     words = ("launch", "--workers", "2", "gan.yaml", "--json", "--out", str(tmp_path / "two"))
     _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=240)

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fitx.engine.auto import choose, is_sensible
-from fitx.engine.count import Count
-from fitx.engine.mode import MODES
+from fitx.engine.modes.auto import choose, is_sensible
+from fitx.engine.modes.modes import MODES
+from fitx.engine.modes.operation_count import Count
 
 GRID = Path(__file__).parents[2] / "bench" / "grid.jsonl"
 SMALL = Count(operations=200, products=1e6, convolutions=0.0, loops=0, numbers=10_000)

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from fitx.engine.batch import held, written
+from fitx.engine.step_graph import held, written
 from fitx.step import Step
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.data import blocks as cutting
-from fitx.data.blocks import evaluation_blocks, training_blocks
+from fitx.data import row_blocks as cutting
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.prepare import prepare
+from fitx.data.row_blocks import evaluation_blocks, training_blocks
 from fitx.data.splits import Split
-from fitx.engine.mode import MODES, ExecutionPlan
+from fitx.engine.modes.modes import MODES, ExecutionPlan
 from fitx.step import Step
 
 X = np.arange(46, dtype="float32").reshape(23, 2)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.engine.convolution import to_one_channel_as_products
+from fitx.compat.convolution import to_one_channel_as_products
 
 
 def both(layer, shape):

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from fitx.engine.count import count
+from fitx.engine.modes.operation_count import count
 
 
 def graph(network, *shape):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.engine.batch import held
-from fitx.engine.drawing import Streams, hidden
-from fitx.engine.randomness import as_elsewhere
+from fitx.compat.stateful_random import Streams, hidden
+from fitx.compat.xla_random import as_elsewhere
+from fitx.engine.step_graph import held
 
 SHAPE = (7, 5)
 SAME = {

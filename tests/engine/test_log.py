@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.engine.log import NotOneNumber
-from fitx.engine.mode import ExecutionPlan
+from fitx.engine.epoch_logs import NotOneNumber
+from fitx.engine.modes.modes import ExecutionPlan
 from fitx.errors import UserCodeError
 from fitx.step import Step
 

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from fitx.engine.loss_scale import LARGEST_SCALE, LossScaleOptimizer
+from fitx.compat.loss_scale import LARGEST_SCALE, LossScaleOptimizer
 
 
 @pytest.mark.parametrize("strategy", [None, "mirrored"])

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.data.blocks import Block
-from fitx.engine import measure as measuring
-from fitx.engine.measure import measure
-from fitx.engine.mode import MODES
+from fitx.data.row_blocks import Block
+from fitx.engine.modes import measure as measuring
+from fitx.engine.modes.measure import measure
+from fitx.engine.modes.modes import MODES
 from fitx.steps.supervised import Supervised
 
 BLOCK = Block((tf.ones((4, 8, 3)), tf.ones((4, 8, 1))), 0, 4, None)

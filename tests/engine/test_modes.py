@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from fitx import runtime
-from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make
-from fitx.engine.count import count
-from fitx.engine.mode import MODES, ExecutionPlan
+from fitx.build.step_feeds import evaluation_feed, training_feed
+from fitx.engine.modes.modes import MODES, ExecutionPlan
+from fitx.engine.modes.operation_count import count
 from fitx.experiment.check import read
-from fitx.experiment.locate import shipped
-from fitx.run.state import capture, variables
+from fitx.experiment.yaml.locate import shipped
+from fitx.training.state.variables import capture, variables
 
 FEW = "fit.epochs=2", "fit.steps_per_epoch=3", "fit.validation_steps=2", "data.batch_size=5"
 TRAINED = sorted({path: name for name, path in shipped().items() if read(name).optimizers}.values())

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from fitx import runtime
-from fitx.build.feed import evaluation_feed, training_feed
 from fitx.build.make import make
-from fitx.engine.mode import MODES, ExecutionPlan
+from fitx.build.step_feeds import evaluation_feed, training_feed
+from fitx.engine.modes.modes import MODES, ExecutionPlan
 from fitx.experiment.check import read
-from fitx.run.state import capture, variables
+from fitx.training.state.variables import capture, variables
 
 ROWS, BATCH = 40, 8
 MODES_TRIED = ("plain", "fused", "fused_xla")

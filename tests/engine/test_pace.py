@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.engine.pace import GROWTH, SECONDS, Pace
+from fitx.engine.loops.chunk_size import GROWTH, SECONDS, Pace
 
 
 def chunks(pace, step_seconds, count, available=10**9):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fitx.engine.packed import pack, unpack
+from fitx.engine.resources.packed import pack, unpack
 from fitx.errors import StorageError
 
 STRINGS = np.array([[b"a\0", b""], [b"\xff" * 300, b"b"]], object)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from fitx.engine.randomness import as_elsewhere
+from fitx.compat.xla_random import as_elsewhere
 
 SHAPE = (33, 7)
 

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from fitx.engine.xla import obstacle
+from fitx.engine.modes.xla_support import obstacle
 from fitx.step import Step
 from fitx.steps.gan import GAN
 from fitx.steps.low_level import LowLevel

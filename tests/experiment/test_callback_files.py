@@ -3,13 +3,18 @@ from pathlib import Path
 import pytest
 
 from fitx.errors import UsageError
-from fitx.experiment.callback_files import OWN_FILES, WRITTEN, refuse_elsewhere, written_below
 from fitx.experiment.check import read
+from fitx.experiment.checks.callback_files import (
+    OWN_FILES,
+    WRITTEN,
+    refuse_elsewhere,
+    written_below,
+)
 from fitx.experiment.problems import ConfigError
 from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
-from fitx.rundir import folder, lock, saved
+from fitx.registry.part_index import Catalogue
+from fitx.rundir import folder, lock, saved_experiment
 
 TEXT = """
 step: supervised
@@ -103,7 +108,7 @@ def test_two_callbacks_write_two_files(experiment):
 
 def test_everything_that_fitx_keeps_in_a_run_is_its_own(tmp_path):
     folders = {*folder.SUBFOLDERS} - {"samples"}
-    files = {folder.RECORD, saved.EXPERIMENT, lock.NAME, "metrics.jsonl", "summary.json"}
+    files = {folder.RECORD, saved_experiment.EXPERIMENT, lock.NAME, "metrics.jsonl", "summary.json"}
     assert {*OWN_FILES} == folders | files
 
 

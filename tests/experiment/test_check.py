@@ -7,17 +7,17 @@ import pytest
 
 from fitx.errors import UsageError
 from fitx.experiment import plugins
-from fitx.experiment.agree import logged, monitored, not_logged
 from fitx.experiment.check import check, read, use_step
-from fitx.experiment.dump import dump
+from fitx.experiment.checks.consistency import logged, monitored, not_logged
 from fitx.experiment.experiment import written
-from fitx.experiment.load import load
-from fitx.experiment.locate import shipped
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.schema import Checkpoint, comparison
-from fitx.registry.catalogue import Catalogue
+from fitx.experiment.yaml.dump import dump
+from fitx.experiment.yaml.load import load
+from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KERAS, Part, plain
-from fitx.registry.shelf import SHELVES
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES
 from fitx.registry.signature import NO_DEFAULT
 
 MINE = """

@@ -5,14 +5,14 @@ import json
 import jsonschema
 import pytest
 
-from fitx.experiment import reader
+from fitx.experiment.checks.options import batch_options
 from fitx.experiment.json_schema import json_schema
-from fitx.experiment.locate import read_text, shipped
-from fitx.experiment.options import batch_options
 from fitx.experiment.shipping import SCHEMA_LINE, copy
-from fitx.registry.catalogue import Catalogue
+from fitx.experiment.yaml import reader
+from fitx.experiment.yaml.locate import read_text, shipped
 from fitx.registry.kinds import OURS
-from fitx.registry.shelf import SHELVES
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES
 
 BASE = """
 step: supervised

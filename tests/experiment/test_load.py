@@ -2,15 +2,15 @@
 
 import pytest
 
-from fitx.experiment import overrides
 from fitx.experiment.check import read
-from fitx.experiment.dump import dump
-from fitx.experiment.load import load, merge
-from fitx.experiment.locate import beside_shipped, locate, shipped
 from fitx.experiment.problems import ConfigError
-from fitx.experiment.reader import read as read_yaml
-from fitx.experiment.tree import Source
-from fitx.registry.shelf import SHELVES
+from fitx.experiment.yaml import overrides
+from fitx.experiment.yaml.dump import dump
+from fitx.experiment.yaml.load import load, merge
+from fitx.experiment.yaml.locate import beside_shipped, locate, shipped
+from fitx.experiment.yaml.reader import read as read_yaml
+from fitx.experiment.yaml.tree import Source
+from fitx.registry.registries import SHELVES
 
 MINE = """
 step: supervised

@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from fitx.experiment.check import read
-from fitx.experiment.dump import dump
-from fitx.experiment.locate import shipped
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.schema import SECTIONS, Settings
-from fitx.registry.catalogue import Catalogue
+from fitx.experiment.yaml.dump import dump
+from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KINDS
+from fitx.registry.part_index import Catalogue
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
 """Random experiments a test; `EXAMPLES=20000 pytest tests/experiment/test_mutations.py` hunts."""

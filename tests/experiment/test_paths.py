@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fitx.experiment.check import read
-from fitx.experiment.dump import dump
-from fitx.experiment.paths import input_files
+from fitx.experiment.checks.paths import input_files
+from fitx.experiment.yaml.dump import dump
 
 PLUGIN = """
 from collections.abc import Sequence

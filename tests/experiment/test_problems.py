@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.experiment.direction import direction
+from fitx.experiment.checks.metric_direction import direction
 from fitx.experiment.problems import (
     ConfigError,
     Problem,
@@ -12,7 +12,7 @@ from fitx.experiment.problems import (
     nearest,
     shorten,
 )
-from fitx.experiment.tree import Place, Source
+from fitx.experiment.yaml.tree import Place, Source
 
 FILE = Source("a.yaml", ("step: gan", "数: 数字 x", "e\u0301: 1", "x" * 300, "\tname: a\x07b"))
 

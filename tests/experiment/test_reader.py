@@ -5,10 +5,10 @@ import math
 import pytest
 import yaml
 
-from fitx.experiment import syntax
 from fitx.experiment.problems import ConfigError
-from fitx.experiment.reader import read, scalar
-from fitx.experiment.tree import Node, Place, Source, dotted
+from fitx.experiment.yaml import syntax
+from fitx.experiment.yaml.reader import read, scalar
+from fitx.experiment.yaml.tree import Node, Place, Source, dotted
 
 
 def tree(text):
@@ -95,7 +95,7 @@ def test_every_value_and_key_has_its_place():
 
 
 def test_windows_line_ends_and_a_byte_order_mark_are_taken(tmp_path):
-    from fitx.experiment.locate import read_text
+    from fitx.experiment.yaml.locate import read_text
 
     file = tmp_path / "a.yaml"
     file.write_bytes("\ufeffstep: gan\r\nseed: 3\r".encode())

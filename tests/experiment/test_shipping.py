@@ -7,13 +7,13 @@ import jsonschema
 import pytest
 
 from fitx.errors import StorageError, UsageError
-from fitx.experiment import reader
 from fitx.experiment.check import read
-from fitx.experiment.locate import shipped
 from fitx.experiment.shipping import copy
-from fitx.experiment.tree import Source
-from fitx.registry.catalogue import Catalogue
-from fitx.registry.shelf import SHELVES
+from fitx.experiment.yaml import reader
+from fitx.experiment.yaml.locate import shipped
+from fitx.experiment.yaml.tree import Source
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

@@ -5,7 +5,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.registry.shelf import models
+from fitx.registry.registries import models
 
 IMAGE = (8, 8, 1)
 SHIPPED = {

@@ -7,8 +7,8 @@ import keras
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.train import Order, train
 from fitx.experiment.check import read
-from fitx.run.train import Order, train
 
 
 class Run:

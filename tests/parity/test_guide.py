@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.evaluate import Question, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random
 from fitx.experiment.check import read
-from fitx.run.evaluate import Question, evaluate
 
 ROWS = "data.rows=992"
 """31 batches of 32."""

@@ -11,10 +11,10 @@ import pytest
 import tf_keras
 
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.evaluate import Question, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random
 from fitx.experiment.check import read
-from fitx.run.evaluate import Question, evaluate
 
 L2 = "{name: l2, l2: 0.05}"
 REGULARIZED = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from fitx.registry import source
-from fitx.registry.catalogue import Catalogue
-from fitx.registry.shelf import SHELVES, Shelf
+from fitx.registry import python_source
+from fitx.registry.part_index import Catalogue
+from fitx.registry.registries import SHELVES, Shelf
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_private.py").write_text("")
-    (package / "thing.py").write_text("from fitx.registry.shelf import SHELVES\n")
+    (package / "thing.py").write_text("from fitx.registry.registries import SHELVES\n")
     monkeypatch.syspath_prepend(tmp_path)
     shelf = Shelf("thing", "a_shelf_of_mine")
     assert list(shelf.files()) == ["thing"]
@@ -150,18 +150,18 @@ def test_names_are_followed_through_imports(tmp_path):
         "import a_package_that_is_not_there\n"
         "class Own: ...\n"
     )
-    module = source.read(path)
+    module = python_source.read(path)
     for name in ("keras.metrics.Mean", "m.Mean", "metrics.Mean"):
-        assert source.find(module, name).node.name == "Mean"
-    assert source.find(module, "A").node.name == "Adam"
-    assert source.find(module, "Own").node.name == "Own"
+        assert python_source.find(module, name).node.name == "Mean"
+    assert python_source.find(module, "A").node.name == "Adam"
+    assert python_source.find(module, "Own").node.name == "Own"
     for name in ("Missing", "Own.inner", "keras", "keras.nothing", "a_package_that_is_not_there.X"):
-        assert source.find(module, name) is None
+        assert python_source.find(module, name) is None
 
 
 def test_bases_come_nearest_first_and_end_where_they_go_in_a_circle(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("class A(B, C): ...\nclass B(D): ...\nclass C(A): ...\nclass D(A): ...\n")
-    module = source.read(path)
-    members = source.family(source.find(module, "A"))
+    module = python_source.read(path)
+    members = python_source.family(python_source.find(module, "A"))
     assert [member.node.name for member in members] == ["A", "B", "D", "C"]

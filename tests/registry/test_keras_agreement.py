@@ -7,8 +7,8 @@ import pytest
 
 from fitx.build.parts import class_of
 from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
 from fitx.registry.kinds import Part
+from fitx.registry.part_index import Catalogue
 
 KINDS = sorted(set(keras_parts._MODULES) - {"activation"})
 

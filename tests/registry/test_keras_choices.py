@@ -6,9 +6,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fitx.build.parts import class_of
 from fitx.registry import keras_parts
-from fitx.registry.catalogue import Catalogue
 from fitx.registry.keras_choices import BY_CLASS, BY_KIND, MAY_BE_NULL, choices_of
 from fitx.registry.kinds import KERAS, Part
+from fitx.registry.part_index import Catalogue
 
 KINDS = [*sorted({*KERAS} - {"activation", "constraint"}), "callback"]
 NEEDED = {

@@ -2,8 +2,8 @@
 
 import pytest
 
-from fitx.registry import keras_parts, source
-from fitx.registry.catalogue import Catalogue
+from fitx.registry import keras_parts, python_source
+from fitx.registry.part_index import Catalogue
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,6 @@ def test_a_name_that_several_kinds_have_tells_them():
 
 
 def test_a_package_that_is_not_there_has_no_files():
-    assert source.file_of("a_package_that_is_not_there.module") is None
-    assert source.file_of("keras.src.nothing_like_this") is None
-    assert source.file_of("") is None
+    assert python_source.file_of("a_package_that_is_not_there.module") is None
+    assert python_source.file_of("keras.src.nothing_like_this") is None
+    assert python_source.file_of("") is None

@@ -5,9 +5,9 @@ import ast
 import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from fitx.registry import source
+from fitx.registry import python_source
 from fitx.registry.annotations import PATH, type_from_default, type_of
-from fitx.registry.catalogue import Catalogue
+from fitx.registry.part_index import Catalogue
 from fitx.registry.signature import NO_DEFAULT, read_signature
 
 
@@ -151,8 +151,8 @@ def signature(tmp_path):
     def read(text, kind="step"):
         path = tmp_path / f"part_{len(list(tmp_path.iterdir()))}.py"
         path.write_text(text, encoding="utf-8")
-        module = source.read(path)
-        found = source.Found(module, next(iter(module.definitions.values())))
+        module = python_source.read(path)
+        found = python_source.Found(module, next(iter(module.definitions.values())))
         return read_signature(kind, path.stem, found)
 
     return read

@@ -107,9 +107,9 @@ def tiny(tmp_path):
 @pytest.fixture
 def trained(tmp_path, recording):
     """Train an experiment; return the run and the result, or the error that ended it."""
+    from fitx.commands.train import train
     from fitx.errors import FitxError
-    from fitx.run.order import Order
-    from fitx.run.train import train
+    from fitx.training.train_request import Order
 
     def trained(experiment, display=None, *, smoke=False):
         try:

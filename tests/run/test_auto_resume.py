@@ -6,10 +6,10 @@ import pytest
 from fitx.errors import BusyError
 from fitx.experiment import plugins
 from fitx.experiment.check import read
-from fitx.experiment.dump import dump
-from fitx.run.auto_resume import choose
-from fitx.run.changes.references import seal
+from fitx.experiment.yaml.dump import dump
 from fitx.rundir import lock, record
+from fitx.training.resumption.auto_resume import choose
+from fitx.training.resumption.env_seals import seal
 
 EXPERIMENT = """
 name: mine

@@ -6,19 +6,19 @@ import keras
 import numpy as np
 import pytest
 
+from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.build.mode import Task, prepare_execution
 from fitx.cli.display.quiet import NoDisplay
-from fitx.engine.mode import MODES
+from fitx.commands import benchmark as bench_module
+from fitx.commands.benchmark import TOO_SLOW, bench, left_out, ways
+from fitx.commands.benchmark.shares import ADVICE, Shares, measured
+from fitx.commands.benchmark.table import Comparison, Row
+from fitx.commands.benchmark.ways import Fitx, Stock, another
+from fitx.commands.evaluate import prepare_runtime
+from fitx.engine.modes.modes import MODES
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
-from fitx.run import bench as bench_module
-from fitx.run.bench import TOO_SLOW, bench, left_out, ways
-from fitx.run.bench.shares import ADVICE, Shares, measured
-from fitx.run.bench.table import Comparison, Row
-from fitx.run.bench.ways import Fitx, Stock, another
-from fitx.run.evaluate import prepare_runtime
 
 WAYS = ["stock fit", "stock fit, 4 steps a call", "plain", "xla", "fused", "fused_xla"]
 CONVOLVES = """

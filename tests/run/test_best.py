@@ -3,8 +3,8 @@ import pytest
 
 from fitx.build.make import make
 from fitx.experiment.schema import Checkpoint
-from fitx.run.state import model_variables
-from fitx.run.state.best import Best
+from fitx.training.state.best_epoch import Best
+from fitx.training.state.variables import model_variables
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError, UserCodeError
-from fitx.run.state import callback_state
-from fitx.run.state.callback_state import is_forgetful, keep_files, named, put_back, take
+from fitx.training.state import callback_state
+from fitx.training.state.callback_state import is_forgetful, keep_files, named, put_back, take
 
 
 class Counting(keras.callbacks.Callback):
@@ -143,8 +143,8 @@ def test_callbacks_are_named_by_their_class_and_number():
 
 
 def test_every_callback_that_keras_offers_is_known():
-    from fitx.registry.catalogue import Catalogue
     from fitx.registry.keras_parts import class_name
+    from fitx.registry.part_index import Catalogue
 
     offered = {class_name("callback", name) for name in Catalogue().names("callback")} - {None}
     assert offered == {kind.__name__ for kind in callback_state.REMEMBERED}

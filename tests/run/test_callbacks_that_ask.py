@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.engine.mode import MODES
+from fitx.engine.modes.modes import MODES
 from fitx.errors import UserCodeError
 
 ASKING = """

@@ -10,12 +10,12 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.resume import resume
+from fitx.commands.train import train
 from fitx.errors import Interrupted, StorageError, UsageError
-from fitx.run.order import Order
-from fitx.run.resume import resume
-from fitx.run.resumption import finished, reopened
-from fitx.run.train import train
 from fitx.rundir.record import reopen
+from fitx.training.resumption.resume_request import finished, reopened
+from fitx.training.train_request import Order
 
 LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
 MAE = "{name: early_stopping, monitor: mae, patience: 9, min_delta: 0.1}"

@@ -2,7 +2,7 @@ import pytest
 
 from fitx.errors import UsageError
 from fitx.experiment.check import read
-from fitx.run.changes import Change, compare, compare_environment, demand, notes
+from fitx.training.resumption.changes import Change, compare, compare_environment, demand, notes
 
 EXPERIMENT = """
 name: mine

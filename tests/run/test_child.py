@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fitx.commands.selftest.child import KILLED, Ended, ended_by_signals, run
 from fitx.errors import Interrupted
-from fitx.run.selftest.child import KILLED, Ended, ended_by_signals, run
 
 PARENT = """
 import subprocess, sys

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
+from fitx.commands.selftest.difference import differences, outcome
+from fitx.commands.selftest.hints import hint
 from fitx.errors import StorageError
-from fitx.run.selftest.difference import differences, outcome
-from fitx.run.selftest.hints import hint
 
 STATE = {
     "callbacks/EarlyStopping/best": np.array(0.5),

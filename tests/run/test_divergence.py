@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
+from fitx.commands.resume import resume
 from fitx.errors import Diverged
-from fitx.run.resume import resume
-from fitx.run.resumption import reopened
+from fitx.training.resumption.resume_request import reopened
 
 ADVICE = "Lower the learning rate, or look at the data and the loss."
 NO_CHECKPOINT = f"\n{ADVICE} There is no checkpoint: it diverged before the first."
@@ -145,7 +145,7 @@ def test_the_search_begins_at_the_newest_checkpoint(diverged, recording):
 
 
 def test_it_is_seen_within_an_epoch(diverged, monkeypatch):
-    monkeypatch.setattr("fitx.run.observer.CHECKED_EVERY", 0)
+    monkeypatch.setattr("fitx.training.monitor.CHECKED_EVERY", 0)
     run, text = diverged("checkpoint.every=3 steps", plugin=LOGARITHM, at=4)
     assert text.startswith(value_at(4, 1))
     assert text.endswith(way_on(run, "000003"))

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 import fitx.configs
 from fitx.cli.doctor import command
-from fitx.run.doctor import diagnose, version_problems
+from fitx.commands.doctor import diagnose, version_problems
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 import pytest
 
 from fitx.experiment.check import read
-from fitx.run.changes.epochs import nothing_left, schedule_notes
+from fitx.training.resumption.epochs import nothing_left, schedule_notes
 
 EXPERIMENT = """
 step: supervised

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
+from fitx.commands.evaluate import Question, evaluate
 from fitx.errors import Diverged, StorageError, UsageError
 from fitx.experiment.check import read, use_step
-from fitx.run.evaluate import Question, evaluate
-from fitx.rundir.saved import read_unimported
+from fitx.rundir.saved_experiment import read_unimported
 
 REGULARIZED = (
     "model.layers=[{name: dense, units: 3, kernel_regularizer: {name: l2, l2: 0.5}}, "

@@ -1,7 +1,7 @@
 import pytest
 
 from fitx.errors import ExpectationError
-from fitx.run.expectations import demand, judge
+from fitx.training.expectations import demand, judge
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError
-from fitx.run.state import host_random
+from fitx.training.state import host_random
 
 
 def drawn():

@@ -5,14 +5,14 @@ import shutil
 import keras
 import pytest
 
+from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.resume import resume
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.check import read
-from fitx.run.auto_resume import choose
-from fitx.run.evaluate import Question, evaluate
-from fitx.run.resume import resume
-from fitx.run.resumption import reopened
 from fitx.rundir.record import reopen
-from fitx.rundir.saved import read_unimported
+from fitx.rundir.saved_experiment import read_unimported
+from fitx.training.resumption.auto_resume import choose
+from fitx.training.resumption.resume_request import reopened
 
 TUNED = """
 from pathlib import Path

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.run.selftest.interruptions import Instant, Interruption, plan
+from fitx.commands.selftest.interruptions import Instant, Interruption, plan
 
 
 def planned(steps, steps_per_epoch, count, seed):

@@ -10,12 +10,12 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.resume import resume
+from fitx.commands.train import train
 from fitx.errors import Interrupted
-from fitx.run.order import Order
-from fitx.run.resume import resume
-from fitx.run.resumption import finished, reopened
-from fitx.run.train import train
-from fitx.rundir.saved import read_unimported
+from fitx.rundir.saved_experiment import read_unimported
+from fitx.training.resumption.resume_request import finished, reopened
+from fitx.training.train_request import Order
 
 EVERY = bool(os.environ.get("FITX_SOAK"))
 STOPPING = "callbacks=[{name: early_stopping, monitor: loss, min_delta: 99.0, patience: 0}]"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from fitx.build.make import make
+from fitx.commands.evaluate import Question, evaluate
 from fitx.errors import FitxError
 from fitx.experiment.check import read, use_step
-from fitx.run.evaluate import Question, evaluate
 
 EXPERIMENT = """
 step: supervised

@@ -4,9 +4,9 @@ import pytest
 
 from fitx.build.make import make
 from fitx.errors import StorageError
-from fitx.run.networks import save_networks
-from fitx.run.state import network_state
-from fitx.run.state.best import BestEpoch
+from fitx.training.export import save_networks
+from fitx.training.state.best_epoch import BestEpoch
+from fitx.training.state.variables import network_state
 
 
 @pytest.fixture

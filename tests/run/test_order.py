@@ -2,7 +2,7 @@ import pytest
 
 from fitx.errors import StorageError
 from fitx.experiment.problems import ConfigError
-from fitx.run.order import place, shortened
+from fitx.training.train_request import place, shortened
 
 
 def test_an_order_has_the_files_as_they_were_read(tiny, tmp_path):

@@ -3,8 +3,9 @@ import json
 import pytest
 
 from fitx.experiment.check import read
-from fitx.run.changes import compare, references
-from fitx.run.changes.references import fits, seal
+from fitx.training.resumption import env_seals
+from fitx.training.resumption.changes import compare
+from fitx.training.resumption.env_seals import fits, seal
 
 EXPERIMENT = """
 name: mine
@@ -22,7 +23,7 @@ def experiment(tmp_path, monkeypatch):
     """Read the experiment, changed by words, with variables of the environment."""
     file = tmp_path / "mine.yaml"
     file.write_text(EXPERIMENT)
-    monkeypatch.setattr(references, "ROUNDS", 1)
+    monkeypatch.setattr(env_seals, "ROUNDS", 1)
 
     def experiment(*words, **variables):
         for name, value in variables.items():

@@ -13,14 +13,14 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
+from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.resume import resume
+from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
-from fitx.run.evaluate import Question, evaluate
-from fitx.run.order import Order
-from fitx.run.resume import resume
-from fitx.run.resumption import reopened
-from fitx.run.train import train
-from fitx.rundir.saved import read_unimported
+from fitx.rundir.saved_experiment import read_unimported
+from fitx.training.resumption.resume_request import reopened
+from fitx.training.train_request import Order
 
 STOP = 7
 """The step after which a run is stopped, the second of its second epoch."""

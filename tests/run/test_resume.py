@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
+from fitx.commands import resume as resuming
+from fitx.commands.resume import resume
+from fitx.commands.train import train
 from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.experiment.check import read
-from fitx.run import resume as resuming
-from fitx.run import training
-from fitx.run.order import Order
-from fitx.run.ready import ready
-from fitx.run.resume import resume
-from fitx.run.resumption import finished, reopened
-from fitx.run.state import run_state
-from fitx.run.train import train
 from fitx.rundir.journal import Journal
 from fitx.rundir.record import reopen
+from fitx.training import loop
+from fitx.training.resumption.resume_request import finished, reopened
+from fitx.training.setup import ready
+from fitx.training.state import snapshot
+from fitx.training.train_request import Order
 
 DENSE = "{name: dense, units: 8, activation: tanh}"
 RICH = f"""
@@ -326,7 +326,7 @@ def without_part(prefixes=(), endings=(), callbacks=()):
         meta = {**snapshot.meta, "callbacks": dict(snapshot.meta["callbacks"])}
         for name in callbacks:
             del meta["callbacks"][name]
-        return run_state.Snapshot(arrays, meta)
+        return snapshot.Snapshot(arrays, meta)
 
     return spoiled
 
@@ -345,19 +345,19 @@ CONTROLS = {
 def test_a_part_of_the_state_that_were_lost_would_be_noticed(straight, stopped, name, monkeypatch):
     experiment, step, spoiled = CONTROLS[name]
     whole, run = straight(experiment), stopped(experiment, step)
-    put_back = run_state.RunState.put_back
+    put_back = snapshot.RunState.put_back
 
     def without(state, snapshot):
         put_back(state, spoiled(state, snapshot, state.take().state))
 
-    monkeypatch.setattr(run_state.RunState, "put_back", without)
+    monkeypatch.setattr(snapshot.RunState, "put_back", without)
     assert whole.differences(going_on(run))
 
 
 def test_another_order_of_the_data_would_be_noticed(straight, stopped, monkeypatch):
     whole, run = straight("rich"), stopped("rich", 11)
-    feed = training.training_feed
-    monkeypatch.setattr(training, "training_feed", lambda trial, done: feed(trial, done + 1))
+    feed = loop.training_feed
+    monkeypatch.setattr(loop, "training_feed", lambda trial, done: feed(trial, done + 1))
     assert whole.differences(going_on(run))
 
 

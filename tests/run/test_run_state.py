@@ -4,14 +4,14 @@ import keras
 import numpy as np
 import pytest
 
+from fitx.commands.evaluate import prepare_runtime
 from fitx.errors import StorageError
 from fitx.experiment.schema import Checkpoint
-from fitx.run.evaluate import prepare_runtime
-from fitx.run.ready import ready
-from fitx.run.state import capture
-from fitx.run.state.best import Best, BestEpoch
-from fitx.run.state.position import Position, from_meta
-from fitx.run.state.run_state import RunState, Snapshot, best_epoch
+from fitx.training.setup import ready
+from fitx.training.state.best_epoch import Best, BestEpoch
+from fitx.training.state.position import Position, from_meta
+from fitx.training.state.snapshot import RunState, Snapshot, best_epoch
+from fitx.training.state.variables import capture
 
 DRAWING = '''
 import keras

@@ -3,8 +3,8 @@ import pytest
 
 from fitx import checkpoint
 from fitx.experiment.schema import Checkpoint
-from fitx.run.saver import Saver
-from fitx.run.state.run_state import BEST, FINAL, Snapshot, part
+from fitx.training.checkpointing import Saver
+from fitx.training.state.snapshot import BEST, FINAL, Snapshot, part
 
 
 class Clock:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from fitx.commands.selftest import Order, selftest, trainings
+from fitx.commands.selftest.child import ChildFailed, KilledFromOutside
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
-from fitx.run.selftest import Order, selftest, trainings
-from fitx.run.selftest.child import ChildFailed, KilledFromOutside
 
 COUNTER = [sys.executable, str(Path(__file__).with_name("counter.py"))]
 EXPERIMENT = """

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from fitx.run.signals import listening
+from fitx.training.signals import listening
 
 LISTENER = """
 import hashlib, sys, time

@@ -1,10 +1,16 @@
 import numpy as np
 import pytest
 
-from fitx.build import agreement
 from fitx.build.make import make
+from fitx.build.preflight import agreement
 from fitx.errors import StorageError
-from fitx.run.state import assign, capture, network_state, network_variables, variables
+from fitx.training.state.variables import (
+    assign,
+    capture,
+    network_state,
+    network_variables,
+    variables,
+)
 
 
 @pytest.fixture

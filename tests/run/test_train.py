@@ -13,8 +13,8 @@ import tensorflow as tf
 from fitx import checkpoint
 from fitx.errors import DataError, Diverged, Interrupted, StorageError, UserCodeError
 from fitx.experiment.problems import ConfigError
-from fitx.run.state.run_state import BEST, part
 from fitx.rundir.files import write_json
+from fitx.training.state.snapshot import BEST, part
 
 CALLBACK = """
 import keras

@@ -4,7 +4,7 @@ import subprocess
 import pytest
 
 from fitx.errors import StorageError
-from fitx.rundir.origin import look
+from fitx.rundir.provenance import look
 
 
 def test_the_files_are_copied_as_they_were_when_looked_at(tmp_path):

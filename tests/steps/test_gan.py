@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.registry.shelf import steps
+from fitx.registry.registries import steps
 
 REAL = np.random.default_rng(0).random((5, 3), np.float32)
 

@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.registry.shelf import steps
+from fitx.registry.registries import steps
 
 X = np.random.default_rng(0).random((6, 3), np.float32)
 Y = X.sum(axis=1, keepdims=True)

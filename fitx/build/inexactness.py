@@ -1,0 +1,73 @@
+"""What in a trial's steps keeps a resumed run from going on exactly, told by the user's line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fitx.build.built import Trial
+from fitx.build.operation_origin import origin
+from fitx.engine.resources.unsaved import Kind, Unsaved
+from fitx.engine.resources.unsaved import unsaved as unsaved_operations
+
+_TOLD = {
+    Kind.PYTHON: (
+        "calls Python by {}: what it draws or keeps there is not saved, and a resumed run goes on "
+        "exactly only if that is nothing; use operations of TensorFlow or keras.ops"
+    ),
+    Kind.PLACE: (
+        "draws with {}, whose position TensorFlow keeps to itself: a resumed run draws other "
+        "numbers; use keras.random with a keras.random.SeedGenerator"
+    ),
+    Kind.RESOURCE: (
+        "uses {resource} by {}: what it holds and where it stands is not saved, and a resumed run "
+        "begins with it as it was made; keep what changes in a tf.Variable or a lookup table"
+    ),
+    Kind.MADE_INSIDE: (
+        "makes a resource by {}, which is there again in the next step and is not saved: a resumed "
+        "run begins with a new one; make it in the step's constructor"
+    ),
+    Kind.ORDER: (
+        "takes the rows of a lookup table by {}, in an order that TensorFlow chooses: a resumed "
+        "run may get them in another; sort them"
+    ),
+    Kind.SHARED: (
+        "changes a lookup table by {}, which devices do in no fixed order, and of the tables of "
+        "several workers only the first's is saved: a resumed run may go on otherwise"
+    ),
+}
+"""What is said of an operation that stands for `{}`, by where it keeps its state."""
+
+_RESOURCES = {
+    "Queue": "a queue",
+    "Iterator": "an iterator",
+    "Dataset": "a dataset",
+    "Accumulator": "an accumulator",
+    "": "a resource",
+}
+"""What an operation uses, by a word in its type."""
+
+
+def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]:
+    """Return a line on each operation whose state no checkpoint can hold, in the step's graphs.
+
+    Args:
+        trial: Whose step was traced.
+        kinds: "train", "test" or both.
+    """
+    execution = trial.step.execution
+    is_distributed = execution.strategy is not None
+    lines = [
+        f"{kind}_step {_line(trial, found)}"
+        for kind in kinds
+        for graph in execution.graphs(kind)
+        for found in unsaved_operations(graph, is_distributed=is_distributed)
+    ]
+    # A step has several graphs, of batches of several sizes.
+    return list(dict.fromkeys(lines))
+
+
+def _line(trial: Trial, found: Unsaved) -> str:
+    operation = found.operation
+    resource = next(name for word, name in _RESOURCES.items() if word in operation.type)
+    what = f"{operation.type}{origin(trial, operation)}"
+    return _TOLD[found.kind].format(what, resource=resource)

@@ -1,0 +1,1 @@
+"""Checks of a built and traced step, before a run folder exists."""

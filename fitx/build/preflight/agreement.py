@@ -1,0 +1,169 @@
+"""Whether data, networks, loss and logged names agree, checked before the first step."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+
+import tensorflow as tf
+
+from fitx.build.built import Trial
+from fitx.build.error_attribution import first_line, is_users, user_errors
+from fitx.build.preflight import activations, batch_sizes, effects, labels, metric_checks, untrained
+from fitx.build.returned_values import returning_frame
+from fitx.data.feed import evaluation_batches, training_batches
+from fitx.engine.epoch_logs import NotOneNumber
+from fitx.engine.usage import MissingLoss
+from fitx.errors import DataError, FitxError, UserCodeError
+from fitx.experiment.checks.consistency import missing_loss, monitored, never_validated, not_logged
+from fitx.experiment.checks.metric_direction import direction
+from fitx.experiment.experiment import Experiment
+from fitx.experiment.problems import ConfigError, Problem
+from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.registry.kinds import Part
+from fitx.registry.part_index import Catalogue
+
+
+def check(trial: Trial) -> None:
+    """Check the data and the networks against loss and metrics.
+
+    Raises:
+        DataError: The data does not fit; with every problem of it.
+        ConfigError: The loss or metrics cannot use what the network gives.
+    """
+    of_data = list(dict.fromkeys(labels.problems(trial)))
+    if of_data:
+        raise DataError("\n".join(of_data))
+    problems = [
+        *activations.problems(trial),
+        *metric_checks.problems(trial),
+        *batch_sizes.problems(trial),
+        *untrained.problems(trial),
+    ]
+    if problems:
+        raise ConfigError(problems)
+
+
+def trace(trial: Trial, kind: str = "train", split: str = "train") -> None:
+    """Trace a step's method on the batches of a split, before a run folder is made.
+
+    Args:
+        trial: What was made.
+        kind: The method: "train" or "test".
+        split: Name of the split; what trains runs on train.
+
+    Raises:
+        UserCodeError: A plugin's step raised; with its own frames.
+        ConfigError: A shipped step cannot run on these networks and this data.
+    """
+    data = trial.data
+    if kind == "train":
+        batches = training_batches(data)
+    else:
+        batches = evaluation_batches(data.splits[split], data.batch_size)
+    with user_errors(trial.experiment, lambda: f"{kind}_step on the {split} split"):
+        _trace(trial, kind, batches)
+
+
+def check_names(trial: Trial) -> None:
+    """Check an experiment against what its traced step uses and logs. Raises ConfigError."""
+    train, test = trial.step.logs["train"].names, trial.step.logs["test"].names
+    splits = trial.data.splits
+    validates = "validation" in splits and not trial.experiment.fit.is_never_validated
+    seen = [*train, *(f"val_{name}" for name in test if validates)]
+    tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
+    watched = [(path, name, seen) for path, name in _monitors(trial)]
+    watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
+    problems = [*effects.problems(trial), *_allowed_nan(trial, {*train, *test})]
+    problems += [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
+    if problems:
+        raise ConfigError(problems)
+
+
+def _allowed_nan(trial: Trial, logged: set[str]) -> Iterator[Problem]:
+    for index, name in enumerate(trial.experiment.fit.allow_nan):
+        if name not in logged:
+            text = not_logged(name, sorted(logged))
+            yield trial.experiment.problem(("fit", "allow_nan", index), text)
+
+
+def with_mode(part: Part, catalogue: Catalogue) -> Part:
+    """Return a Keras callback with its `mode` said, which Keras cannot guess for a step's names."""
+    name, mode = monitored(part, catalogue)
+    guessed = direction(name) if name is not None and mode is None else None
+    return replace(part, options={**part.options, "mode": guessed}) if guessed else part
+
+
+def _monitors(trial: Trial) -> Iterator[tuple[KeyPath, str]]:
+    experiment = trial.experiment
+    if experiment.checkpoint.monitor is not None:
+        yield ("checkpoint", "monitor"), experiment.checkpoint.monitor
+    for index, callback in enumerate(experiment.callbacks):
+        name, _ = monitored(callback, experiment.catalogue)
+        if name is not None:
+            yield ("callbacks", index, "monitor"), name
+
+
+def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Problem:
+    fit = trial.experiment.fit
+    if name.startswith("val_") and "validation" in trial.data.splits and fit.is_never_validated:
+        return trial.experiment.problem(path, never_validated(name, fit))
+    text = not_logged(name, known)
+    is_hinted = text.endswith("?") or not name.startswith("val_")
+    return trial.experiment.problem(
+        path, text if is_hinted else f"{text} Set data.validation_split."
+    )
+
+
+def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
+    experiment = trial.experiment
+    try:
+        trial.step.execution.trace(kind, batches)
+    except UserCodeError as error:
+        name = error.name if isinstance(error, NotOneNumber) else None
+        path = _metric(experiment, name) if name is not None else None
+        if isinstance(error, NotOneNumber) and path is not None:
+            text = f"gives {error.found}, and what is logged is one number; "
+            text += _to_one_number(experiment, path)
+            raise experiment.error(path, text) from error
+        method = getattr(trial.step, f"{kind}_step")
+        error.frames = error.frames or returning_frame(experiment, method, name)
+        raise
+    except MissingLoss as error:
+        raise experiment.error(("loss",), missing_loss(experiment.step.name)) from error
+    except FitxError:
+        raise
+    except Exception as error:
+        if is_users(experiment, error):
+            raise
+        text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
+        raise experiment.error(_culprit(error), text + first_line(error)) from error
+
+
+def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
+    """Say which option of a metric makes one number of several."""
+    part = getattr(experiment, str(path[0]))[path[1]]
+    signature = experiment.catalogue.signature("metric", part.name)
+    options = {"average": "macro", "class_aggregation": "uniform_average"}
+    known = (name for name in options if signature is not None and signature.get(name))
+    name = next(known, None)
+    return "see its options." if name is None else f"add {name}: {options[name]}."
+
+
+def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
+    """Return the key of the metric that is logged by a name."""
+    for key in ("metrics", "weighted_metrics"):
+        for index, part in enumerate(getattr(experiment, key)):
+            if logged.removeprefix("weighted_") == part.logged_as:
+                return (key, index)
+    return None
+
+
+def _culprit(error: Exception) -> KeyPath:
+    """Return the key of what raised, judged by the files of Keras that it came through."""
+    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    for folder, key in (("metrics", "metrics"), ("losses", "loss")):
+        if any(f"/keras/src/{folder}/" in file for file in files):
+            return (key,)
+    return ("step",)

@@ -1,0 +1,57 @@
+"""Finds networks of a fixed batch size that cannot take the batches of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import keras
+import tensorflow as tf
+
+from fitx.build.built import Trial
+from fitx.experiment.problems import Problem
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Yield a problem for each split that has batches of a size that the network cannot take.
+
+    Only networks that were built for batches of one size are tried, and only of fitx' own steps,
+    which feed them whole batches.
+    """
+    experiment, networks = trial.experiment, trial.step.networks
+    is_shipped = experiment.catalogue.is_shipped("step", experiment.step.name)
+    if not is_shipped or len(networks) != 1 or trial.step.execution.strategy is not None:
+        return
+    ((name, network),) = networks.items()
+    shape = getattr(network, "input_shape", None)
+    fixed = shape[0] if isinstance(shape, tuple) and shape else None
+    if not isinstance(fixed, int):
+        return
+    for split, size in _sizes(trial):
+        if size != fixed and not _takes(network, size):
+            text = (
+                f"takes batches of {fixed} rows only, and {split} has one of {size}; leave the "
+                "batch size out of its Input, or choose data.batch_size and rows that fit"
+            )
+            drop = " (data.drop_remainder leaves out a short one)" if split == "train" else ""
+            yield experiment.problem(("networks", name), f"{text}{drop}.")
+
+
+def _sizes(trial: Trial) -> Iterator[tuple[str, int]]:
+    """Yield (split, rows) of each size of batches that a split has."""
+    data = trial.data
+    for split, arrays in data.splits.items():
+        rows = len(arrays)
+        if rows >= data.batch_size:
+            yield split, data.batch_size
+        rest = rows % data.batch_size
+        if rest and not (split == "train" and data.drop_remainder):
+            yield split, rest
+
+
+def _takes(network: keras.Model, rows: int) -> bool:
+    spec = tf.TensorSpec((rows, *network.input_shape[1:]), network.inputs[0].dtype)
+    try:
+        tf.function(network).get_concrete_function(spec)
+    except Exception:
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""Finds keys of an experiment that have no effect on its step, once the step is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+
+from fitx.build import plugin_checks
+from fitx.build.built import Trial
+from fitx.data.feed import evaluation_batches
+from fitx.engine.replicas import replica_variables
+from fitx.engine.step_graph import held, written
+from fitx.experiment.checks.consistency import unused
+from fitx.experiment.problems import Problem
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Yield every key that the traced step leaves without effect, with the remedy."""
+    measures = plugin_checks.measures(trial.experiment, trial.step)
+    if trial.experiment.fit.epochs:
+        if measures and any(_loss_and_metrics(trial)):
+            _trace_test_step(trial)
+        yield from _loss_and_metrics(trial)
+    yield from _scales(trial)
+    yield from _trained_by_nobody(trial)
+    # What is only tried measures two batches, whatever there is.
+    if not trial.experiment.is_smoke:
+        yield from _validation(trial) if not measures else _limits(trial)
+
+
+def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
+    experiment, usage = trial.experiment, trial.step.execution.usage
+    name = experiment.step.name
+    fed = {name for log in trial.step.logs.values() for name in log.fed}
+    if experiment.loss is not None and not usage.loss:
+        yield experiment.problem(("loss",), unused("loss", name))
+    if usage.metrics:
+        return
+    for key in ("metrics", "weighted_metrics"):
+        parts = getattr(experiment, key)
+        idle = [
+            i for i, p in enumerate(parts) if not fed & {p.logged_as, f"weighted_{p.logged_as}"}
+        ]
+        if parts and len(idle) == len(parts):
+            yield experiment.problem((key,), unused("metrics", name))
+            continue
+        for index in idle:
+            text = f"step '{name}' does not update it; remove it, or update it in the step."
+            yield experiment.problem((key, index), text)
+
+
+def _trace_test_step(trial: Trial) -> None:
+    """Let a `test_step` show what it uses, also where the data has no rows to measure on."""
+    if not trial.step.logs["test"].names:
+        batches = evaluation_batches(trial.data.splits["train"], trial.data.batch_size)
+        # It is not going to run: what it cannot do is no problem here.
+        with suppress(Exception):
+            trial.step.execution.trace("test", batches)
+
+
+def _scales(trial: Trial) -> Iterator[Problem]:
+    """Find optimizers that divide gradients by a scale by which the step never multiplied."""
+    experiment, usage = trial.experiment, trial.step.execution.usage
+    unscaled = sorted(usage.applied - usage.scaled)
+    if unscaled and experiment.execution.precision == "mixed_float16":
+        text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
+        text = f"{text} or write mixed_bfloat16."
+        yield experiment.problem(("execution", "precision"), text)
+        return
+    for name in unscaled:
+        if experiment.optimizers[name].options.get("loss_scale_factor") is not None:
+            text = "the optimizer divides by it, and the step does not multiply: let the step call"
+            text = f"{text} self.minimize(loss, tape, network)."
+            yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)
+
+
+def _limits(trial: Trial) -> Iterator[Problem]:
+    """Find options of a validation that there is not, or that has fewer batches."""
+    fit, splits = trial.experiment.fit, trial.data.splits
+    has_validation = "validation" in splits
+    batches = trial.data.steps("validation") if has_validation else 0
+    absent = "has no effect: there is no validation; set data.validation_split, or remove the key."
+    if fit.validation_freq != 1 and not has_validation:
+        yield trial.experiment.problem(("fit", "validation_freq"), absent)
+    if (fit.validation_steps or 0) > batches:
+        text = f"is {fit.validation_steps}, and a validation has {batches} batches; remove the key."
+        at = ("fit", "validation_steps")
+        yield trial.experiment.problem(at, text if has_validation else absent)
+
+
+def _trained_by_nobody(trial: Trial) -> Iterator[Problem]:
+    """Find trainable variables of the step itself that training reads and nothing changes.
+
+    A step with several optimizers has none for its own layers, and the only optimizer has none for
+    layers that are built after it.
+    """
+    step, graphs = trial.step, trial.step.execution.graphs("train")
+    owned = [v for own in step.optimized_variables.values() for v in own]
+    known = {id(v) for v in (*owned, *(v for n in step.networks.values() for v in n.variables))}
+    read = {id(v) for v in held(graphs)} - {id(v) for graph in graphs for v in written(graph)}
+    own = [v for v in step.trainable_variables if id(v) not in known]
+    idle = [v.path for v in own if read & {id(copy) for copy in replica_variables.of(v)}]
+    if not idle or not trial.experiment.optimizers:
+        return
+    remedy = "make its layer a network with an optimizer of its own"
+    if len(trial.experiment.optimizers) == 1:
+        remedy = "build its layer in the step's constructor"
+    text = f"step '{trial.experiment.step.name}' uses '{idle[0]}' in training, and no optimizer"
+    text = f"{text} trains it: {remedy}, or set `trainable = False` on the layer."
+    yield trial.experiment.problem(("step",), text)
+
+
+def _validation(trial: Trial) -> Iterator[Problem]:
+    """Find options of a validation that a step without `test_step` and loss cannot make."""
+    experiment = trial.experiment
+    fit, split = experiment.fit, experiment.data.options.get("validation_split")
+    text = f"has no effect: step '{experiment.step.name}' has no test_step, so nothing is validated"
+    if split:
+        lost = "the rows that it takes from training would be lost; write a test_step, or remove"
+        yield experiment.problem(("data", "validation_split"), f"{text} and {lost} the key.")
+    for key, is_set in (
+        ("validation_freq", fit.validation_freq != 1),
+        ("validation_steps", fit.validation_steps is not None),
+    ):
+        if is_set:
+            yield experiment.problem(("fit", key), f"{text}; write a test_step, or remove the key.")

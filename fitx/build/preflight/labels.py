@@ -1,0 +1,148 @@
+"""Whether the data fits the network's input, and its labels the loss and the metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+from fitx.build.built import Trial
+from fitx.build.output_layer import loss_of
+from fitx.build.preflight import targets
+from fitx.data.data_signature import are_class_labels
+from fitx.registry import keras_parts
+from fitx.registry.kinds import Part
+
+Shape = tuple[int | None, ...]
+
+_OF_THEIR_OWN = {"CTC", "Circle", "IoU", "MeanIoU"}
+"""Those with labels of a form of their own. All others compare number by number."""
+
+_IN_UNIT_RANGE = targets.YES_OR_NO | targets.CLASS_DISTRIBUTIONS | targets.OVERLAPS
+"""Those that take labels from 0 to 1 only."""
+
+
+def problems(trial: Trial) -> Iterator[str]:
+    """Yield what does not fit, a sentence each.
+
+    A plugin's step may make of x and y what it likes, so only fitx' own are judged.
+    """
+    experiment, networks = trial.experiment, trial.step.networks
+    if not experiment.catalogue.is_shipped("step", experiment.step.name):
+        return
+    # All splits have rows of the same shape.
+    y = trial.data.splits["train"].y
+    facts = experiment.facts
+    if facts is not None and "loss" in facts.uses and y is None:
+        yield f"step '{experiment.step.name}' learns from labels, and this data has no y."
+    if len(networks) > 1:
+        return
+    name, network = next(iter(networks.items()))
+    yield from _input_problems(trial, name, network)
+    outputs = _shape(network, "output_shape")
+    loss = loss_of(experiment)
+    metrics = (*experiment.metrics, *experiment.weighted_metrics)
+    for part in (*([loss] if loss is not None else []), *metrics):
+        if y is not None and outputs is not None:
+            yield from _label_problems(trial, outputs, part)
+
+
+def _input_problems(trial: Trial, name: str, network: keras.Model) -> Iterator[str]:
+    expected, found = _shape(network, "input_shape"), trial.data.splits["train"].x.shape[1:]
+    if expected is not None and not _agree(expected, found):
+        yield f"one x has shape {found}; the network '{name}' takes {expected}."
+
+
+def _shape(network: keras.Model, side: str) -> Shape | None:
+    """Return the shape of one input or output; None for networks that do not tell it."""
+    shape: Any = getattr(network, side, None)
+    is_plain = isinstance(shape, tuple) and all(s is None or isinstance(s, int) for s in shape)
+    return shape[1:] if is_plain else None
+
+
+def _label_problems(trial: Trial, outputs: Shape, part: Part) -> Iterator[str]:
+    """Yield what is wrong with the labels' shape, or else with their values."""
+    labels = {split: a.y for split, a in trial.data.splits.items() if a.y is not None}
+    y = labels["train"]
+    width = outputs[-1] if outputs else 1
+    cls = targets.class_of(part, width, is_sparse=y.ndim <= len(outputs) or y.shape[-1] == 1)
+    if cls is None or cls in _OF_THEIR_OWN:
+        return
+    of_classes = cls in targets.CLASS_NUMBERS
+    ranges = [found for split, y in labels.items() if (found := _out_of_range(split, y, part, cls))]
+    if ranges and cls not in targets.CLASS_DISTRIBUTIONS:
+        yield from ranges
+    elif not _agree(_squeezed(outputs[:-1] if of_classes else outputs), _squeezed(y.shape[1:])):
+        text = f"{part.name} compares them number by number.{_sparse_instead(y, outputs, part)}"
+        text = f"{part.name} takes one class number for each output." if of_classes else text
+        yield f"one y has shape {y.shape[1:]}, the network's output {outputs}; {text}"
+    elif of_classes:
+        for split, values in labels.items():
+            yield from _class_problems(split, values, outputs, part)
+    else:
+        yield from ranges or _senseless(y, width, part, cls)
+
+
+def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterator[str]:
+    """Yield why nothing can be learned from labels and outputs that otherwise fit."""
+    if part.kind != "loss":
+        return
+    if width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
+        advice = "take binary_crossentropy, or sparse_categorical_crossentropy for class numbers."
+        yield f"{part.name} compares the probabilities of classes, and y has one column; {advice}"
+    elif width == 1 and cls == "CosineSimilarity":
+        yield f"{part.name} compares directions, which one number has none of; take mse."
+    elif cls != "CategoricalCrossentropy" or part.name not in keras_parts.SPECIAL["loss"]:
+        return
+    elif not np.allclose(y.sum(axis=-1), 1, atol=1e-3):
+        text = "y has rows that do not add up to 1; write binary_crossentropy for several"
+        yield f"{part.name} stands for categorical_crossentropy here, but {text} labels a row."
+
+
+def _out_of_range(split: str, y: np.ndarray, part: Part, cls: str) -> str | None:
+    """Say that a split's labels are none that a loss or metric takes."""
+    least, most = y.min(), y.max()
+    found = f"{split}: y lies in [{least}, {most}]; {part.name} takes"
+    of_classes = " For class numbers take sparse_categorical_crossentropy."
+    hint = of_classes if are_class_labels(y) and part.kind == "loss" else ""
+    if cls in _IN_UNIT_RANGE and (least < 0 or most > 1):
+        return f"{found} values from 0 to 1.{hint}"
+    if cls in targets.MARGINS and are_class_labels(y) and most > 1:
+        return f"{found} -1 and 1, or 0 and 1.{hint}"
+    if cls == "Poisson" and least < 0:
+        return f"{found} no negative values."
+    return None
+
+
+def _class_problems(split: str, y: np.ndarray, outputs: Shape, part: Part) -> Iterator[str]:
+    classes = outputs[-1] if outputs else 1
+    ignored = part.options.get("ignore_class")
+    labels = y if ignored is None else y[y != ignored]
+    if classes is not None and labels.size and (labels.min() < 0 or labels.max() >= classes):
+        yield (
+            f"{split}: labels run from {labels.min()} to {labels.max()}; with the network's "
+            f"{classes} outputs {part.name} takes 0 to {classes - 1}."
+        )
+    elif not np.issubdtype(y.dtype, np.integer) and np.any(labels != np.floor(labels)):
+        yield f"{split}: y holds fractions; {part.name} takes class numbers."
+
+
+def _sparse_instead(y: np.ndarray, outputs: Shape, part: Part) -> str:
+    """Return the hint to the sparse twin of a loss or metric, where y holds class numbers."""
+    known: Any = keras_parts.class_name(part.kind, f"sparse_{part.name}")
+    fits = _agree(_squeezed(outputs[:-1]), _squeezed(y.shape[1:])) and y.dtype.kind in "iu"
+    return f" For class numbers take sparse_{part.name}." if known and fits else ""
+
+
+def _squeezed(shape: Shape) -> Shape:
+    """Return a shape without a last axis of 1, which Keras adds and drops by itself."""
+    return shape[:-1] if shape[-1:] == (1,) else shape
+
+
+def _agree(expected: Shape, found: Shape) -> bool:
+    """Whether a shape is the expected one, whose None stands for any size."""
+    return len(expected) == len(found) and all(
+        side in (None, size) for side, size in zip(expected, found, strict=True)
+    )

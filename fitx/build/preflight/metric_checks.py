@@ -1,0 +1,185 @@
+"""Finds metrics that would give a wrong value for these labels and this network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fitx.build.built import Trial
+from fitx.build.preflight import targets
+from fitx.build.preflight.activations import gives_negative_numbers, last_activation
+from fitx.experiment.problems import Problem
+from fitx.registry import keras_parts
+from fitx.registry.kinds import Part
+
+_COUNTS = {
+    *("TruePositives", "TrueNegatives", "FalsePositives", "FalseNegatives"),
+    *("Precision", "Recall"),
+}
+_CURVES = {
+    *("PrecisionAtRecall", "RecallAtPrecision"),
+    *("SensitivityAtSpecificity", "SpecificityAtSensitivity"),
+}
+_F_SCORES = {"F1Score", "FBetaScore"}
+_ONE_HOT_OVERLAPS = {"OneHotIoU", "OneHotMeanIoU"}
+_OF_GREATEST = {"CategoricalAccuracy", "TopKCategoricalAccuracy"}
+_INSTEAD = {
+    **dict.fromkeys(_OF_GREATEST, "write binary_accuracy"),
+    **dict.fromkeys(_ONE_HOT_OVERLAPS, "write binary_iou"),
+}
+_OF_YES_OR_NO = {
+    *_COUNTS,
+    *_CURVES,
+    *_F_SCORES,
+    *_ONE_HOT_OVERLAPS,
+    *("AUC", "BinaryAccuracy", "BinaryIoU"),
+}
+"""Metrics whose labels are 0 or 1 each."""
+
+_THRESHOLDS = {
+    **dict.fromkeys(_COUNTS, "thresholds"),
+    **dict.fromkeys(("BinaryAccuracy", "BinaryIoU"), "threshold"),
+}
+"""The option with what a prediction is compared, which is 0.5 if it is not set."""
+
+_KERAS_UNDOES: dict[tuple[str, str | None], str] = {
+    ("BinaryCrossentropy", "softmax"): "categorical_crossentropy",
+    ("CategoricalCrossentropy", "sigmoid"): "binary_crossentropy",
+    ("SparseCategoricalCrossentropy", "sigmoid"): "a softmax as the network's end",
+}
+"""Metrics by activations that Keras computes from the values before the activation, wrongly."""
+
+
+@dataclass(frozen=True)
+class _Fed:
+    """What a metric is fed.
+
+    Args:
+        labels: The labels of every split.
+        width: The last dimension of the network's output.
+        activation: What that comes out of; None where it is not known.
+        is_sparse: Whether labels have one dimension less than outputs, or a last one of 1.
+    """
+
+    labels: list[np.ndarray]
+    width: int | None
+    activation: str | None
+    is_sparse: bool
+
+
+def problems(trial: Trial) -> Iterator[Problem]:
+    """Yield a problem for each metric that would give a wrong value, with the remedy.
+
+    A user's step may feed its metrics what it likes, so only fitx' own steps are judged.
+    """
+    experiment, networks = trial.experiment, list(trial.step.networks.values())
+    shape = getattr(networks[0], "output_shape", None)
+    labels = [split.y for split in trial.data.splits.values() if split.y is not None]
+    is_shipped = experiment.catalogue.is_shipped("step", experiment.step.name)
+    if not (is_shipped and len(networks) == 1 and isinstance(shape, tuple) and labels):
+        return
+    width: Any = shape[-1]
+    is_sparse = labels[0].ndim < len(shape) or (labels[0].shape[-1] == 1 and width != 1)
+    fed = _Fed(labels, width, last_activation(networks[0]), is_sparse)
+    lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
+    for key, parts in lists.items():
+        for index, part in enumerate(parts):
+            text = _misuse(part, targets.class_of(part, width, is_sparse=is_sparse) or "", fed)
+            if text is not None:
+                yield experiment.problem((key, index), f"{part.name} {text}")
+
+
+def _misuse(part: Part, cls: str, fed: _Fed) -> str | None:
+    if cls in ("IoU", "MeanIoU"):
+        return _overlap(part, fed)
+    if cls in _ONE_HOT_OVERLAPS and fed.width not in (None, 1, part.options.get("num_classes")):
+        return f"needs num_classes: {fed.width}, as the network has as many outputs."
+    return _labels(cls, fed) or _predictions(part, cls, fed) or _greatest(part, cls, fed)
+
+
+def _labels(cls: str, fed: _Fed) -> str | None:
+    """Say that labels are others than 0 and 1, which Keras would take for one of them."""
+    if cls not in _OF_YES_OR_NO or all(np.isin(y, (0, 1)).all() for y in fed.labels):
+        return None
+    return "takes labels that are 0 or 1, and y holds others; remove it, or prepare y so."
+
+
+def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
+    """Say that predictions are no probabilities, or no class numbers."""
+    if cls == "Accuracy" and fed.activation is not None:
+        text = "compares labels and predictions for equality, and a network gives no class numbers"
+        return f"{text}; write accuracy in small letters, or the name of another."
+    if (cls, fed.activation) in _KERAS_UNDOES:
+        # Keras finds what the activation was given, and takes it for logits of its own kind.
+        instead = _KERAS_UNDOES[cls, fed.activation]
+        return f"has no use for {fed.activation} outputs in Keras; write {instead}."
+    if fed.activation is None or not gives_negative_numbers(fed.activation):
+        return None
+    ending = f"the network ends in {fed.activation}"
+    option = _THRESHOLDS.get(cls)
+    if option is not None and part.options.get(option) is None and not part.options.get("top_k"):
+        name = "binary_accuracy" if cls == "BinaryAccuracy" else part.name
+        write = f"{{name: {name}, {option}: 0.0}}"
+        return f"compares predictions with 0.5, but {ending}; for logits write {write}."
+    if cls == "AUC" and not targets.takes_logits(part):
+        return f"takes probabilities, but {ending}; for logits add from_logits: true."
+    if cls in _CURVES or (cls in _F_SCORES and (fed.width == 1 or part.options.get("threshold"))):
+        return f"takes probabilities, but {ending}; let it end in sigmoid, or remove the metric."
+    return None
+
+
+def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
+    """Say that a metric looks for the greatest number of a row where that says nothing."""
+    is_free = cls in _F_SCORES and part.options.get("threshold") is None
+    looks = is_free or cls in _ONE_HOT_OVERLAPS or cls in _OF_GREATEST
+    average = "" if part.options.get("average") else " and average: macro"
+    instead = {**dict.fromkeys(_F_SCORES, f"add threshold: 0.5{average}"), **_INSTEAD}.get(cls, "")
+    if looks and fed.width == 1:
+        return f"looks for the greatest output, and there is one; {instead}."
+    if looks and any(_has_several(y) for y in fed.labels):
+        return f"looks for the greatest output, and y has several labels a row; {instead}."
+    is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SPECIAL["metric"]
+    if is_chosen and not all(_are_probabilities(y) for y in fed.labels):
+        return "counts right classes, and the rows of y are no probabilities of classes; remove it."
+    if fed.width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
+        return "compares the probabilities of classes, and there is one output."
+    is_correlation = cls in ("PearsonCorrelation", "ConcordanceCorrelation")
+    if is_correlation and part.options.get("axis", -1) == -1 and _has_even_rows(fed.labels):
+        return "correlates the numbers of a row, and y has rows in which all are equal; remove it."
+    return None
+
+
+def _are_probabilities(y: np.ndarray) -> bool:
+    """Whether rows mark classes, or give a probability for each class."""
+    is_marked = bool(np.isin(y, (0, 1)).all())
+    return is_marked or bool(np.all(y >= 0) and np.allclose(y.sum(axis=-1), 1, atol=1e-3))
+
+
+def _has_even_rows(labels: list[np.ndarray]) -> bool:
+    rows = [y if y.ndim > 1 else y[:, None] for y in labels]
+    return any(bool((y == y[..., :1]).all(axis=-1).any()) for y in rows)
+
+
+def _has_several(y: np.ndarray) -> bool:
+    """Whether y marks several of the columns of a row."""
+    is_marked = y.ndim > 1 and y.shape[-1] > 1 and bool(np.isin(y, (0, 1)).all())
+    return is_marked and bool((y.sum(axis=-1) > 1).any())
+
+
+def _overlap(part: Part, fed: _Fed) -> str | None:
+    """Say that a metric takes for class numbers what are probabilities, or one-hot labels."""
+    sparse_labels = part.options.get("sparse_y_true", True)
+    sparse_answer = part.options.get("sparse_y_pred", True)
+    if sparse_answer and fed.activation is not None:
+        text = "takes class numbers for predictions, and the network gives scores; "
+        return text + ("write binary_iou." if fed.width == 1 else "add sparse_y_pred: false.")
+    if sparse_labels and not fed.is_sparse and fed.width != 1:
+        return "takes class numbers for labels, and y is one-hot; add sparse_y_true: false."
+    classes = part.options.get("num_classes")
+    if not sparse_answer and fed.width is not None and classes != fed.width:
+        has = f"and the network has {fed.width} outputs; write num_classes: {fed.width}."
+        return f"counts {classes} classes, {has}"
+    return None

@@ -1,0 +1,191 @@
+"""TensorFlow's own random operations, with their place in the stream where it can be saved.
+
+`tf.random.normal`, `tf.random.uniform`, `tf.nn.dropout` and others keep how far they have drawn
+inside the operation, where nobody can read it: a resumed run would draw other numbers. While a step
+is traced, each of them gets a variable for that instead. Normal, truncated normal and uniform
+numbers, of integers too, stay the same to the bit; permutations, and numbers of categorical, gamma
+and Poisson distributions, are others.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import tensorflow as tf
+from tensorflow.python.ops import gen_random_ops
+
+from fitx.compat.lifted_variables import unseen
+from fitx.engine.modes.operation_count import operations
+
+_PHILOX = 1
+"""The algorithm by which TensorFlow's operations draw, as its own number for it."""
+
+_KEPT: WeakKeyDictionary[Any, list[tf.random.Generator]] = WeakKeyDictionary()
+"""By graph what it draws from, which it does not keep itself: a function may outlive its step."""
+
+_PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
+
+
+class Streams:
+    """How far the random operations of one step have drawn.
+
+    All graphs of the step share these: the first operation of each uses the first stream, so that a
+    batch goes on where the one before it stopped, whichever graph took that.
+
+    Args:
+        name: What the names of their variables begin with.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._generators: list[tf.random.Generator] = []
+        self._counts: dict[Any, int] = {}
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Let TensorFlow's random operations draw from these streams, in what is traced."""
+        with ExitStack() as stack:
+            for name, draw in _DRAWING.items():
+                original = getattr(gen_random_ops, name)
+                stack.callback(setattr, gen_random_ops, name, original)
+                setattr(gen_random_ops, name, partial(self._draw, original, draw))
+            stack.callback(self._counts.clear)
+            yield
+
+    def _draw(
+        self,
+        original: Callable[..., Any],
+        draw: Callable[..., Any],
+        *args: Any,
+        seed: int | None = 0,
+        seed2: int | None = 0,
+        name: str | None = None,
+        **keywords: Any,
+    ) -> Any:
+        graphs = list(_traced())
+        if not graphs:
+            # Such as for the first values of a variable.
+            return original(*args, seed=seed, seed2=seed2, name=name, **keywords)
+        with tf.name_scope(name or original.__name__):
+            return draw(self._next(graphs, seed or 0, seed2 or 0), *args, **keywords)
+
+    def _next(self, graphs: list[Any], *seeds: int) -> tf.random.Generator:
+        # The last is that of the step, which may be traced twice; others those of loops and such.
+        index = self._counts.get(graphs[-1], 0)
+        self._counts[graphs[-1]] = index + 1
+        if index == len(self._generators):
+            self._generators.append(_generator(f"{self._name}/drawn_{index}", *seeds))
+        for graph in graphs:
+            _KEPT.setdefault(graph, []).append(self._generators[index])
+        return self._generators[index]
+
+
+def hidden(graph: Any) -> list[tf.Operation]:
+    """Return the operations of a traced step whose state cannot be saved.
+
+    These are random ones that keep for themselves how far they have drawn, and calls of Python.
+    """
+    return [op for op in operations(graph.graph) if op.type in _PYTHON or _keeps_its_place(op)]
+
+
+def calls_python(operation: tf.Operation) -> bool:
+    """Whether an operation calls a function of Python."""
+    return operation.type in _PYTHON
+
+
+def _keeps_its_place(op: tf.Operation) -> bool:
+    names = {attribute.name for attribute in op.op_def.attr}
+    # A recurrent layer's kernel has seeds for a dropout that it need not do.
+    is_drawing = "dropout" not in names or op.get_attr("dropout") > 0
+    return {"seed", "seed2"} <= names and is_drawing
+
+
+def _traced() -> Iterator[Any]:
+    """Yield the graph being traced, and those it is inside of; none while nothing is."""
+    graph = tf.compat.v1.get_default_graph()
+    while isinstance(graph, tf.__internal__.FuncGraph):
+        yield graph
+        graph = graph.outer_graph
+
+
+def _generator(name: str, seed: int, seed2: int) -> tf.random.Generator:
+    """Return what draws what an operation with these seeds draws."""
+    if seed == seed2 == 0:
+        # Which TensorFlow takes for none, and draws what no other run will.
+        seed = secrets.randbits(63)
+    with unseen(), tf.compat.v1.name_scope(""):
+        state = tf.Variable([0, seed2, seed], dtype=tf.int64, trainable=False, name=name)
+        return tf.random.Generator.from_state(state, alg=_PHILOX)
+
+
+def _taken(generator: tf.random.Generator, shape: Any) -> dict[str, Any]:
+    """Return where a stream stands, as operations take it, and move it on by so many numbers."""
+    state = tf.cast(generator.skip(tf.reduce_prod(tf.cast(shape, tf.int64))), tf.uint64)
+    return {"shape": shape, "key": state[2:], "counter": state[:2], "alg": _PHILOX}
+
+
+def _bits(generator: tf.random.Generator, shape: Any) -> Any:
+    taken = _taken(generator, shape)
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(**taken, dtype=tf.int32)
+
+
+def _normal(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
+    return tf.raw_ops.StatelessRandomNormalV2(**_taken(generator, shape), dtype=dtype)
+
+
+def _truncated(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
+    return tf.raw_ops.StatelessTruncatedNormalV2(**_taken(generator, shape), dtype=dtype)
+
+
+def _uniform(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
+    return tf.raw_ops.StatelessRandomUniformV2(**_taken(generator, shape), dtype=dtype)
+
+
+def _integers(generator: tf.random.Generator, shape: Any, minval: Any, maxval: Any) -> Any:
+    taken = _taken(generator, shape)
+    return tf.raw_ops.StatelessRandomUniformIntV2(**taken, minval=minval, maxval=maxval)
+
+
+def _shuffled(generator: tf.random.Generator, value: Any) -> Any:
+    # By sorting random numbers: XLA does not know TensorFlow's stateless operation for it.
+    order = tf.argsort(_bits(generator, tf.shape(value)[:1]), stable=True)
+    return tf.gather(value, order)
+
+
+def _categorical(
+    generator: tf.random.Generator, logits: Any, num_samples: Any, output_dtype: Any = tf.int64
+) -> Any:
+    # XLA's operation for it draws others than TensorFlow's.
+    ends = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=1)
+    places = _uniform(generator, tf.stack([tf.shape(ends)[0], num_samples]), tf.float32)
+    found = tf.searchsorted(ends, places * ends[:, -1:], side="right")
+    return tf.cast(found, output_dtype)
+
+
+def _gamma(generator: tf.random.Generator, shape: Any, alpha: Any) -> Any:
+    whole = tf.concat([shape, tf.shape(alpha)], axis=0)
+    return tf.random.stateless_gamma(whole, _bits(generator, [2]), alpha, dtype=alpha.dtype)
+
+
+def _poisson(generator: tf.random.Generator, shape: Any, rate: Any, dtype: Any = tf.int64) -> Any:
+    rate = tf.convert_to_tensor(rate)
+    whole = tf.concat([shape, tf.shape(rate)], axis=0)
+    return tf.random.stateless_poisson(whole, _bits(generator, [2]), rate, dtype)
+
+
+_DRAWING: dict[str, Callable[..., Any]] = {
+    "random_standard_normal": _normal,
+    "truncated_normal": _truncated,
+    "random_uniform": _uniform,
+    "random_uniform_int": _integers,
+    "random_shuffle": _shuffled,
+    "multinomial": _categorical,
+    "random_gamma": _gamma,
+    "random_poisson_v2": _poisson,
+}
+"""What draws in an operation's place, by the name under which TensorFlow's functions call it."""

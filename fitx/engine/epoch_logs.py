@@ -1,0 +1,146 @@
+"""What a step returns, logged correctly: as values of a whole epoch, however its batches ran."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from fitx.compat.lifted_variables import unseen
+from fitx.engine.metric_sources import Sources, fed_names, flat, is_gathered, results_of
+from fitx.engine.replicas import replica_variables, shared_steps
+from fitx.errors import UserCodeError
+
+
+class NotOneNumber(UserCodeError):
+    """A step returned, or one of its metrics gives, something else than one number.
+
+    Args:
+        name: The name under which it would be logged.
+        found: What it is instead, in words.
+    """
+
+    def __init__(self, name: str, found: str) -> None:
+        super().__init__(f"the step returned '{name}' as {found}; return one number.")
+        self.name, self.found = name, found
+
+
+class Log:
+    """What a step returns, as values of a whole epoch.
+
+    A returned name that is one of the step's metrics logs that metric, if the step feeds it. A
+    value computed from metrics alone, under whatever name, is logged as it is at the end. Any
+    other returned scalar is averaged over the epoch, weighted by the batch size. The loss tracker
+    that Keras keeps is left out where the step does not feed it; the result of any other metric
+    that is not fed, or not reset with each epoch, is an error.
+
+    Attributes:
+        means: What the values of the batches that are no metrics are gathered in, by name.
+        fed: Names of the metrics that the traced step feeds, whether or not it returns them.
+        running: Whether batches of an epoch have been logged that nobody has asked for yet.
+    """
+
+    def __init__(self, step: keras.Model) -> None:
+        self.step = step
+        self.means: dict[str, keras.metrics.Metric] = {}
+        self.running = False
+        self.fed: set[str] = set()
+        self._sources: dict[str, Any] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is logged, in the order in which the step returns it; empty before a trace."""
+        return tuple(self._sources)
+
+    def record(self, returned: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Feed the means from what one batch returned; called while the step is traced."""
+        values = dict(flat(returned))
+        # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
+        # loss without feeding it; only metrics that this trace feeds have a value.
+        fed = {name: metric for metric in self.step.metrics for name in fed_names(metric)}
+        self.fed |= fed.keys()
+        size = 0 if shared_steps.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
+        self._sources = {}
+        sources = Sources(self.step, set(map(id, fed.values())))
+        for name, value in values.items():
+            number = _number(name, value)
+            if name not in fed and sources.is_untouched_loss(number):
+                continue
+            if name not in fed:
+                sources.check(name, number)
+                kind = LastValue if is_gathered(number, self.step.metrics) else keras.metrics.Mean
+                self._own(name, kind).update_state(number, sample_weight=size)
+            self._sources[name] = fed.get(name) or self.means[name]
+        return values
+
+    def result(self, *, everywhere: bool = False) -> dict[str, float]:
+        """Return the values logged so far in this epoch; waits for the device.
+
+        Args:
+            everywhere: Include what other processes logged, which must ask for it too.
+        """
+        sources = {id(source): source for source in self._sources.values()}
+        results = {key: self._results(s, everywhere) for key, s in sources.items()}
+        return {name: float(results[id(s)][name]) for name, s in self._sources.items()}
+
+    def _results(self, source: Any, everywhere: bool) -> dict[str, Any]:
+        if self.step.execution.strategy is None:
+            return results_of(source)
+        return results_of(source, replica_variables.totals(source.variables, everywhere=everywhere))
+
+    def reset(self) -> None:
+        """Begin a new epoch."""
+        for mean in self.means.values():
+            mean.reset_state()
+        self.running = False
+
+    def _own(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
+        if type(self.means.get(name)) is not kind:
+            shared_steps.together(lambda: self._make(name, kind))
+        return self.means[name]
+
+    def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:
+        with unseen():
+            self.means[name] = kind(name=name, dtype="float32")
+
+
+class LastValue(keras.metrics.Metric):
+    """Keeps the last number it is given; of several replicas, the mean of theirs."""
+
+    def __init__(self, name: str, dtype: str) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.last = self.add_variable((), "zeros", name="last")
+        self.count = self.add_variable((), "zeros", name="count")
+
+    def update_state(self, value: Any, sample_weight: Any = None) -> None:
+        """Take a number in the place of the one before."""
+        self.last.assign(value)
+        self.count.assign(tf.ones(()))
+
+    def result(self) -> Any:
+        """Return the last number."""
+        return keras.ops.divide_no_nan(self.last, self.count)
+
+
+class Logs(dict[str, Any]):
+    """What `fit` gets of a batch: its values where a callback reads them, and where they went."""
+
+    def __init__(self, log: Log, values: dict[str, Any]) -> None:
+        super().__init__(values)
+        self.log = log
+
+
+def _number(name: str, value: Any) -> tf.Tensor:
+    try:
+        tensor = tf.convert_to_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise NotOneNumber(name, f"a {type(value).__name__}") from error
+    if not (tensor.dtype.is_floating or tensor.dtype.is_integer or tensor.dtype.is_bool):
+        raise NotOneNumber(name, f"a {tensor.dtype.name}")
+    if tensor.shape.rank not in (0, None):
+        raise NotOneNumber(name, f"an array of shape {tuple(tensor.shape)}")
+    if tensor.shape.rank is None:
+        # Such as of what was looked up in a table; how many numbers it is shows when it runs.
+        tensor = tf.ensure_shape(tensor, ())
+    return tf.cast(tensor, "float32")

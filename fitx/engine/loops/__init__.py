@@ -1,0 +1,1 @@
+"""Functions that Keras' `fit` and `evaluate` call for each chunk of batches."""

@@ -1,0 +1,1 @@
+"""Execution modes of a step, and the choice of one."""

@@ -1,0 +1,65 @@
+"""The ways to execute a step, and which of them a step is executed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a step's batches are executed.
+
+    Args:
+        name: As the experiment file says it.
+        fused: Whether one call runs many batches, in a loop inside the graph.
+        xla: Whether XLA compiles what one call runs into one program.
+    """
+
+    name: str
+    fused: bool
+    xla: bool
+
+    @property
+    def takes_blocks(self) -> bool:
+        """Whether it is fed many batches in one piece; else one batch after the other."""
+        return self.fused or self.xla
+
+
+MODES = {
+    mode.name: mode
+    for mode in (
+        Mode("plain", fused=False, xla=False),
+        Mode("xla", fused=False, xla=True),
+        Mode("fused", fused=True, xla=False),
+        Mode("fused_xla", fused=True, xla=True),
+    )
+}
+PLAIN = MODES["plain"]
+
+
+def _plain() -> dict[str, Mode]:
+    return {"train": PLAIN, "test": PLAIN}
+
+
+@dataclass(frozen=True)
+class ExecutionPlan:
+    """How the methods of a step are executed, by what they are for: "train" and "test".
+
+    `fitx.build.execution_setup.prepare_execution` makes it for new runs, resumed runs and
+    evaluations alike.
+
+    Args:
+        modes: The mode of each method.
+        why: Why it was chosen, in words.
+        sized: The methods whose full batches XLA compiles from a graph for that size, because it
+            cannot compile the graph for batches of any size.
+        device: What computes, as `tf.device` names it.
+        returns_values: Whether a callback reads the values of batches.
+    """
+
+    modes: Mapping[str, Mode] = field(default_factory=_plain)
+    why: Mapping[str, str] = field(default_factory=dict)
+    sized: frozenset[str] = frozenset()
+    device: str = ""
+    returns_values: bool = False

@@ -1,0 +1,1 @@
+"""A step on several devices: its rows, its random numbers and its variables."""

@@ -1,0 +1,1 @@
+"""State of TensorFlow outside of variables, saved with a checkpoint or reported."""

@@ -1,0 +1,82 @@
+"""Resources of TensorFlow, other than variables, in which a traced step keeps something.
+
+These are lookup tables, queues, iterators and the like. A step may capture one that was made before
+it, or hold an operation that makes one and finds it again by its name each time it runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from fitx.engine.modes.operation_count import called, operations
+
+_STATELESS = ("HashTableV2", "HashTable", "SummaryWriter")
+"""Operations that make what holds constants, or what only writes."""
+
+
+@dataclass(frozen=True)
+class Resource:
+    """A resource that a graph captured.
+
+    Attributes:
+        handle: What stands for it outside of the graph: of dtype resource or variant.
+        uses: The operations that use it, those in functions of the graph among them.
+    """
+
+    handle: Any
+    uses: tuple[tf.Operation, ...]
+
+    def is_used_by(self, word: str) -> bool:
+        """Whether the type of an operation that uses it contains a word."""
+        return any(word in use.type for use in self.uses)
+
+
+def captured(graph: Any) -> Iterator[Resource]:
+    """Yield the resources that a graph captured, its variables aside, in the order of first use.
+
+    Of variants, which may hold anything, only datasets are yielded.
+    """
+    variables = {id(variable.handle) for variable in graph.graph.variables}
+    for outside, inside in graph.graph.captures:
+        if outside.dtype not in (tf.resource, tf.variant) or id(outside) in variables:
+            continue
+        found = Resource(outside, tuple(_uses(inside, set())))
+        if outside.dtype == tf.resource or found.is_used_by("Dataset"):
+            yield found
+
+
+def kept_by_name(graph: Any) -> Iterator[tf.Operation]:
+    """Yield the operations of a graph that make a resource which is there again the next time."""
+    for op in operations(graph.graph):
+        names = {attribute.name for attribute in op.op_def.attr}
+        if {"container", "shared_name"} <= names and op.type not in _STATELESS:
+            yield op
+
+
+def _uses(tensor: Any, seen: set[int]) -> Iterator[tf.Operation]:
+    for op in tensor.consumers():
+        inner = list(_inside(tensor, op))
+        if op.type == "Identity":
+            inner = op.outputs
+        elif not inner:
+            yield op
+        for one in inner:
+            if id(one) not in seen:
+                seen.add(id(one))
+                yield from _uses(one, seen)
+
+
+def _inside(tensor: Any, op: tf.Operation) -> Iterator[Any]:
+    """Yield what stands for a tensor in the functions that an operation hands it to.
+
+    An operation hands on its last inputs; a condition, for example, comes before them.
+    """
+    for graph in called(op):
+        for index, given in enumerate(op.inputs):
+            at = len(graph.inputs) - len(op.inputs) + index
+            if given is tensor and at >= 0:
+                yield graph.inputs[at]

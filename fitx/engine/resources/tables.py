@@ -1,0 +1,161 @@
+"""Lookup tables that a traced step uses and that can change: exported, and put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from fitx.engine.resources import packed
+from fitx.engine.resources.captured import Resource, captured
+from fitx.errors import StorageError
+
+_READING = ("LookupTableFindV2", "LookupTableSizeV2", "LookupTableExportV2")
+_CHANGING = ("LookupTableInsertV2", "LookupTableRemoveV2")
+
+_DTYPES = {
+    "LookupTableFindV2": ("Tin", "Tout"),
+    "LookupTableInsertV2": ("Tin", "Tout"),
+    "LookupTableImportV2": ("Tin", "Tout"),
+    "LookupTableExportV2": ("Tkeys", "Tvalues"),
+}
+"""By an operation's type the attributes that tell the dtypes of a table's keys and values."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that takes insertions: a `MutableHashTable` or `DenseHashTable` of TensorFlow.
+
+    Attributes:
+        handle: What stands for it in graphs that captured it.
+        key_dtype, value_dtype: The dtypes of its keys and values.
+        is_written: Whether the graph it was found in may change it.
+        name: What it is called in a checkpoint, after what it belongs to.
+    """
+
+    handle: Any
+    key_dtype: tf.DType
+    value_dtype: tf.DType
+    is_written: bool
+    name: str = "table"
+
+    @property
+    def is_dense(self) -> bool:
+        """Whether it is a `DenseHashTable`, whose rows have a place that is restored too."""
+        return self._export()[0].ndim > 1
+
+    def to_array(self) -> np.ndarray:
+        """Return all keys and values as bytes, the same whatever order they were inserted in."""
+        keys, values = self._export()
+        # A dense table exports its buckets, empty ones too, and takes nothing else back.
+        order = np.argsort(keys, kind="stable") if keys.ndim == 1 else slice(None)
+        return packed.pack([keys[order], values[order]])
+
+    def assign(self, array: np.ndarray) -> None:
+        """Hold the keys and values that `to_array` returned, and no others.
+
+        Raises:
+            StorageError: They are not those of a table like this.
+        """
+        keys, values = self.unpacked(array)
+        tf.raw_ops.LookupTableImportV2(
+            table_handle=self.handle,
+            keys=tf.constant(keys, self.key_dtype),
+            values=tf.constant(values, self.value_dtype),
+        )
+
+    def unpacked(self, array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the keys and values that `to_array` packed. Raises StorageError as `assign`."""
+        dtypes = [_numpy_dtype(dtype) for dtype in (self.key_dtype, self.value_dtype)]
+        keys, values = packed.unpack(array, dtypes)
+        built_keys, built_values = self._export()
+        alike = keys.shape[1:], values.shape[1:]
+        has_rows = keys.ndim == built_keys.ndim and values.ndim == built_values.ndim
+        if not has_rows or alike != (built_keys.shape[1:], built_values.shape[1:]):
+            text = f"a table of keys {built_keys.shape} and values {built_values.shape} cannot hold"
+            raise StorageError(f"{text} keys {keys.shape} and values {values.shape}")
+        if len(keys) != len(values) or (keys.ndim > 1 and not _is_power(len(keys))):
+            raise StorageError(f"no table has {len(keys)} keys and {len(values)} values")
+        return keys, values
+
+    def _export(self) -> tuple[np.ndarray, np.ndarray]:
+        keys, values = tf.raw_ops.LookupTableExportV2(
+            table_handle=self.handle, Tkeys=self.key_dtype, Tvalues=self.value_dtype
+        )
+        return keys.numpy(), values.numpy()
+
+
+def held(graphs: Iterable[Any]) -> list[Table]:
+    """Return the tables that traced graphs use and that can change, each once.
+
+    Those that hold constants, such as vocabularies, are not among them.
+    """
+    found: dict[int, Table] = {}
+    for graph in graphs:
+        for table in _tables(graph):
+            found.setdefault(id(table.handle), table)
+    return list(found.values())
+
+
+def written(graph: Any) -> list[Table]:
+    """Return the tables that a traced graph may change."""
+    return [table for table in _tables(graph) if table.is_written]
+
+
+def table_of(resource: Resource) -> Table | None:
+    """Return the table that a captured resource is; None if it is none that can change."""
+    table = _any_table(resource)
+    return table if table is not None and _can_change(table, resource) else None
+
+
+def is_constant(resource: Resource) -> bool:
+    """Whether a captured resource is a table that holds constants."""
+    table = _any_table(resource)
+    return table is not None and not _can_change(table, resource)
+
+
+def changes(use: tf.Operation) -> bool:
+    """Whether an operation that uses a table may change it."""
+    return use.type not in _READING
+
+
+def _any_table(resource: Resource) -> Table | None:
+    typed = next((use for use in resource.uses if use.type in _DTYPES), None)
+    if typed is None:
+        return None
+    keys, values = (typed.get_attr(name) for name in _DTYPES[typed.type])
+    is_written = any(map(changes, resource.uses))
+    return Table(resource.handle, keys, values, is_written)
+
+
+def _tables(graph: Any) -> Iterator[Table]:
+    for resource in captured(graph):
+        table = table_of(resource)
+        if table is not None:
+            yield table
+
+
+def _can_change(table: Table, resource: Resource) -> bool:
+    if any(use.type in _CHANGING for use in resource.uses):
+        return True
+    # Constants refuse to be inserted, even none of them.
+    keys, values = (tf.zeros([0], dtype) for dtype in (table.key_dtype, table.value_dtype))
+    try:
+        tf.raw_ops.LookupTableInsertV2(table_handle=table.handle, keys=keys, values=values)
+    except tf.errors.UnimplementedError:
+        return False
+    except tf.errors.InvalidArgumentError:
+        # Its keys or values are vectors, as only those of tables that change can be.
+        return True
+    return True
+
+
+def _numpy_dtype(dtype: tf.DType) -> Any:
+    return object if dtype == tf.string else dtype.as_numpy_dtype
+
+
+def _is_power(number: int) -> bool:
+    return number > 0 and number & (number - 1) == 0

@@ -1,0 +1,87 @@
+"""Operations of a traced step that keep a state which no checkpoint holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import tensorflow as tf
+
+from fitx.compat.stateful_random import calls_python, hidden
+from fitx.engine.resources.captured import Resource, captured, kept_by_name
+from fitx.engine.resources.tables import changes, is_constant, table_of
+
+_FAIL = 2
+"""Lets TensorFlow refuse to describe a dataset that depends on more than itself."""
+
+_WITHOUT_STATE = ("Summary", "Collective")
+"""Words in the types of operations whose resource only writes, or only connects devices."""
+
+_ANEW = ("reshuffle_each_iteration", "rerandomize_each_iteration")
+"""Attributes of datasets that are in another order each time."""
+
+
+class Kind(Enum):
+    """Where such an operation keeps its state."""
+
+    PYTHON = "in Python, which it calls"
+    PLACE = "in itself: how far it has drawn random numbers"
+    RESOURCE = "in a resource that is no variable, such as a queue"
+    MADE_INSIDE = "in a resource that it makes within the step, and finds again by its name"
+    ORDER = "in the order of a table's rows"
+    SHARED = "in a table that several devices change"
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """An operation whose state is not saved, and where it keeps that."""
+
+    operation: tf.Operation
+    kind: Kind
+
+
+def unsaved(graph: Any, *, is_distributed: bool = False) -> Iterator[Unsaved]:
+    """Yield the operations of a traced step whose state is not saved, one for each resource.
+
+    Args:
+        graph: The step.
+        is_distributed: Whether it is the step of several devices.
+    """
+    for op in hidden(graph):
+        yield Unsaved(op, Kind.PYTHON if calls_python(op) else Kind.PLACE)
+    for op in kept_by_name(graph):
+        yield Unsaved(op, Kind.MADE_INSIDE)
+    for resource in captured(graph):
+        yield from _of_resource(resource)
+        table = table_of(resource) if is_distributed else None
+        if table is not None and table.is_written:
+            yield Unsaved(next(use for use in resource.uses if changes(use)), Kind.SHARED)
+
+
+def _of_resource(resource: Resource) -> Iterator[Unsaved]:
+    table = table_of(resource)
+    if table is not None and not table.is_dense:
+        exports = (use for use in resource.uses if use.type == "LookupTableExportV2")
+        yield from (Unsaved(use, Kind.ORDER) for use in exports)
+    elif table is None and resource.uses and not _keeps_nothing(resource):
+        yield Unsaved(resource.uses[0], Kind.RESOURCE)
+
+
+def _keeps_nothing(resource: Resource) -> bool:
+    if resource.handle.dtype == tf.variant:
+        return _begins_alike(resource.handle)
+    return is_constant(resource) or any(map(resource.is_used_by, _WITHOUT_STATE))
+
+
+def _begins_alike(dataset: tf.Tensor) -> bool:
+    """Whether a dataset yields the same each time it is gone through."""
+    try:
+        text = tf.raw_ops.DatasetToGraphV2(input_dataset=dataset, external_state_policy=_FAIL)
+    except tf.errors.OpError:
+        # It draws random numbers or calls Python, or is too large to be looked at.
+        return False
+    graph = tf.compat.v1.GraphDef.FromString(text.numpy())
+    nodes = [*graph.node, *(n for function in graph.library.function for n in function.node_def)]
+    return not any(node.attr[name].b for node in nodes for name in _ANEW)

@@ -1,0 +1,90 @@
+"""Whether networks and optimizers are those of the step, and by what name they go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fitx.experiment.problems import listed, nearest
+from fitx.experiment.schema import Settings
+from fitx.experiment.yaml.load import Document
+from fitx.experiment.yaml.tree import Path
+from fitx.registry.kinds import Part
+from fitx.registry.part_index import Catalogue
+from fitx.registry.signature import Signature
+
+Found = Iterator[tuple[Path, str]]
+
+
+def networks(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
+    """Return the networks by name; `model:` is the one network of a step that has one."""
+    return settings.networks or _single(settings, settings.model, catalogue)
+
+
+def optimizers(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
+    """Return the optimizers by network; `optimizer:` is that of the one network."""
+    return settings.optimizers or _single(settings, settings.optimizer, catalogue)
+
+
+def written_twice(document: Document) -> Found:
+    """Find `model` beside `networks`, and `optimizer` beside `optimizers`."""
+    for one, many in (("model", "networks"), ("optimizer", "optimizers")):
+        if document.tree.at((one,)) is not None and document.tree.at((many,)) is not None:
+            yield (many,), f"stands beside '{one}'; write one of the two."
+
+
+def misfits(settings: Settings, signature: Signature, wrong: set[str]) -> Found:
+    """Find networks and optimizers that the step does not have, and those that it lacks.
+
+    Args:
+        settings: What the experiment says.
+        signature: The step's; its positional parameters are its networks.
+        wrong: Keys that have a problem already.
+    """
+    names = [p.name for p in signature.positional]
+    step = f"step '{signature.name}'"
+    if len(names) > 1:
+        yield from _only_one(settings, names, step)
+    unknown = list(_unknown(settings, names, step))
+    yield from unknown
+    # A network under a wrong name is not missing besides.
+    is_told = wrong & {"model", "networks"} or any(path[0] == "networks" for path, _ in unknown)
+    if not is_told and settings.model is None:
+        yield from _missing(settings, signature)
+
+
+def _single(settings: Settings, part: Part | None, catalogue: Catalogue) -> dict[str, Part]:
+    signature = catalogue.signature("step", settings.step.name) if settings.step else None
+    names = [p.name for p in signature.positional] if signature else []
+    return {} if part is None else {names[0] if len(names) == 1 else "model": part}
+
+
+def _only_one(settings: Settings, names: list[str], step: str) -> Found:
+    for one, many in (("model", "networks"), ("optimizer", "optimizers")):
+        if getattr(settings, one) is not None:
+            text = f"{step} has {len(names)} networks; write `{many}:` with {listed(names)}."
+            yield (one,), text
+
+
+def _unknown(settings: Settings, names: list[str], step: str) -> Found:
+    for key, given in (("networks", settings.networks), ("optimizers", settings.optimizers)):
+        for name in given:
+            if name not in names:
+                takes = f"it takes {listed(names)}.{nearest(name, names)}"
+                yield (key, name), f"{step} has no network '{name}'; {takes}"
+
+
+def _missing(settings: Settings, signature: Signature) -> Found:
+    step = f"step '{signature.name}'"
+    required = [p.name for p in signature.positional if p.required]
+    missing = [name for name in required if name not in settings.networks]
+    optional = [p.name for p in signature.positional if not p.required]
+    for name in settings.optimizers if settings.networks else ():
+        if name in optional and name not in settings.networks:
+            text = f"there is no network '{name}' here; add networks.{name}, or remove this key."
+            yield ("optimizers", name), text
+    if missing and len(signature.positional) == 1:
+        yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."
+    elif missing and not settings.networks:
+        yield ("networks",), f"missing; {step} needs {listed(missing)}."
+    for name in missing if settings.networks else ():
+        yield ("networks",), f"the network '{name}' is missing; {step} needs it."

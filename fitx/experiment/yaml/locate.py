@@ -1,0 +1,137 @@
+"""From what the user typed to the text of an experiment file."""
+
+from __future__ import annotations
+
+import os
+import stat
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from fitx.experiment.problems import ConfigError, Problem, closest, nearest, shorten
+from fitx.experiment.yaml.tree import Place, Source
+
+MAX_BYTES = 1 << 20
+SUFFIXES = (".yaml", ".yml")
+
+
+@cache
+def shipped() -> dict[str, Path]:
+    """Return every shipped experiment by name: `guide/gan`, and `gan` where only one has it."""
+    root = Path(str(resources.files("fitx.configs")))
+    files = {
+        f.relative_to(root).with_suffix("").as_posix(): f for f in sorted(root.rglob("*.yaml"))
+    }
+    stems = [file.stem for file in files.values()]
+    short = {file.stem: file for file in files.values() if stems.count(file.stem) == 1}
+    return {**short, **files}
+
+
+def complete(name: str, folder: Path = Path()) -> str:
+    """Return a name with the suffix of the file it stands for, where it was left out: `s.yaml`.
+
+    Raises:
+        ConfigError: Two files could be meant.
+    """
+    path = folder / os.path.expanduser(name)
+    files = _with_suffix(name, path)
+    if path.is_file() or name in shipped() or not files:
+        return name
+    if len(files) > 1:
+        raise _refused(name, f"{' and '.join(files)} are there; name one of them.")
+    return files[0]
+
+
+def beside_shipped(name: str) -> str | None:
+    """Return the file that a shipped experiment's name would stand for, if that had it not."""
+    path = Path(name)
+    files = _with_suffix(name, path) if name in shipped() and not path.is_file() else []
+    return files[0] if files else None
+
+
+def _with_suffix(name: str, path: Path) -> list[str]:
+    """Return the names of experiment files that a path lacks only the suffix of."""
+    if not path.name:
+        return []
+    return [f"{name}{s}" for s in SUFFIXES if path.with_name(f"{path.name}{s}").is_file()]
+
+
+def locate(name: str, folder: Path = Path()) -> Path:
+    """Find the file that a name stands for: a path, or the name of a shipped experiment.
+
+    Of a path the suffix may be left out.
+    """
+    try:
+        name = complete(name, folder)
+        path = folder / os.path.expanduser(name)
+        if name in shipped() and not path.is_file():
+            return shipped()[name]
+        if not path.exists():
+            raise _refused(name, f"there is no such file.{_nearest_file(name, path)}")
+    except OSError as error:
+        raise _refused(shorten(name), f"cannot be read: {error.strerror}.") from error
+    return path
+
+
+def read_text(name: str, path: Path) -> tuple[str, Source]:
+    """Read an experiment file whole; the Source keeps its lines for messages."""
+    try:
+        data = _read_bytes(name, path)
+    except OSError as error:
+        raise _refused(name, f"cannot be read: {error.strerror}.") from error
+    return source(name, path, _decode(name, data))
+
+
+def source(name: str, path: Path, text: str) -> tuple[str, Source]:
+    """Return the text of a file with its Source."""
+    return text, Source(name, tuple(text.split("\n")), path.resolve().parent)
+
+
+def _read_bytes(name: str, path: Path) -> bytes:
+    # Opening a FIFO would wait for a writer, so the kind of file is asked for first.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        _refuse_odd_files(name, status)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(MAX_BYTES + 1)
+    finally:
+        os.close(descriptor)
+
+
+def _refuse_odd_files(name: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise _refused(name, "is a folder; name a YAML file or a shipped experiment.")
+    if not stat.S_ISREG(status.st_mode):
+        raise _refused(name, "is not a regular file; name a YAML file.")
+    if status.st_size > MAX_BYTES:
+        size = f"{status.st_size / MAX_BYTES:.1f}"
+        raise _refused(name, f"holds {size} MiB; an experiment file holds at most 1 MiB.")
+
+
+def _decode(name: str, data: bytes) -> str:
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise _refused(name, "is UTF-16 or UTF-32; save it as UTF-8.")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        before = data[: error.start]
+        lines = before.decode("utf-8", "replace").split("\n")
+        place = Place(Source(name), len(lines), len(lines[-1]) + 1)
+        text = f"byte 0x{data[error.start]:02X} is not UTF-8; save the file as UTF-8."
+        raise ConfigError([Problem(place, (), text)]) from error
+
+
+def _nearest_file(name: str, path: Path) -> str:
+    try:
+        beside = [f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml")]
+    except OSError:
+        beside = []
+    close = closest(Path(name).name, beside)
+    if close is not None:
+        return f" Did you mean '{Path(name).with_name(close)}'?"
+    return nearest(name, shipped()) or " `fitx list config` names the shipped ones."
+
+
+def _refused(name: str, text: str) -> ConfigError:
+    return ConfigError([Problem(Place(Source(name)), (), text)])

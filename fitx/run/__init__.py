@@ -1,1 +1,0 @@
-"""What fitx does, as plain functions: train, evaluate."""

@@ -1,0 +1,203 @@
+"""The files of a run folder as Pydantic models: types, ranges and required fields."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from fitx import json_text
+from fitx.json_model import NOT_FINITE, Count, Model, Seconds, Sha256
+
+MOST_TEXT = 1 << 20
+"""Characters of an experiment file."""
+
+MOST_THREADS = 4096
+"""Threads for one operation, of the largest machines; TensorFlow starts them all, and cannot be
+interrupted meanwhile. An experiment may ask for fewer at most."""
+
+
+Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
+Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]
+Time = Annotated[
+    str, Field(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9] UTC$")
+]
+CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
+
+
+def number(value: Any) -> Any:
+    """Return a logged value as a float where it was written as text; anything else as it is."""
+    return float(value) if isinstance(value, str) and value in NOT_FINITE else value
+
+
+Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(number)]
+"""A logged value; NaN and infinities are written as "nan", "inf" and "-inf"."""
+
+
+class BestEpoch(Model):
+    """The best epoch by the value that `checkpoint.monitor` names."""
+
+    monitor: str
+    mode: Literal["min", "max"]
+    epoch: Annotated[Count, Field(ge=1)]
+    value: Logged
+
+
+class SplitFacts(Model):
+    """The rows of a split, and a hash of every number in it."""
+
+    rows: Count
+    sha256: Sha256
+
+
+class DataFacts(Model):
+    """The splits of the data."""
+
+    train: SplitFacts
+    validation: SplitFacts | None = None
+    test: SplitFacts | None = None
+
+
+class FileFacts(Model):
+    """The size and the hash of a file, or of all files of a folder, that a part reads."""
+
+    bytes: Count
+    sha256: Sha256
+
+
+class Commit(Model):
+    """The git commit of the working folder, and whether tracked files differ from it."""
+
+    commit: str
+    dirty: bool
+
+
+class Environment(Model):
+    """What a process ran in, as `rundir.environment.describe` returns it."""
+
+    python: str
+    platform: str
+    machine: str
+    processor: str | None
+    variables: dict[str, str]
+    versions: dict[str, str | None]
+    argv: list[str]
+    cwd: str | None
+    host: str
+    cpus: Annotated[int, Field(ge=1, le=10**6)] | None
+
+
+class Resumed(Environment):
+    """One time that the run went on: from which checkpoint, and with what changes."""
+
+    at: Time
+    checkpoint: Annotated[CheckpointName | None, Field(alias="from")]
+    changes: list[str]
+
+
+class RunRecord(Environment):
+    """run.json."""
+
+    status: Status
+    started: Time
+    ended: Time | None
+    name: str
+    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    git: Commit | None
+    device: str
+    mode: Mode
+    evaluation_mode: Mode
+    device_kind: Literal["cpu", "gpu"]
+    accelerator: str | None
+    threads: Annotated[int, Field(ge=1, le=MOST_THREADS)]
+    precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"]
+    strategy: Literal["auto", "mirrored", "multi_worker"]
+    replicas: Annotated[int, Field(ge=1, le=10**6)]
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    smoke: bool
+    data: DataFacts
+    plugins: dict[str, Sha256]
+    files: dict[str, FileFacts]
+    references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]
+    last: CheckpointName | None
+    best: BestEpoch | None
+    error: str | None = None
+    resumed: list[Resumed] = []
+    pending_experiment: Annotated[str, Field(max_length=MOST_TEXT)] | None = None
+
+
+class JournalLine(Model):
+    """A line of metrics.jsonl; fields beside its own are what the epoch logged."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Logged]
+
+    epoch: Annotated[Count, Field(ge=1)]
+    step: Count
+    seconds: Seconds
+
+
+class Judged(Model):
+    """An expectation of the experiment, and whether it was met."""
+
+    name: str
+    expected: str
+    found: Logged | None
+    met: bool
+
+
+class Summary(Model):
+    """summary.json."""
+
+    metrics: dict[str, Logged]
+    status: Literal["finished"]
+    epochs: Count
+    steps: Count
+    seconds: Seconds
+    examples_per_second: Annotated[float, Field(ge=0)] | None
+    best: BestEpoch | None
+    expect: list[Judged]
+
+
+def _options(text: str) -> str:
+    json_text.parse(text)
+    return text
+
+
+class CheckpointMeta(Model):
+    """What a checkpoint says beside its arrays: where the run stood, and what callbacks remember.
+
+    The fields are those of `fitx.training.state.position.Position`; `journal_bytes` is how much of
+    metrics.jsonl had been written, `callback_options` are the options of each callback as JSON,
+    `built_rates` the learning rates that the experiment asked for.
+    """
+
+    epoch: Count
+    step: Count
+    passed: Count
+    phase: Literal["between", "epoch", "validation"]
+    stopping: bool
+    seconds: Seconds
+    begun: Seconds
+    journal_bytes: Count
+    callbacks: dict[str, Any]
+    callback_options: dict[str, Annotated[str, AfterValidator(_options)]]
+    built_rates: dict[str, Logged]
+    batch_size: Annotated[Count, Field(ge=1)]
+    best: BestEpoch | None = None
+    run: str | None = None
+
+    @model_validator(mode="after")
+    def _agrees_with_itself(self) -> Self:
+        if (self.phase == "between") != (self.passed == 0):
+            text = f"phase is '{self.phase}', which cannot be after {self.passed} steps of an epoch"
+            raise ValueError(text)
+        # `passed` counts steps of today's batch size, of which more than `step` may be over.
+        if self.step < self.epoch + (self.passed > 0):
+            more = " and steps of another" if self.passed else ""
+            raise ValueError(f"step is {self.step}, too few for {self.epoch} epochs{more}")
+        if self.best is not None and self.best.epoch > self.epoch:
+            raise ValueError(f"best.epoch is {self.best.epoch}, of {self.epoch} that were over")
+        if self.callback_options.keys() != self.callbacks.keys():
+            raise ValueError("callbacks and callback_options do not name the same callbacks")
+        return self

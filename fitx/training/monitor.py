@@ -1,0 +1,235 @@
+"""What fitx does while Keras' `fit` runs: show, write down, keep, stop."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import keras
+
+from fitx.build.built import Trial
+from fitx.errors import Interrupted, StorageError
+from fitx.rundir import journal as journals
+from fitx.rundir.journal import Journal
+from fitx.step import Step
+from fitx.training.checkpointing import Saver
+from fitx.training.first_steps import FirstSteps
+from fitx.training.nan_search.replay_log import Trail
+from fitx.training.progress import Display
+from fitx.training.signals import StopRequest
+from fitx.training.state.finite import refuse_values, when
+from fitx.training.state.position import Position, from_meta
+from fitx.training.state.snapshot import RunState, Snapshot
+
+CHECKED_EVERY = 1.0
+"""Seconds between two looks at whether an epoch under way has diverged."""
+
+
+class Observer(keras.callbacks.Callback):
+    """The last callback of a run, so that it sees what the others add to an epoch's values.
+
+    Args:
+        display: Who watches.
+        journal: The run's metrics.jsonl.
+        saver: Writes the run's checkpoints.
+        state: What they hold.
+        stop: Whether a signal asked the run to stop.
+        trial: What is trained.
+
+    Attributes:
+        at: Where the run stands.
+        values: What the last epoch logged.
+        trail: What is needed to run the steps again.
+
+    Raises:
+        Diverged: NaN or an infinite value was logged, or was to be kept.
+        Interrupted: A signal came; the state is on disk.
+    """
+
+    def __init__(
+        self,
+        display: Display,
+        journal: Journal,
+        saver: Saver,
+        state: RunState,
+        stop: StopRequest,
+        trial: Trial,
+    ) -> None:
+        super().__init__()
+        self.display, self.journal, self.saver, self.state = display, journal, saver, state
+        self.stop, self.allow_nan = stop, trial.experiment.fit.allow_nan
+        has_validation = "validation" in trial.data.splits
+        self.validation_steps = trial.evaluation_steps("validation") if has_validation else 0
+        self.at = Position()
+        self.values: dict[str, float] = {}
+        self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
+        self._rows = {"batch_size": trial.data.batch_size}
+        self._earlier: Snapshot | None = None
+        self._trained: Snapshot | None = None
+        self._began = self._checked = 0.0
+        self._validated = 0
+        self.first_steps = FirstSteps()
+
+    def go_on(self, snapshot: Snapshot) -> None:
+        """Let the training begin where a snapshot was taken.
+
+        Called before `fit`. What a callback does when training begins is undone by it, what it
+        does when an epoch begins only where that epoch is under way.
+        """
+        self.at = from_meta(snapshot.meta)
+        self.values = journals.last_values(journals.read(self.journal.run))
+        self._earlier = snapshot
+
+    def snapshot(self) -> Snapshot:
+        """Return the state of the run as it stands."""
+        where = {**self.at.plain(), "journal_bytes": self.journal.size, **self._rows}
+        taken = self.state.take()
+        taken = self._trained.over(taken) if self._trained is not None else taken
+        return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})
+
+    def running(self) -> str:
+        """Return which method of the step runs on which split."""
+        if self.at.phase == "validation":
+            return "test_step on the validation split"
+        return "train_step on the train split"
+
+    def steps_until_due(self) -> int:
+        """Return how many steps may run before a checkpoint by steps, or a stop, is due."""
+        done = self.at.step
+        return min(self.saver.steps_until_due(done), self.stop.steps_left(done))
+
+    def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Put everything back, after other callbacks have begun anew."""
+        if self._earlier is not None:
+            self._put_back(self._earlier)
+        elif self.model.execution.strategy is None:
+            self.trail.start = self.snapshot()
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Begin an epoch, or go on with one; Keras counts from 0, people from 1."""
+        self._began = self._checked = time.perf_counter()
+        self.at.phase = "epoch"
+        self.display.epoch_begin(epoch + 1)
+        if self._earlier is not None:
+            self._continue(self._earlier)
+            self._earlier = None
+        if self.model.execution.strategy is None:
+            self.trail.epoch_begins(self.at.step, has_checkpoint=self.saver.last is not None)
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Count the steps up to this one, the last that ran; save or stop if that is due."""
+        self.first_steps.reached()
+        self.at.step += batch + 1 - self.at.passed
+        self.at.passed = batch + 1
+        self.at.stopping = self.model.stop_training
+        self.stop.passed(self.at.step)
+        self.display.step(batch + 1, self.model.logged)
+        self.saver.check()
+        is_due = self.saver.is_due_after_step(self.at.step)
+        if is_due or time.perf_counter() - self._checked > CHECKED_EVERY:
+            self._check()
+        if is_due:
+            self.saver.save(self.snapshot)
+        if self.stop.number:
+            self.interrupt()
+
+    def before_validation(self) -> None:
+        """Keep what a validation changes, before any callback hears of it.
+
+        It counts in the same metrics as the epoch. A run that is stopped in the middle of it goes
+        on at its beginning.
+        """
+        self._trained = self.state.take_before_validation()
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Begin a validation."""
+        self.first_steps.begin("test")
+        self.at.phase = "validation"
+        self._validated = 0
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """Count the validation steps up to this one; stop if that is due."""
+        self.first_steps.reached()
+        self._validated = batch + 1
+        self.display.validation_step(self._validated, self.validation_steps)
+        if self.stop.number:
+            self.interrupt()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        """Write down and show an epoch, keep it if it is the best, stop if it diverged."""
+        seconds = self._seconds()
+        before = self._trained.state if self._trained is not None else None
+        self._trained = None
+        self.values = _ordered(logs or {}, self.model)
+        self.at = Position(epoch + 1, self.at.step, seconds=self.at.seconds + seconds)
+        self.at.stopping = self.model.stop_training
+        self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
+        self.display.epoch_end(self.at.epoch, self.values, seconds)
+        self._refuse(self.values, self.at.epoch)
+        self.state.best.see(self.at.epoch, self.values, self.state.model, before)
+        is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
+        if is_last or self.saver.is_due_after_epoch():
+            self.saver.save(self.snapshot)
+        if self.stop.number:
+            self.interrupt()
+
+    def interrupt(self) -> None:
+        """Put the state on disk and raise Interrupted."""
+        self.saver.save(self.snapshot)
+        self.saver.wait()
+        folder = self.saver.last.name if self.saver.last else ""
+        text = f"stopped by {self.stop.name} after step {self.at.step}; "
+        raise Interrupted(f"{text}checkpoint {folder} is whole.", self.stop.number)
+
+    def _continue(self, snapshot: Snapshot) -> None:
+        """Go on within an epoch, or with the first after those that are over."""
+        history = self.model.history
+        history.epoch, history.history = journals.history(journals.read(self.journal.run))
+        if self.at.passed:
+            self.at.phase = snapshot.meta["phase"]
+            self._put_back(snapshot)
+            self.model.logs["train"].running = True
+            self.model.stop_training = self.at.stopping
+        # It is as large as the state itself, and others hold it until the run ends.
+        snapshot.state.clear()
+
+    def _put_back(self, snapshot: Snapshot) -> None:
+        try:
+            self.state.put_back(snapshot)
+        except StorageError as error:
+            raise StorageError(f"checkpoint {self.saver.last} is damaged: {error}") from error
+
+    def _check(self) -> None:
+        """Stop if the epoch under way has diverged; of several processes each would stop alone."""
+        self._checked = time.perf_counter()
+        if self.model.execution.strategy is None:
+            self._refuse(self.model.logged(), self.at.epoch + 1)
+
+    def _refuse(self, values: dict[str, float], epoch: int) -> None:
+        refuse_values(values, when(self.at.step, epoch), allow_nan=self.allow_nan)
+        self.trail.finite_until = self.at.step
+
+    def _seconds(self) -> float:
+        """Return what the epoch under way has taken so far."""
+        is_under_way = self.at.phase != "between"
+        return self.at.begun + time.perf_counter() - self._began if is_under_way else 0.0
+
+
+class Opening(keras.callbacks.Callback):
+    """The first callback of a run: what the observer must see before the others do."""
+
+    def __init__(self, observer: Observer) -> None:
+        super().__init__()
+        self.observer = observer
+
+    def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
+        """Pass on that a validation is about to begin."""
+        self.observer.before_validation()
+
+
+def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
+    """Return an epoch's values in the order in which the step returns them."""
+    train, test = step.logs["train"].names or (), step.logs["test"].names or ()
+    order = [*train, *(f"val_{name}" for name in test)]
+    first = {name: float(values[name]) for name in order if name in values}
+    return {**first, **{k: float(v) for k, v in values.items() if k not in first}}

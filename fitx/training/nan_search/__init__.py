@@ -1,0 +1,1 @@
+"""Finds the first operation of a diverged training that gave NaN or infinity."""

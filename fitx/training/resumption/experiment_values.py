@@ -1,0 +1,154 @@
+"""What an experiment says, value by value: as it is computed with, and as it may be shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import zip_longest
+from typing import Any
+
+from fitx.experiment.checks.options import batch_options
+from fitx.experiment.experiment import Experiment
+from fitx.experiment.schema import SECTIONS
+from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import dotted
+from fitx.registry import keras_parts
+from fitx.registry.kinds import Part
+from fitx.registry.part_index import Catalogue
+from fitx.registry.signature import NO_DEFAULT
+
+ABSENT = object()
+"""Stands for the value of a key that is not there."""
+
+MOST_LEVELS = 4
+"""Of what is nested, that a message shows."""
+
+_WATCHED = ("monitor", "mode")
+"""Options that name a logged value, and which direction of it is better."""
+
+_WRITING = {"CSVLogger": ("append", "separator")}
+"""How callbacks write a file, by their names; they remember how far that file is."""
+
+_KEYS = (
+    *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
+    *("weighted_metrics", "data", "callbacks", "expect"),
+)
+
+
+def values(experiment: Experiment) -> dict[str, Any]:
+    """Return what an experiment says by key, with all defaults and what `${env:}` stands for."""
+    said = {key: getattr(experiment, key) for key in _KEYS}
+    sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
+    return {key: _full(value, experiment.catalogue) for key, value in {**said, **sections}.items()}
+
+
+def callback_options(experiment: Experiment) -> list[str]:
+    """Return name and options of each callback as JSON, by which it is known again.
+
+    However it is spelled, one value is the same: `0` and `0.0`, `early_stopping` and
+    `EarlyStopping`. `${env:...}` stays as it was written, but for what is watched.
+    """
+    shown = experiment.plain()["callbacks"]
+    known = map(_known_by, values(experiment)["callbacks"], shown)
+    return [json.dumps(options, sort_keys=True) for options in known]
+
+
+def _known_by(callback: Part, shown: dict[str, Any]) -> dict[str, Any]:
+    left_out, known = _WRITING.get(callback.name, ()), {}
+    for path, value in leaves(callback):
+        if path[-1] not in left_out:
+            as_written = written(shown, path, value)
+            is_hidden = "${" in as_written and path[-1] not in _WATCHED
+            known[dotted(path)] = as_written if is_hidden else _compared(value)
+    return known
+
+
+def _compared(value: Any) -> Any:
+    """Return what JSON has such that equal values are equal there."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    return value if value is None or isinstance(value, bool) else str(value)
+
+
+def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+    """Yield every value that holds no others, with its key."""
+    if isinstance(value, Part):
+        yield (*path, "name"), value.name
+        value = value.options
+    items = value.items() if isinstance(value, dict) else ()
+    for key, item in enumerate(value) if isinstance(value, list) else items:
+        yield from leaves(item, (*path, key))
+    if not isinstance(value, dict | list):
+        yield path, value
+
+
+def differing(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
+    """Yield where two values differ, and how; of parts of different names, the names alone."""
+    if isinstance(old, Part) and isinstance(new, Part):
+        if old.name != new.name:
+            yield (*path, "name"), old.name, new.name
+            return
+        old, new = old.options, new.options
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in {**old, **new}:
+            yield from differing(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
+    elif isinstance(old, list) and isinstance(new, list):
+        for index, pair in enumerate(zip_longest(old, new, fillvalue=ABSENT)):
+            yield from differing(*pair, (*path, index))
+    elif old != new or isinstance(old, bool) != isinstance(new, bool):
+        yield path, old, new
+
+
+def written(shown: Any, path: KeyPath, value: Any) -> str:
+    """Return a value as a message shows it: `${env:...}` as it was written, of a part its name.
+
+    Args:
+        shown: What `Experiment.plain` returns.
+        path: Where the value stands.
+        value: What is computed with; it may be a default, or absent.
+    """
+    for step in (*path, "name") if isinstance(value, Part) else path:
+        try:
+            shown = shown[step]
+        except (LookupError, TypeError):
+            return text(value)
+    return text(shown)
+
+
+def text(value: Any, levels: int = MOST_LEVELS) -> str:
+    """Return a value as a message shows it."""
+    if value is ABSENT:
+        return "not set"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict | list) and not levels:
+        return "..."
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{k}: {text(v, levels - 1)}' for k, v in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(text(item, levels - 1) for item in value)}]"
+    return str(value) if str(value).isprintable() else repr(str(value))
+
+
+def _full(value: Any, catalogue: Catalogue) -> Any:
+    if isinstance(value, Part):
+        signature = catalogue.signature(value.kind, value.name)
+        parameters = signature.parameters if signature else ()
+        parameters += batch_options() if value.kind == "dataset" else ()
+        defaults = {p.name: p.default for p in parameters if p.default is not NO_DEFAULT}
+        options = {k: _full(v, catalogue) for k, v in {**defaults, **value.options}.items()}
+        return replace(value, name=_called(value), options=options)
+    if isinstance(value, dict):
+        return {key: _full(item, catalogue) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_full(item, catalogue) for item in value]
+    return value
+
+
+def _called(part: Part) -> str:
+    """Return one name for all that a Keras part goes by; a metric is logged by its own."""
+    known = None if part.kind == "metric" else keras_parts.class_name(part.kind, part.name)
+    return known or part.name
