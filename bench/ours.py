@@ -23,19 +23,19 @@ sys.path.append(str(Path(__file__).parent / "peers"))
 
 from turns import serve, timed
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed
 from fitx.cli.display.quiet import NoDisplay
 from fitx.commands.benchmark.ways import Fitx, Stock
-from fitx.commands.evaluate import prepare_runtime
 from fitx.commands.train import train
 from fitx.experiment.check import read
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
+from fitx.training.setup import prepare_runtime
 from fitx.training.state.snapshot import RunState, Snapshot
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 SECONDS = 0.3
 """That a turn takes, if its least does not take longer."""
@@ -51,9 +51,9 @@ def main() -> None:
 
 def fit(experiment: Experiment) -> Callable[[], float]:
     """Return what trains and tells the median time of an epoch."""
-    trial, device = prepared(experiment, "train")
-    mode = trial.step.execution.plan.modes["train"]
-    return epochs_of(Fitx(trial, lambda: None, mode, device))
+    built, device = prepared(experiment, "train")
+    mode = built.step.execution.plan.modes["train"]
+    return epochs_of(Fitx(built, lambda: None, mode, device))
 
 
 def stock(experiment: Experiment) -> Callable[[], float]:
@@ -71,11 +71,11 @@ def epochs_of(way: Fitx | Stock) -> Callable[[], float]:
 
 def evaluate(experiment: Experiment) -> Callable[[], float]:
     """Return what measures, and tells the median time of a call."""
-    trial, _ = prepared(experiment, "test")
-    feed, steps = evaluation_feed(trial, "train"), trial.data.steps("train")
+    built, _ = prepared(experiment, "test")
+    feed, steps = evaluation_feed(built, "train"), built.data.steps("train")
 
     def once() -> float:
-        return timed(lambda: trial.step.evaluate(feed, steps=steps, verbose=0, return_dict=True))
+        return timed(lambda: built.step.evaluate(feed, steps=steps, verbose=0, return_dict=True))
 
     once()
     return lambda: statistics.median(once() for _ in range(10))
@@ -121,7 +121,7 @@ def spans(experiment: Experiment) -> list[float]:
     """Train, and return the seconds from one epoch's end to the next, the first two left out."""
     display = EpochEnds()
     with tempfile.TemporaryDirectory() as out:
-        train(experiment, Order(Path(out)), display)
+        train(experiment, TrainRequest(Path(out)), display)
     return [b - a for a, b in pairwise(display.ends[1:])]
 
 
@@ -136,12 +136,12 @@ class EpochEnds(NoDisplay):
         self.ends.append(time.perf_counter())
 
 
-def prepared(experiment: Experiment, kind: str) -> tuple[Trial, Runtime]:
-    """Return a trial, traced, in the mode it is to have for many epochs; and what computes."""
+def prepared(experiment: Experiment, kind: str) -> tuple[BuiltExperiment, Runtime]:
+    """Return a traced experiment in the mode that it has for many epochs, and its device."""
     device = prepare_runtime(experiment)
-    trial = make(experiment)
-    prepare_execution(trial, device, [Task(kind, "train", 1_000_000)])
-    return trial, device
+    built = make(experiment)
+    prepare_execution(built, device, [Task(kind, "train", 1_000_000)])
+    return built, device
 
 
 if __name__ == "__main__":

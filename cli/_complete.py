@@ -59,10 +59,10 @@ def kinds() -> Iterable[str]:
 def parts() -> Iterable[str]:
     """Return the names of all parts and shipped experiments."""
     from fitx.registry.kinds import KINDS
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
 
-    catalogue = Catalogue()
-    return [*experiments(), *(name for kind in KINDS for name in catalogue.names(kind))]
+    part_index = PartIndex()
+    return [*experiments(), *(name for kind in KINDS for name in part_index.names(kind))]
 
 
 EXPERIMENT = Word("file", experiments, files=True)

@@ -34,7 +34,9 @@ def command(
     with results_alone() as output, waiting():
         tell_shadowed(file)
         experiment = read(file, overrides)
-        if experiment.plugins and not experiment.catalogue.is_shipped("step", experiment.step.name):
+        if experiment.plugins and not experiment.part_index.is_shipped(
+            "step", experiment.step.name
+        ):
             from fitx.build.step_class import check_step_class
 
             check_step_class(experiment)

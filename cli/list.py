@@ -50,10 +50,10 @@ def _kind(word: str, kinds: tuple[str, ...]) -> str:
 
 def _names(kind: str) -> list[str]:
     from fitx.experiment.yaml.locate import shipped
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
 
     if kind != "config":
-        return Catalogue().names(kind)
+        return PartIndex().names(kind)
     # Of the names of one file, the one that says its topic.
     return sorted({file: name for name, file in sorted(shipped().items(), key=_topic)}.values())
 

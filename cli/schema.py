@@ -19,9 +19,9 @@ def command(plugins: tuple[str, ...]) -> None:
     """
     from fitx.experiment.json_schema import json_schema
     from fitx.experiment.plugins import add
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
 
-    catalogue = Catalogue()
+    part_index = PartIndex()
     for plugin in plugins:
-        add(plugin, catalogue)
-    write_json(json_schema(catalogue), indent=1)
+        add(plugin, part_index)
+    write_json(json_schema(part_index), indent=1)

@@ -13,7 +13,7 @@ from . import _complete, _layout, _options
 from ._output import write_json, write_text
 
 if TYPE_CHECKING:
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
     from fitx.registry.signature import Signature
 
 
@@ -25,14 +25,14 @@ def command(name: str, as_json: bool) -> None:
 
     Of a name that several kinds have, all are shown; `loss/poisson` asks for one.
     """
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
 
-    catalogue = Catalogue()
-    signatures = _signatures(name, catalogue)
+    part_index = PartIndex()
+    signatures = _signatures(name, part_index)
     if as_json:
         write_json([_plain(signature) for signature in signatures])
         return
-    shown = ["\n\n".join(_text(signature, catalogue)) for signature in signatures]
+    shown = ["\n\n".join(_text(signature, part_index)) for signature in signatures]
     write_text("\n\n".join([*shown, *_config(name)]))
 
 
@@ -47,7 +47,7 @@ def _config(name: str) -> Iterator[str]:
         yield f"config {own_name}\n\n{_layout.indented(text)}\n\n  {file}"
 
 
-def _signatures(name: str, catalogue: Catalogue) -> list[Signature]:
+def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     from fitx.errors import UsageError
     from fitx.experiment.plugins import add
     from fitx.experiment.problems import nearest
@@ -57,18 +57,18 @@ def _signatures(name: str, catalogue: Catalogue) -> list[Signature]:
     kind, _, word = name.rpartition("/")
     kinds = [k for k in KINDS if kind in ("", k)]
     if name.endswith(".py"):
-        path = add(name, catalogue)
-        kinds, word = list(catalogue.plugins[path]), path.stem
-    found = [catalogue.signature(k, word) for k in kinds]
+        path = add(name, part_index)
+        kinds, word = list(part_index.plugins[path]), path.stem
+    found = [part_index.signature(k, word) for k in kinds]
     signatures = [signature for signature in found if signature is not None]
     if not signatures and name not in shipped():
-        known = [*shipped(), *(n for k in kinds or KINDS for n in catalogue.spellings(k))]
+        known = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
         hint = nearest(name, known) or nearest(word, known) or " `fitx list` names all."
         raise UsageError(f"nothing is called '{name}'.{hint}")
     return signatures
 
 
-def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
+def _text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
     from fitx.experiment.checks.options import batch_options
     from fitx.registry.signature import texts
 
@@ -87,13 +87,13 @@ def _text(signature: Signature, catalogue: Catalogue) -> Iterator[str]:
     if signature.doc:
         yield _layout.indented(signature.doc)
     if signature.kind == "step":
-        yield _layout.indented(_facts(signature, catalogue))
+        yield _layout.indented(_facts(signature, part_index))
     yield f"  {signature.file}:{signature.line}"
 
 
-def _facts(signature: Signature, catalogue: Catalogue) -> str:
+def _facts(signature: Signature, part_index: PartIndex) -> str:
     """Say what a step takes besides its parameters, and what it logs."""
-    facts = catalogue.step_facts(signature.name)
+    facts = part_index.step_facts(signature.name)
     if facts is None:
         return (
             "Which of `loss` and `metrics` it takes, and what it logs, shows before a run begins."

@@ -12,13 +12,13 @@ import tensorflow as tf
 
 from fitx.compat.loss_scale import scaled
 from fitx.engine.replicas import shared_steps
-from fitx.engine.trainer import Executed
+from fitx.engine.trainer import Trainer
 from fitx.engine.usage import MissingLoss
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
 
-class Step(Executed):
+class Step(Trainer):
     """A training algorithm and the named networks it trains.
 
     A subclass writes `train_step(self, data)` and, if it likes, `test_step`, as in the Keras

@@ -9,6 +9,18 @@ import pytest
 
 RECORD = json.loads(Path(__file__).with_name("run_record.json").read_text())
 
+TINY = """
+name: tiny
+step: supervised
+model: {name: sequential, layers: [{name: dense, units: 3}, {name: dense, units: 1}]}
+optimizer: {name: adam, learning_rate: 0.01}
+loss: mse
+metrics: [mae]
+data: {name: npz, path: tiny.npz, batch_size: 8}
+fit: {epochs: 3}
+checkpoint: {monitor: val_loss}
+"""
+
 
 def pytest_configure():
     """Let the tests' processes hear of signals, however the tests were started.
@@ -51,3 +63,111 @@ def out_of_the_collectors_way():
     """
     yield
     gc.freeze()
+
+
+class Recording:
+    """A display that keeps what it is told, and does at one moment what a test asks for."""
+
+    def __init__(self, moment="", action=lambda: None):
+        self.moment, self.action = moment, action
+        self.told = []
+        self.notes = []
+        self.plan = None
+
+    def tell(self, moment):
+        self.told.append(moment)
+        if moment == self.moment:
+            self.action()
+
+    def begin(self, plan):
+        self.plan = plan
+        self.tell("begin")
+
+    def epoch_begin(self, epoch):
+        self.tell(f"epoch {epoch}")
+
+    def step(self, step, values):
+        self.tell(f"step {step}")
+
+    def validation_step(self, step, steps):
+        self.tell(f"evaluated {step}/{steps}")
+
+    def epoch_end(self, epoch, values, seconds):
+        self.tell(f"end of epoch {epoch}")
+
+    def note(self, text):
+        self.notes.append(text)
+        self.tell("note")
+
+    def end(self):
+        self.tell("end")
+
+
+class Run:
+    """What a run left on disk."""
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+
+    def json(self, name):
+        return json.loads((self.folder / name).read_text())
+
+    @property
+    def record(self):
+        return self.json("run.json")
+
+    @property
+    def epochs(self):
+        return [
+            json.loads(line) for line in (self.folder / "metrics.jsonl").read_text().splitlines()
+        ]
+
+
+@pytest.fixture
+def recording():
+    """The display of a test."""
+    return Recording
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Write an experiment that trains in milliseconds, on data of its own; return it as read."""
+    import numpy as np
+
+    from fitx.experiment.check import read
+
+    generator = np.random.default_rng(0)
+    arrays = {}
+    for suffix, rows in (("", 40), ("_validation", 16), ("_test", 20)):
+        x = generator.normal(size=(rows, 4)).astype("float32")
+        arrays |= {f"x{suffix}": x, f"y{suffix}": x.sum(axis=1, keepdims=True)}
+    np.savez(tmp_path / "tiny.npz", **arrays)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+
+    def tiny(*words, plugin=None):
+        if plugin is not None:
+            (tmp_path / "plugin.py").write_text(plugin)
+            (tmp_path / "tiny.yaml").write_text(f"plugins: [plugin.py]\n{TINY}")
+        return read(str(tmp_path / "tiny.yaml"), words)
+
+    return tiny
+
+
+@pytest.fixture
+def trained(tmp_path, recording):
+    """Train an experiment; return the run and the result, or the error that ended it."""
+    from fitx.commands.train import train
+    from fitx.errors import FitxError
+    from fitx.training.train_request import TrainRequest
+
+    def trained(experiment, display=None, *, smoke=False):
+        try:
+            outcome = train(
+                experiment, TrainRequest(tmp_path / "runs", smoke), display or recording()
+            )
+        except FitxError as error:
+            outcome = error
+        folders = sorted((tmp_path / "runs").glob("*/2*"), key=lambda p: p.stat().st_mtime_ns)
+        return Run(folders[-1]) if folders else None, outcome
+
+    return trained

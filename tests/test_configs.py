@@ -100,7 +100,7 @@ def test_the_header_gives_commands_that_check_clean_the_plain_one_first(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_the_data_need_no_network(name):
     experiment = read(name)
-    found = experiment.catalogue.find("dataset", experiment.data.name)
+    found = experiment.part_index.find("dataset", experiment.data.name)
 
     assert "_keras_images" not in found.module.path.read_text()
 

@@ -16,13 +16,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
-    ["errors", "redaction", "stages", "external_settings"],
+    ["errors", "redaction", "stages", "external_settings", "compat"],
     ["experiment", "registry", "disk", "json_text", "json_model", "memory"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
     ["build"],
-    ["run"],
+    ["training"],
+    ["commands"],
     ["cli"],
     ["__main__"],
 ]
@@ -43,10 +44,12 @@ WITHOUT_TENSORFLOW = (
     "fitx.memory",
     "fitx.rundir",
     "fitx.checkpoint",
-    *(f"fitx.data.{name}" for name in ("splits", "order", "validate", "prepare", "facts")),
-    *(f"fitx.run.{name}" for name in ("order", "result", "expectations", "signals", "display")),
-    *(f"fitx.run.{name}" for name in ("doctor", "changes", "auto_resume", "resumption")),
-    *(f"fitx.run.{name}" for name in ("checkpoints", "selftest")),
+    *(f"fitx.data.{name}" for name in ("splits", "order", "array_checks", "prepare")),
+    "fitx.data.data_signature",
+    *(f"fitx.training.{name}" for name in ("train_request", "result", "expectations", "signals")),
+    "fitx.training.progress",
+    "fitx.training.resumption",
+    *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest")),
     "fitx.cli",
 )
 MOST_LINES = 250

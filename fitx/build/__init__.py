@@ -1,1 +1,1 @@
-"""From an Experiment to a Trial: the only place that makes parts."""
+"""From an Experiment to a BuiltExperiment: the only place that makes parts."""

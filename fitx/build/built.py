@@ -10,11 +10,11 @@ from fitx.step import Step
 
 
 @dataclass(frozen=True)
-class Trial:
+class BuiltExperiment:
     """An experiment's step with its networks, and its data.
 
     Args:
-        experiment: What the trial was made from.
+        experiment: What it was built from.
         step: The compiled step, its networks inside.
         data: The splits, ready to be fed.
         steps_per_epoch: Training steps an epoch.

@@ -7,19 +7,19 @@ from typing import Any
 
 import keras
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 
 
 def with_columns(
-    callbacks: Iterable[keras.callbacks.Callback], trial: Trial
+    callbacks: Iterable[keras.callbacks.Callback], built: BuiltExperiment
 ) -> list[keras.callbacks.Callback]:
     """Return the callbacks, each CSVLogger preceded by one that names its columns.
 
     Keras takes the names from the first epoch. Where that is not validated it makes up a `val_`
     name for each of them, so the values of a `test_step` that logs others would be lost.
     """
-    validates = "validation" in trial.data.splits and not trial.experiment.fit.is_never_validated
-    measured = trial.step.logs["test"].names if validates else ()
+    validates = "validation" in built.data.splits and not built.experiment.fit.is_never_validated
+    measured = built.step.logs["test"].names if validates else ()
     names = tuple(f"val_{name}" for name in measured)
     found: list[keras.callbacks.Callback] = []
     for callback in callbacks:

@@ -87,7 +87,7 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
 def _of_step(error: BaseException) -> bool:
     """Whether an error came out of a step that the engine traced or ran, and not of a callback."""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    within = {file.name for file in files if file.parent == _ENGINE}
+    within = {file.name for file in files if _ENGINE in file.parents}
     return bool(within) and Path(callback_list.__file__).name not in within
 
 

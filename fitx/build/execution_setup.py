@@ -1,4 +1,4 @@
-"""Prepares the execution of a trial's step: traces it, and chooses its modes."""
+"""Prepares the execution of the step of a built experiment: traces it, and chooses its modes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.make import reads_batches
 from fitx.build.preflight import agreement
 from fitx.build.xla_obstacles import refusal, uncompilable
@@ -47,14 +47,14 @@ class ModeInputs:
     """What the mode of one method is chosen by.
 
     Args:
-        trial: Its step is traced.
+        built: Its step is traced.
         kind: The method: "train" or "test".
         steps: How many are to run in all.
         device_kind: "cpu" or "gpu".
         readers: Where the callbacks stand that must hear of every batch.
     """
 
-    trial: Trial
+    built: BuiltExperiment
     kind: str
     steps: int
     device_kind: str
@@ -63,15 +63,15 @@ class ModeInputs:
     @property
     def batch_size(self) -> int:
         """The rows of a full batch."""
-        splits = self.trial.data.splits
+        splits = self.built.data.splits
         own = {k: v for k, v in splits.items() if (k == "train") == (self.kind == "train")}
         # An experiment may measure on the rows that it trains on.
-        return min(self.trial.data.batch_size, max(map(len, (own or splits).values())))
+        return min(self.built.data.batch_size, max(map(len, (own or splits).values())))
 
     @property
     def graph(self) -> Any:
         """The step as a graph of one batch, for batches of any size if it was traced for those."""
-        graphs = self.trial.step.execution.batches[self.kind].graphs
+        graphs = self.built.step.execution.batches[self.kind].graphs
         return next((graph for graph in graphs if _takes_any_size(graph)), graphs[-1])
 
     @cached_property
@@ -86,13 +86,13 @@ class ModeInputs:
         found = self._obstacle(graph)
         if found is None or not _takes_any_size(graph):
             return FullBatches(graph, found)
-        sized = self.trial.step.execution.batches[self.kind].sized(graph, self.batch_size)
+        sized = self.built.step.execution.batches[self.kind].sized(graph, self.batch_size)
         if self._obstacle(sized) is None:
             return FullBatches(sized, None, is_sized=True)
         return FullBatches(graph, found)
 
     def _obstacle(self, graph: Any) -> str | None:
-        return uncompilable(self.trial, graph, self.batch_size, self.device_kind)
+        return uncompilable(self.built, graph, self.batch_size, self.device_kind)
 
 
 @dataclass(frozen=True)
@@ -111,12 +111,15 @@ class FullBatches:
 
 
 def prepare_execution(
-    trial: Trial, device: Runtime, tasks: Sequence[Task], recorded: Mapping[str, str] | None = None
+    built: BuiltExperiment,
+    device: Runtime,
+    tasks: Sequence[Task],
+    recorded: Mapping[str, str] | None = None,
 ) -> ExecutionPlan:
     """Trace a step on the batches it is to run on, choose how it is executed, and set that.
 
     Args:
-        trial: What was just made.
+        built: What was just made.
         device: What computes.
         tasks: What is to run.
         recorded: The modes in which a run has been executed so far, by method; None chooses.
@@ -126,17 +129,17 @@ def prepare_execution(
             step cannot run on these networks and this data.
         UserCodeError: A plugin's step raised.
     """
-    readers = reads_batches(trial.experiment)
+    readers = reads_batches(built.experiment)
     plan = ExecutionPlan(device=device.device, returns_values=bool(readers))
-    execution = trial.step.execution
+    execution = built.step.execution
     execution.follow(plan)
     for kind, split in dict.fromkeys((task.kind, task.split) for task in tasks):
         with Stage(f"tracing {kind}_step on the {split} split"):
-            agreement.trace(trial, kind, split)
+            agreement.trace(built, kind, split)
     modes, why, sized = dict(plan.modes), dict(plan.why), set[str]()
     for kind in dict.fromkeys(task.kind for task in tasks):
         steps = sum(task.steps for task in tasks if task.kind == kind)
-        inputs = ModeInputs(trial, kind, steps, device.kind, readers)
+        inputs = ModeInputs(built, kind, steps, device.kind, readers)
         with Stage(f"choosing how {kind}_step is executed"):
             modes[kind], why[kind] = _choice(inputs, (recorded or {}).get(kind))
             if modes[kind].xla and inputs.full.is_sized:
@@ -147,8 +150,8 @@ def prepare_execution(
 
 
 def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
-    asked = work.trial.experiment.execution.mode
-    if work.trial.step.execution.strategy is not None:
+    asked = work.built.experiment.execution.mode
+    if work.built.step.execution.strategy is not None:
         return PLAIN, "as execution.strategy asks for"
     if recorded is not None:
         _refuse_counting_calls(work, MODES[recorded])
@@ -163,14 +166,14 @@ def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
 
 
 def _part(work: ModeInputs, path: KeyPath) -> Part:
-    return work.trial.experiment.callbacks[int(path[1])]
+    return work.built.experiment.callbacks[int(path[1])]
 
 
 def _demanded(work: ModeInputs, mode: Mode) -> tuple[Mode, str]:
     _refuse_counting_calls(work, mode)
     obstacle = work.full.obstacle if mode.xla else None
     if obstacle is not None:
-        raise refusal(work.trial, obstacle)
+        raise refusal(work.built, obstacle)
     return mode, "as execution.mode says"
 
 
@@ -179,7 +182,7 @@ def _refuse_counting_calls(work: ModeInputs, mode: Mode) -> None:
     for path in work.readers if mode.fused else ():
         part = _part(work, path)
         if keras_parts.class_name(part.kind, part.name) == "TensorBoard":
-            raise work.trial.experiment.error(
+            raise work.built.experiment.error(
                 path,
                 f"{part.name} counts batches by calls, and one call of mode '{mode.name}' runs "
                 "many: write update_freq: epoch, without profile_batch and "
@@ -199,7 +202,7 @@ def _measured(work: ModeInputs, ruled: Mode, why: str) -> tuple[Mode, str]:
     """Try the modes on real batches and return the fastest, or the rule's where time is short."""
     if any(found.kind is not Kind.ORDER for found in unsaved(work.graph)):
         return ruled, f"{why}; trying modes would change a state that cannot be put back"
-    block = next(iter(training_blocks(work.trial.data)))
+    block = next(iter(training_blocks(work.built.data)))
     sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
     modes = [m for m in sensible if not m.xla or work.full.obstacle is None]
     operations = work.count.operations

@@ -1,10 +1,10 @@
-"""What in a trial's steps keeps a resumed run from going on exactly, told by the user's line."""
+"""Operations of a step that keep a resumed run from being exact, with the user's line."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.operation_origin import origin
 from fitx.engine.resources.unsaved import Kind, Unsaved
 from fitx.engine.resources.unsaved import unsaved as unsaved_operations
@@ -47,17 +47,17 @@ _RESOURCES = {
 """What an operation uses, by a word in its type."""
 
 
-def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]:
+def unsaved(built: BuiltExperiment, kinds: Iterable[str] = ("train", "test")) -> list[str]:
     """Return a line on each operation whose state no checkpoint can hold, in the step's graphs.
 
     Args:
-        trial: Whose step was traced.
+        built: Whose step was traced.
         kinds: "train", "test" or both.
     """
-    execution = trial.step.execution
+    execution = built.step.execution
     is_distributed = execution.strategy is not None
     lines = [
-        f"{kind}_step {_line(trial, found)}"
+        f"{kind}_step {_line(built, found)}"
         for kind in kinds
         for graph in execution.graphs(kind)
         for found in unsaved_operations(graph, is_distributed=is_distributed)
@@ -66,8 +66,8 @@ def unsaved(trial: Trial, kinds: Iterable[str] = ("train", "test")) -> list[str]
     return list(dict.fromkeys(lines))
 
 
-def _line(trial: Trial, found: Unsaved) -> str:
+def _line(built: BuiltExperiment, found: Unsaved) -> str:
     operation = found.operation
     resource = next(name for word, name in _RESOURCES.items() if word in operation.type)
-    what = f"{operation.type}{origin(trial, operation)}"
+    what = f"{operation.type}{origin(built, operation)}"
     return _TOLD[found.kind].format(what, resource=resource)

@@ -1,4 +1,4 @@
-"""Experiment to Trial: the only place that makes parts.
+"""Experiment to BuiltExperiment: the only place that makes parts.
 
 The order is fixed (data, networks as the step names them, step, optimizers), so that the seed
 gives the same initial weights whatever order the experiment file is written in.
@@ -15,7 +15,7 @@ import keras
 from keras.src.utils.naming import reset_uids
 
 from fitx.build import plugin_checks
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import blamed
 from fitx.build.metric_variables import make_variables
 from fitx.build.output_layer import head_for
@@ -34,7 +34,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.experiment.yaml.tree import dotted
 from fitx.registry.kinds import Part
-from fitx.registry.registries import SHELVES
+from fitx.registry.registries import REGISTRIES
 from fitx.runtime import strategy
 from fitx.stages import Stage
 from fitx.step import Step
@@ -48,7 +48,7 @@ _BY_BATCH = ("profile_batch", "write_steps_per_second")
 """The options of TensorBoard, besides `update_freq`, that count or time batches."""
 
 
-def make(experiment: Experiment) -> Trial:
+def make(experiment: Experiment) -> BuiltExperiment:
     """Make the data, networks, step and optimizers of an experiment.
 
     Raises:
@@ -70,16 +70,16 @@ def make(experiment: Experiment) -> Trial:
             plugin_checks.demand_evaluation(experiment, step)
         unmeasured = tuple(name for name in data.splits if name != "train")
         data = replace(data, splits={"train": data.splits["train"]})
-    trial = Trial(experiment, step, data, steps, unmeasured)
+    built = BuiltExperiment(experiment, step, data, steps, unmeasured)
     with strategy.scope():
-        compile_step(trial)
+        compile_step(built)
     with Stage(f"comparing {rows_text(data.splits)} with the networks"):
-        agreement.check(trial)
+        agreement.check(built)
     for index, part in enumerate(experiment.callbacks):
         if not _is_own(experiment, part):
             # Refused now, not when the run has a folder; it is made again when that is known.
             _keras_callback(experiment, part, ("callbacks", index))
-    return trial
+    return built
 
 
 def make_data(experiment: Experiment) -> Data:
@@ -110,7 +110,7 @@ def _demand_equal_shares(experiment: Experiment, batch_size: int) -> None:
 
 def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     """Build the networks in the order in which the step names them."""
-    signature = experiment.catalogue.signature("step", experiment.step.name)
+    signature = experiment.part_index.signature("step", experiment.step.name)
     names = [p.name for p in signature.positional] if signature else []
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     head = head_for(experiment, data.splits)
@@ -133,9 +133,9 @@ def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     return plugin_checks.step(experiment.step, step, networks)
 
 
-def compile_step(trial: Trial) -> None:
+def compile_step(built: BuiltExperiment) -> None:
     """Make optimizers, loss and metrics and attach them to the step."""
-    experiment, total = trial.experiment, trial.total_steps
+    experiment, total = built.experiment, built.total_steps
     optimizers = make_value(experiment, experiment.optimizers, ("optimizers",), total)
     loss = make_value(experiment, experiment.loss, ("loss",))
     metrics, weighted = (
@@ -143,9 +143,9 @@ def compile_step(trial: Trial) -> None:
         for key in ("metrics", "weighted_metrics")
     )
     with blamed(experiment, ("step",)):
-        trial.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
-    if trial.step.execution.strategy is not None:
-        make_variables(trial, [*(metrics or ()), *(weighted or ())])
+        built.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
+    if built.step.execution.strategy is not None:
+        make_variables(built, [*(metrics or ()), *(weighted or ())])
 
 
 def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:
@@ -171,7 +171,7 @@ def _writing_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
 def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
     if class_of(part) is keras.callbacks.TensorBoard:
         _check_tensor_board(experiment, part, path)
-    part = agreement.with_mode(part, experiment.catalogue)
+    part = agreement.with_mode(part, experiment.part_index)
     # What Keras' callbacks schedule goes by epochs.
     return make_value(experiment, part, path, experiment.fit.epochs)
 
@@ -215,21 +215,21 @@ def writes_events(experiment: Experiment) -> bool:
 def _made_by(experiment: Experiment, part: Part) -> Any:
     """Return the class or the function that makes a callback."""
     is_own = _is_own(experiment, part)
-    return SHELVES["callback"].get(part.name) if is_own else class_of(part)
+    return REGISTRIES["callback"].get(part.name) if is_own else class_of(part)
 
 
 def _is_own(experiment: Experiment, part: Part) -> bool:
     """Whether a part is a plugin's or fitx', not Keras'."""
-    found = experiment.catalogue.find(part.kind, part.name)
+    found = experiment.part_index.find(part.kind, part.name)
     is_plugin = found is not None and found.module.path in experiment.plugins
-    return is_plugin or experiment.catalogue.is_shipped(part.kind, part.name)
+    return is_plugin or experiment.part_index.is_shipped(part.kind, part.name)
 
 
 def _call(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
     """Call a part of ours or a plugin's with its options, and with what it takes of `fed`."""
-    signature = experiment.catalogue.signature(part.kind, part.name)
+    signature = experiment.part_index.signature(part.kind, part.name)
     names = {p.name for p in signature.parameters} if signature else set()
     filled = {name: value for name, value in fed.items() if name in names}
     options = make_value(experiment, part.options, path)
     with blamed(experiment, path):
-        return SHELVES[part.kind].get(part.name)(**{**filled, **options})
+        return REGISTRIES[part.kind].get(part.name)(**{**filled, **options})

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 
 
-def make_variables(trial: Trial, metrics: list[Any]) -> None:
+def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
     """Make the metrics' variables now, on the shapes of the labels and of the network's output.
 
     TensorFlow refuses variables that several replicas make while a step is traced. What fitx' own
@@ -19,18 +19,18 @@ def make_variables(trial: Trial, metrics: list[Any]) -> None:
     because the step may feed it something else than labels and outputs.
 
     Args:
-        trial: Its step is compiled, under the scope of a strategy.
+        built: Its step is compiled, under the scope of a strategy.
         metrics: What the step was compiled with; names of metrics are left to Keras.
     """
-    experiment, networks = trial.experiment, list(trial.step.networks.values())
-    y = trial.data.splits["train"].y
+    experiment, networks = built.experiment, list(built.step.networks.values())
+    y = built.data.splits["train"].y
     shape = getattr(networks[0], "output_shape", None)
     if y is None or len(networks) != 1 or not isinstance(shape, tuple):
         return
     answer = np.zeros((1, *(side or 1 for side in shape[1:])), np.float32)
-    is_shipped = experiment.catalogue.is_shipped("step", experiment.step.name)
+    is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
     given = [metric for metric in metrics if isinstance(metric, keras.metrics.Metric)]
-    fed = [m for m in trial.step.metrics if m.name != "loss"] if is_shipped else given
+    fed = [m for m in built.step.metrics if m.name != "loss"] if is_shipped else given
     for metric in fed:
         # What does not fit is told by the trace, which comes next.
         with suppress(Exception), keras.StatelessScope():

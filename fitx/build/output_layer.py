@@ -11,7 +11,7 @@ from fitx.data.data_signature import are_class_labels
 from fitx.data.splits import Splits
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
-from fitx.registry.registries import SHELVES
+from fitx.registry.registries import REGISTRIES
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def head(splits: Splits, loss: Part | None) -> Head:
 
 def loss_of(experiment: Experiment) -> Part | None:
     """Return the loss an experiment is trained with, None where only its step's code knows it."""
-    own = getattr(SHELVES["step"].get(experiment.step.name), "OWN_LOSS", None)
+    own = getattr(REGISTRIES["step"].get(experiment.step.name), "OWN_LOSS", None)
     return Part("loss", own) if isinstance(own, str) else experiment.loss
 
 

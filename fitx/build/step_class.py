@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
-from fitx.engine.trainer import Executed
+from fitx.engine.trainer import Trainer
 from fitx.experiment.experiment import Experiment
-from fitx.registry.registries import SHELVES
+from fitx.registry.registries import REGISTRIES
 from fitx.step import Step, network_names
 
 _FIT = ("initial_epoch", "epochs", "steps_per_epoch", "steps_passed", "validation_data")
@@ -30,9 +30,9 @@ def check_step_class(experiment: Experiment) -> None:
         ConfigError: At the key `step`.
     """
     name = experiment.step.name
-    if experiment.catalogue.is_shipped("step", name):
+    if experiment.part_index.is_shipped("step", name):
         return
-    cls = SHELVES["step"].get(name)
+    cls = REGISTRIES["step"].get(name)
     problem = next(_problems(cls), None) if inspect.isclass(cls) else None
     if problem is not None:
         raise experiment.error(("step",), f"class {cls.__name__} {problem}")
@@ -94,7 +94,7 @@ def _fit(cls: type[Step]) -> Iterator[str]:
 def _hidden_names(owner: type) -> Iterator[str]:
     """Find attributes that take the place of what Step or Keras needs under the same name."""
     for name, own in vars(owner).items():
-        is_ours = name in vars(Step) or name in vars(Executed)
+        is_ours = name in vars(Step) or name in vars(Trainer)
         is_private = name.startswith("_") and not name.startswith("__")
         base = inspect.getattr_static(Step, name, None)
         if isinstance(base, property) and is_ours:

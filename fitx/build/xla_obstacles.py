@@ -1,20 +1,22 @@
-"""What of a trial's step XLA cannot compile, told by the user's line or the network's layer."""
+"""Operations of a step that XLA cannot compile, with the user's line or the layer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.operation_origin import origin
 from fitx.engine.modes.xla_support import obstacle
 from fitx.experiment.problems import ConfigError
 
 
-def uncompilable(trial: Trial, graph: Any, batch_size: int, device_kind: str) -> str | None:
+def uncompilable(
+    built: BuiltExperiment, graph: Any, batch_size: int, device_kind: str
+) -> str | None:
     """Return what XLA cannot compile in a traced step and where it comes from, None for nothing.
 
     Args:
-        trial: Whose step it is.
+        built: Whose step it is.
         graph: The step as a graph of one batch.
         batch_size: The rows of a batch, where the graph leaves them open.
         device_kind: "cpu" or "gpu".
@@ -24,15 +26,15 @@ def uncompilable(trial: Trial, graph: Any, batch_size: int, device_kind: str) ->
         return None
     if found.operation is None:
         return f"the step: {found.reason}"
-    return f"{found.operation.type}{origin(trial, found.operation)}, {found.reason}"
+    return f"{found.operation.type}{origin(built, found.operation)}, {found.reason}"
 
 
-def refusal(trial: Trial, what: str) -> ConfigError:
+def refusal(built: BuiltExperiment, what: str) -> ConfigError:
     """Return the error for a mode of XLA that is asked for and cannot be had.
 
     Args:
-        trial: Whose step it is.
+        built: Whose step it is.
         what: XLA cannot compile, as `uncompilable` says it.
     """
     text = f"XLA cannot compile {what}; write `mode: auto`."
-    return trial.experiment.error(("execution", "mode"), text)
+    return built.experiment.error(("execution", "mode"), text)

@@ -9,9 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from fitx import checkpoint, external_settings, runtime
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.checkpoint import Newest
-from fitx.commands.evaluate import prepare_runtime, shown
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.rundir import record, run_environment
@@ -21,16 +20,16 @@ from fitx.rundir.journal import Journal
 from fitx.rundir.saved_experiment import commit
 from fitx.stages import Stage
 from fitx.training import run_record
-from fitx.training.checkpointing import Saver
-from fitx.training.loop import Work, carry_out
+from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.loop import TrainingContext, carry_out
 from fitx.training.outcome import ended_together, located, recorded, written
 from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.resumption import changes, env_seals, epochs
 from fitx.training.resumption.changes import Change
 from fitx.training.resumption.experiment_values import callback_options
-from fitx.training.resumption.resume_request import Resumption
-from fitx.training.setup import ready
+from fitx.training.resumption.resume_request import ResumeRequest
+from fitx.training.setup import prepare_runtime, ready, shown
 from fitx.training.signals import StopRequest, listening
 from fitx.training.state.position import Position, from_meta
 from fitx.training.state.snapshot import Snapshot, learning_rates, training_part
@@ -54,7 +53,7 @@ class _Start:
         return int(self.snapshot.meta["journal_bytes"]) if self.snapshot is not None else 0
 
 
-def resume(order: Resumption, display: Display) -> Result:
+def resume(order: ResumeRequest, display: Display) -> Result:
     """Bring a run to its end from its newest whole checkpoint; from its beginning without one.
 
     The caller holds the run's lock, since before TensorFlow was imported.
@@ -67,11 +66,11 @@ def resume(order: Resumption, display: Display) -> Result:
     with located(order.run):
         available = runtime.threads()
         device = prepare_runtime(order.on_threads(available))
-        trial = ready(order.experiment, device, order.modes)
-        now = {**run_record.computing(trial, device), "data": run_record.fingerprint(trial.data)}
+        built = ready(order.experiment, device, order.modes)
+        now = {**run_record.computing(built, device), "data": run_record.fingerprint(built.data)}
         around = _allowed(order, now)
-        start = _start(order, trial, around)
-        notes = [*order.notes, *changes.notes(around), *_notes(order, trial, start)]
+        start = _start(order, built, around)
+        notes = [*order.notes, *changes.notes(around), *_notes(order, built, start)]
         if order.on_threads(available) is not order.experiment:
             notes.append(f"on {device.threads} of {available} threads, as the run began")
         with listening(order.stop_after) as stop:
@@ -83,46 +82,50 @@ def resume(order: Resumption, display: Display) -> Result:
                 ending.saver = saver = _saver(order, start, journal)
                 asked = stop if device.is_chief else StopRequest()
                 steps = SMOKE_STEPS if order.experiment.is_smoke else None
-                work = Work(trial, order.run, journal, saver, display, asked, steps, start.snapshot)
-                plan = run_record.plan(trial, order.run, device)
+                work = TrainingContext(
+                    built, order.run, journal, saver, display, asked, steps, start.snapshot
+                )
+                plan = run_record.plan(built, order.run, device)
                 with written(saver), ended_together(stop), shown(display, plan):
                     for text in notes:
                         display.note(text)
                     return carry_out(work)
 
 
-def _allowed(order: Resumption, now: dict[str, Any]) -> list[Change]:
+def _allowed(order: ResumeRequest, now: dict[str, Any]) -> list[Change]:
     """Return what differs in device and data; refuse it unless that is allowed."""
     found = changes.compare_environment(order.facts, now)
     changes.demand(found, allow_inexact=order.allow_inexact)
     return found
 
 
-def _start(order: Resumption, trial: Trial, around: list[Change]) -> _Start:
+def _start(order: ResumeRequest, built: BuiltExperiment, around: list[Change]) -> _Start:
     """Find the newest whole checkpoint, and let the state be what the user has changed in it.
 
     Raises:
         UsageError: The changes do not fit what the checkpoint holds.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    check = _demanded(order, trial, around)
+    check = _demanded(order, built, around)
     with Stage("reading the checkpoint"):
         newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
     if newest is None:
         return _Start(None, None)
-    named = variables(trial.step)
+    named = variables(built.step)
     _demand_fit(order, newest, differences(named, training_part(newest.state)))
-    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), trial, named))
+    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, named))
 
 
-def _demanded(order: Resumption, trial: Trial, around: list[Change]) -> Callable[[Any], None]:
+def _demanded(
+    order: ResumeRequest, built: BuiltExperiment, around: list[Change]
+) -> Callable[[Any], None]:
     """Return a function that raises ValueError for a meta from which the run cannot go on."""
     agree = agreeing(order.run, order.facts)
     is_reshaped = any(is_reshaping(str(change)) for change in (*order.changes, *around))
 
     def demand(meta: Any) -> None:
         agree(meta)
-        steps, rows = trial.steps_per_epoch, trial.data.batch_size
+        steps, rows = built.steps_per_epoch, built.data.batch_size
         problem = None if is_reshaped else beyond(meta, steps, rows, order.facts)
         if problem:
             raise ValueError(f"meta.json: {problem}")
@@ -130,7 +133,7 @@ def _demanded(order: Resumption, trial: Trial, around: list[Change]) -> Callable
     return demand
 
 
-def _changed(taken: Snapshot, trial: Trial, named: dict[str, Any]) -> Snapshot:
+def _changed(taken: Snapshot, built: BuiltExperiment, named: dict[str, Any]) -> Snapshot:
     """Return a state as the experiment wants it, which may be another than when it was taken.
 
     What was asked for then stands in the checkpoint itself. So a change counts whoever made it: a
@@ -141,26 +144,26 @@ def _changed(taken: Snapshot, trial: Trial, named: dict[str, Any]) -> Snapshot:
         if rate != meta["built_rates"].get(name):
             # In place: the state is large, and is let go of as soon as it has been put back.
             taken.state.update(capture({name: named[name]}))
-    if sorted(meta["callback_options"].values()) != sorted(callback_options(trial.experiment)):
+    if sorted(meta["callback_options"].values()) != sorted(callback_options(built.experiment)):
         meta["stopping"] = False
-    meta["passed"] = _steps_passed(trial, meta)
+    meta["passed"] = _steps_passed(built, meta)
     return Snapshot(taken.state, meta)
 
 
-def _steps_passed(trial: Trial, meta: dict[str, Any]) -> int:
+def _steps_passed(built: BuiltExperiment, meta: dict[str, Any]) -> int:
     """Return how many steps of the epoch under way count as done, where an epoch has others now.
 
     The epoch goes on after the rows that it has trained on, and ends with its last step.
     """
-    steps, passed = trial.steps_per_epoch, int(meta["passed"])
+    steps, passed = built.steps_per_epoch, int(meta["passed"])
     if meta["phase"] == "validation":
         return steps
-    if trial.experiment.fit.steps_per_epoch is None:
-        passed = passed * int(meta["batch_size"]) // trial.data.batch_size
+    if built.experiment.fit.steps_per_epoch is None:
+        passed = passed * int(meta["batch_size"]) // built.data.batch_size
     return min(passed, steps)
 
 
-def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
+def _demand_fit(order: ResumeRequest, newest: Newest, problems: str) -> None:
     changed = [f"  {change}" for change in order.changes if change.verdict != "harmless"]
     if problems and changed:
         listed = "\n".join(changed)
@@ -171,7 +174,7 @@ def _demand_fit(order: Resumption, newest: Newest, problems: str) -> None:
         raise StorageError(f"checkpoint {newest.folder} {what}:\n{problems}")
 
 
-def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
+def _notes(order: ResumeRequest, built: BuiltExperiment, start: _Start) -> Iterator[str]:
     """Say where the run goes on, and what that means."""
     yield from external_settings.notes()
     if start.newest is None:
@@ -180,7 +183,7 @@ def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
     yield from (f"passed over: {text}" for text in start.newest.passed_over)
     at, asked = start.at, order.experiment.fit.epochs
     yield f"resumed from checkpoint {start.newest.folder.name}, after step {at.step:,}"
-    yield from epochs.schedule_notes(order.trained, order.experiment, trial.steps_per_epoch)
+    yield from epochs.schedule_notes(order.trained, order.experiment, built.steps_per_epoch)
     if at.stopping and at.epoch < asked and at.phase == "between":
         yield (
             f"a callback ended the training after epoch {at.epoch}, and it stays ended; change "
@@ -190,7 +193,7 @@ def _notes(order: Resumption, trial: Trial, start: _Start) -> Iterator[str]:
         yield left
 
 
-def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> dict[str, Any]:
+def _recorded_anew(order: ResumeRequest, start: _Start, around: list[Change]) -> dict[str, Any]:
     """Return what run.json is to say from now on: how the run went on each time, and in what."""
     before, here = order.facts.get("resumed", []), run_environment.describe()
     this = {
@@ -209,8 +212,8 @@ def _recorded_anew(order: Resumption, start: _Start, around: list[Change]) -> di
     }
 
 
-def _saver(order: Resumption, start: _Start, journal: Journal) -> Saver:
-    saver = Saver(
+def _saver(order: ResumeRequest, start: _Start, journal: Journal) -> CheckpointSaver:
+    saver = CheckpointSaver(
         order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts["id"]
     )
     if start.newest is not None and start.snapshot is not None:

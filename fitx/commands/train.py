@@ -6,24 +6,29 @@ from contextlib import closing
 from pathlib import Path
 
 from fitx.build.make import writes_events
-from fitx.commands.evaluate import prepare_runtime, shown
 from fitx.experiment.experiment import Experiment
 from fitx.external_settings import notes
 from fitx.rundir import folder
 from fitx.rundir.journal import Journal
 from fitx.rundir.lock import hold
 from fitx.training import run_record
-from fitx.training.checkpointing import Saver
-from fitx.training.loop import Work, carry_out
+from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.loop import TrainingContext, carry_out
 from fitx.training.outcome import ended_together, located, recorded, written
 from fitx.training.progress import Display
 from fitx.training.result import Result
-from fitx.training.setup import ready
+from fitx.training.setup import prepare_runtime, ready, shown
 from fitx.training.signals import StopRequest, listening
-from fitx.training.train_request import SMOKE_STEPS, Order, demand_training, origin, shortened
+from fitx.training.train_request import (
+    SMOKE_STEPS,
+    TrainRequest,
+    demand_training,
+    origin,
+    shortened,
+)
 
 
-def train(experiment: Experiment, order: Order, display: Display) -> Result:
+def train(experiment: Experiment, order: TrainRequest, display: Display) -> Result:
     """Train an experiment from its beginning and return its final values.
 
     Raises:
@@ -36,24 +41,24 @@ def train(experiment: Experiment, order: Order, display: Display) -> Result:
     given = order.origin or origin(experiment)
     experiment = shortened(experiment) if order.smoke else experiment
     device = prepare_runtime(experiment)
-    trial = ready(experiment, device)
-    data = run_record.fingerprint(trial.data)
+    built = ready(experiment, device)
+    data = run_record.fingerprint(built.data)
     with listening(order.stop_after) as stop:
         # TensorBoard follows links, and would show every run twice.
         has_link = not writes_events(experiment)
         run = folder.create(order.out, experiment.name, has_link=has_link)
         with located(run), hold(run):
-            record = run_record.write(run, trial, device, given, data)
+            record = run_record.write(run, built, device, given, data)
             with recorded(record) as ending, closing(Journal(run)) as journal:
-                ending.saver = saver = Saver(
+                ending.saver = saver = CheckpointSaver(
                     run / "checkpoints", experiment.checkpoint, journal.sync, record.facts["id"]
                 )
                 # The chief stops for all workers, with a checkpoint; the others end when it has
                 # gone.
                 asked = stop if device.is_chief else StopRequest()
                 steps = SMOKE_STEPS if order.smoke else None
-                work = Work(trial, run, journal, saver, display, asked, steps)
-                plan = run_record.plan(trial, run, device)
+                work = TrainingContext(built, run, journal, saver, display, asked, steps)
+                plan = run_record.plan(built, run, device)
                 with written(saver), ended_together(stop), shown(display, plan):
                     texts = (*order.notes, *notes(), _unlinked(run, has_link=has_link))
                     for text in filter(None, texts):

@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 import tensorflow as tf
 from tensorflow.python.ops import gen_random_ops
 
+from fitx.compat.function_graphs import operations
 from fitx.compat.lifted_variables import unseen
-from fitx.engine.modes.operation_count import operations
 
 _PHILOX = 1
 """The algorithm by which TensorFlow's operations draw, as its own number for it."""

@@ -20,7 +20,7 @@ _TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Source:
+class ImageArchive:
     """Where a set comes from and where Keras keeps it.
 
     Args:
@@ -34,7 +34,7 @@ class Source:
     files: dict[str, str]
 
 
-def load(source: Source, image_size: int | None) -> Splits:
+def load(source: ImageArchive, image_size: int | None) -> Splits:
     """Return the set's splits 'train' and 'test', downloaded unless Keras has it in its cache.
 
     Raises:
@@ -57,7 +57,7 @@ def _split(arrays: tuple[np.ndarray, np.ndarray], image_size: int | None) -> Spl
     return Split(scaled, y.reshape(-1).astype(np.int32))
 
 
-def _problem(source: Source, error: Exception) -> str:
+def _problem(source: ImageArchive, error: Exception) -> str:
     folder = _cache() / "datasets"
     missing = [file for file in source.files if not (folder / file).exists()]
     if not missing:

@@ -7,9 +7,9 @@ from annotated_types import Ge
 
 from fitx.data.splits import Splits
 from fitx.datasets import register
-from fitx.datasets._keras_images import Source, load
+from fitx.datasets._keras_images import ImageArchive, load
 
-_SOURCE = Source(
+_SOURCE = ImageArchive(
     "cifar10",
     keras.datasets.cifar10.load_data,
     {

@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from fitx.data.splits import Splits
 from fitx.datasets import register
-from fitx.datasets._keras_images import Source, load
+from fitx.datasets._keras_images import ImageArchive, load
 
 _HOST = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 _FILES = (
@@ -16,7 +16,7 @@ _FILES = (
     "t10k-labels-idx1-ubyte.gz",
     "t10k-images-idx3-ubyte.gz",
 )
-_SOURCE = Source(
+_SOURCE = ImageArchive(
     "fashion_mnist",
     keras.datasets.fashion_mnist.load_data,
     {f"fashion-mnist/{file}": _HOST + file for file in _FILES},

@@ -7,9 +7,9 @@ from annotated_types import Ge
 
 from fitx.data.splits import Splits
 from fitx.datasets import register
-from fitx.datasets._keras_images import Source, load
+from fitx.datasets._keras_images import ImageArchive, load
 
-_SOURCE = Source(
+_SOURCE = ImageArchive(
     "mnist",
     keras.datasets.mnist.load_data,
     {"mnist.npz": "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"},

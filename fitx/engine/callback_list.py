@@ -13,7 +13,7 @@ from fitx.engine.loops.block_loop import BlockFunction, Watcher
 from fitx.engine.step_runner import StepFunction
 
 
-class Callbacks(keras.callbacks.CallbackList):
+class ChunkCallbackList(keras.callbacks.CallbackList):
     """What `fit` and `evaluate` tell of their progress, with the numbers of real steps.
 
     Keras tells of each call of its functions; of one that runs a whole epoch, the function tells
@@ -103,11 +103,11 @@ class Callbacks(keras.callbacks.CallbackList):
 class _Watcher:
     """Passes the steps of a block function on to callbacks."""
 
-    def __init__(self, callbacks: Callbacks, kind: str, limit: Callable[[], int]) -> None:
+    def __init__(self, callbacks: ChunkCallbackList, kind: str, limit: Callable[[], int]) -> None:
         self.limit = limit
         self._step = callbacks.model
         self._stop = "stop_training" if kind == "train" else "stop_evaluating"
-        told = super(Callbacks, callbacks)
+        told = super(ChunkCallbackList, callbacks)
         self._begin = getattr(told, f"on_{kind}_batch_begin")
         self._end = getattr(told, f"on_{kind}_batch_end")
 

@@ -26,7 +26,7 @@ class NotOneNumber(UserCodeError):
         self.name, self.found = name, found
 
 
-class Log:
+class EpochLogs:
     """What a step returns, as values of a whole epoch.
 
     A returned name that is one of the step's metrics logs that metric, if the step feeds it. A
@@ -126,7 +126,7 @@ class LastValue(keras.metrics.Metric):
 class Logs(dict[str, Any]):
     """What `fit` gets of a batch: its values where a callback reads them, and where they went."""
 
-    def __init__(self, log: Log, values: dict[str, Any]) -> None:
+    def __init__(self, log: EpochLogs, values: dict[str, Any]) -> None:
         super().__init__(values)
         self.log = log
 

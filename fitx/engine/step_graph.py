@@ -11,7 +11,7 @@ import tensorflow as tf
 from fitx.compat.convolution import to_one_channel_as_products
 from fitx.compat.sample_weight_ranks import by_example
 from fitx.compat.stateful_random import Streams
-from fitx.engine.epoch_logs import Log
+from fitx.engine.epoch_logs import EpochLogs
 from fitx.engine.loops import retracing
 from fitx.errors import UserCodeError
 
@@ -21,7 +21,7 @@ _READING = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableSha
 """Operations that take a variable and leave it as it is."""
 
 
-class Batch:
+class StepGraph:
     """A step method as a graph that takes one batch, and feeds what it logs.
 
     It is traced once for each kind of batch, and every mode calls that one graph: the modes
@@ -36,7 +36,7 @@ class Batch:
         newest: The graph that was traced last; None before the first.
     """
 
-    def __init__(self, method: StepMethod, log: Log) -> None:
+    def __init__(self, method: StepMethod, log: EpochLogs) -> None:
         self.log = log
         self._name = getattr(method, "__name__", "the step")
 

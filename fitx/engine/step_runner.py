@@ -10,20 +10,20 @@ import keras
 import tensorflow as tf
 
 from fitx.data.row_blocks import Block
-from fitx.engine.epoch_logs import Log
+from fitx.engine.epoch_logs import EpochLogs
 from fitx.engine.loops.ad_hoc import AdHocFunction
 from fitx.engine.loops.block_loop import BlockFunction
 from fitx.engine.loops.distributed_loop import DistributedFunction
 from fitx.engine.loops.plain_loop import PlainFunction
 from fitx.engine.modes.modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
-from fitx.engine.step_graph import Batch
+from fitx.engine.step_graph import StepGraph
 from fitx.engine.usage import Usage
 
 StepFunction = PlainFunction | BlockFunction | DistributedFunction
 
 
-class Execution:
+class StepRunner:
     """The graphs and functions of one step, by what they are for: "train" and "test".
 
     Attributes:
@@ -35,7 +35,7 @@ class Execution:
     """
 
     def __init__(self, step: keras.Model) -> None:
-        self.logs = {"train": Log(step), "test": Log(step)}
+        self.logs = {"train": EpochLogs(step), "test": EpochLogs(step)}
         self.usage = Usage()
         self.plan = ExecutionPlan()
         self.strategy = shared_steps.strategy_in_scope()
@@ -44,7 +44,7 @@ class Execution:
     def renew(self, step: keras.Model) -> None:
         """Forget the graphs: a loss or an optimizer that they hold may be another now."""
         methods = {"train": step.train_step, "test": step.test_step}
-        self.batches = {kind: Batch(methods[kind], log) for kind, log in self.logs.items()}
+        self.batches = {kind: StepGraph(methods[kind], log) for kind, log in self.logs.items()}
         self._functions: dict[str, StepFunction] = {}
 
     def follow(self, plan: ExecutionPlan) -> None:
@@ -103,7 +103,7 @@ class Execution:
         self.function(kind)
         return AdHocFunction(self._source(kind), returns_results=returns_results)
 
-    def _source(self, kind: str) -> Batch | DistributedFunction:
+    def _source(self, kind: str) -> StepGraph | DistributedFunction:
         """Return what traces and keeps the graphs of one batch."""
         function = self._functions.get(kind)
         return function if isinstance(function, DistributedFunction) else self.batches[kind]

@@ -10,33 +10,33 @@ from typing import Any
 
 import keras
 
-from fitx.engine.callback_list import Callbacks
-from fitx.engine.epoch_logs import Log
+from fitx.engine.callback_list import ChunkCallbackList
+from fitx.engine.epoch_logs import EpochLogs
 from fitx.engine.loops.ad_hoc import AdHocFunction
 from fitx.engine.metric_sources import untouched_loss
-from fitx.engine.step_runner import Execution, StepFunction
+from fitx.engine.step_runner import StepFunction, StepRunner
 from fitx.errors import UserCodeError
 
 
-class Executed(keras.Model):
+class Trainer(keras.Model):
     """Keras' loop over epochs, around functions that run one batch a call or many."""
 
     def __init__(self) -> None:
         super().__init__()
         # Or `fit` would distribute the data and probe the networks, which Keras gets wrong.
         self._distribute_strategy = None
-        self._execution = Execution(self)
+        self._execution = StepRunner(self)
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
         self._is_fitting = False
 
     @property
-    def logs(self) -> dict[str, Log]:
+    def logs(self) -> dict[str, EpochLogs]:
         """What the step returns, in training ("train") and in evaluation ("test")."""
         return self.execution.logs
 
     @property
-    def execution(self) -> Execution:
+    def execution(self) -> StepRunner:
         """How the steps are executed."""
         return self._execution
 
@@ -68,7 +68,7 @@ class Executed(keras.Model):
                 "fit was called while fit runs; a callback trains further batches by "
                 "self.model.train_on_batch, and another model by that model's own fit."
             )
-        told = Callbacks(
+        told = ChunkCallbackList(
             callbacks or (), self, add_history=True, epochs=epochs, steps=steps_per_epoch
         )
         train, test = self.make_train_function(force=True), self.make_test_function(force=True)
@@ -104,10 +104,10 @@ class Executed(keras.Model):
 
         Batches that fitx does not feed, such as arrays, run one a call in every mode.
         """
-        if isinstance(callbacks, Callbacks):
+        if isinstance(callbacks, ChunkCallbackList):
             # It is `fit` that validates.
             return super().evaluate(x, *args, steps=steps, callbacks=callbacks, **keywords)
-        told = Callbacks(callbacks or (), self, epochs=1, steps=steps)
+        told = ChunkCallbackList(callbacks or (), self, epochs=1, steps=steps)
         function: StepFunction | AdHocFunction
         if self.execution.feeds("test", x, steps):
             function = self.execution.function("test")

@@ -19,7 +19,7 @@ from fitx.experiment.public import names_and_numbers
 from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.yaml.load import Document, load
 from fitx.registry.kinds import FED, Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 
 def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
@@ -53,16 +53,16 @@ def check(document: Document, *, own_step: bool = True) -> Experiment:
 
 def check_unimported(document: Document, *, own_step: bool = True) -> Experiment:
     """Check a document as `check` does and import none of its plugins. Raises ConfigError."""
-    catalogue = Catalogue()
-    problems = [*document.problems, *plugins.read(document, catalogue)]
-    settings, found = validate(document, catalogue, problems)
+    part_index = PartIndex()
+    problems = [*document.problems, *plugins.read(document, part_index)]
+    settings, found = validate(document, part_index, problems)
     wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
     problems += [problem for problem in found if problem.text]
-    problems += consistency.problems(settings, document, catalogue, wrong, own_step=own_step)
+    problems += consistency.problems(settings, document, part_index, wrong, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     redaction.publish(names_and_numbers(settings, document.tree))
-    return _experiment(with_absolute_paths(settings, document, catalogue), document, catalogue)
+    return _experiment(with_absolute_paths(settings, document, part_index), document, part_index)
 
 
 def _hint(settings: Settings, problems: list[Problem]) -> str:
@@ -73,7 +73,7 @@ def _hint(settings: Settings, problems: list[Problem]) -> str:
     return f"`fitx show {name}` prints what the step takes." if name and is_about_step else ""
 
 
-def _experiment(settings: Settings, document: Document, catalogue: Catalogue) -> Experiment:
+def _experiment(settings: Settings, document: Document, part_index: PartIndex) -> Experiment:
     # agree.problems has refused experiments without a step or data.
     step: Any = settings.step
     data: Any = settings.data
@@ -81,8 +81,8 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         name=settings.name or _run_name(document.path.stem),
         seed=settings.seed,
         step=step,
-        networks=networks.networks(settings, catalogue),
-        optimizers=networks.optimizers(settings, catalogue),
+        networks=networks.networks(settings, part_index),
+        optimizers=networks.optimizers(settings, part_index),
         loss=settings.loss,
         metrics=settings.metrics,
         weighted_metrics=settings.weighted_metrics,
@@ -92,10 +92,10 @@ def _experiment(settings: Settings, document: Document, catalogue: Catalogue) ->
         checkpoint=settings.checkpoint,
         execution=settings.execution,
         expect=settings.expect,
-        plugins=tuple(catalogue.plugins),
-        facts=catalogue.step_facts(step.name),
+        plugins=tuple(part_index.plugins),
+        facts=part_index.step_facts(step.name),
         document=document,
-        catalogue=catalogue,
+        part_index=part_index,
     )
 
 
@@ -111,10 +111,10 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     Raises:
         UsageError: There is no such step, or it does not work on these networks.
     """
-    catalogue = experiment.catalogue
-    signature, facts = catalogue.signature("step", name), catalogue.step_facts(name)
+    part_index = experiment.part_index
+    signature, facts = part_index.signature("step", name), part_index.step_facts(name)
     if signature is None:
-        raise UsageError(f"no step is called '{name}'.{nearest(name, catalogue.names('step'))}")
+        raise UsageError(f"no step is called '{name}'.{nearest(name, part_index.names('step'))}")
     needed = [p.name for p in signature.positional if p.required]
     missing = [network for network in needed if network not in experiment.networks]
     if missing:

@@ -13,7 +13,7 @@ from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
 
@@ -45,7 +45,7 @@ class Experiment:
     plugins: tuple[Path, ...]
     facts: StepFacts | None
     document: Document = field(repr=False)
-    catalogue: Catalogue = field(repr=False)
+    part_index: PartIndex = field(repr=False)
     is_smoke: bool = False
     """Whether the experiment is only tried, in two steps of everything."""
     trained_as: Experiment | None = field(default=None, repr=False)
@@ -99,7 +99,7 @@ class Experiment:
         return self._kept(value, path)
 
     def _defaults(self, part: Part) -> dict[str, Any]:
-        signature = self.catalogue.signature(part.kind, part.name)
+        signature = self.part_index.signature(part.kind, part.name)
         if part.kind not in _WITH_DEFAULTS or signature is None:
             return {}
         common = batch_options() if part.kind == "dataset" else ()

@@ -12,7 +12,7 @@ from fitx.experiment.checks.options import accepted, schema_of
 from fitx.experiment.schema import Settings
 from fitx.registry import keras_parts
 from fitx.registry.kinds import FED, KINDS, PART_KEY
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
 Schema = dict[str, Any]
@@ -25,7 +25,7 @@ _CHANGES = {
 }
 
 
-def json_schema(catalogue: Catalogue) -> Schema:
+def json_schema(part_index: PartIndex) -> Schema:
     """Return the schema of the whole language: fixed keys, and every part with its options."""
     schema = Settings.model_json_schema()
     schema["title"] = "fitx experiment"
@@ -39,18 +39,18 @@ def json_schema(catalogue: Catalogue) -> Schema:
         owner = definitions[str(sections[0]).capitalize()] if sections else schema
         owner["properties"][str(key)] = _or_one(owner["properties"][str(key)])
     for kind in KINDS:
-        definitions[kind] = _kind(kind, catalogue)
+        definitions[kind] = _kind(kind, part_index)
     definitions["reference"] = _REFERENCE
     linked: Schema = _linked(schema)
     return linked
 
 
-def _kind(kind: str, catalogue: Catalogue) -> Schema:
+def _kind(kind: str, part_index: PartIndex) -> Schema:
     """Return the schema of a part: any known name, or a mapping with that name's options."""
     spellings: dict[tuple[Path, int], list[str]] = {}
     signatures: dict[tuple[Path, int], Signature] = {}
-    for name in dict.fromkeys([*catalogue.spellings(kind), *keras_parts.as_in_python(kind)]):
-        signature = catalogue.signature(kind, name)
+    for name in dict.fromkeys([*part_index.spellings(kind), *keras_parts.as_in_python(kind)]):
+        signature = part_index.signature(kind, name)
         if signature is not None:
             defined = (signature.file, signature.line)
             signatures.setdefault(defined, signature)

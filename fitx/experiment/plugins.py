@@ -17,8 +17,8 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem, nearest
 from fitx.experiment.yaml.load import Document
 from fitx.registry import keras_parts
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES
 from fitx.stages import Stage
 
 PACKAGE = "fitx_plugins"
@@ -28,8 +28,8 @@ MOST = 100
 """Plugins of one experiment."""
 
 
-def read(document: Document, catalogue: Catalogue) -> list[Problem]:
-    """Read what every plugin registers into the catalogue; return what is wrong with them."""
+def read(document: Document, part_index: PartIndex) -> list[Problem]:
+    """Read what every plugin registers into the part index; return what is wrong with them."""
     node = document.tree.at(("plugins",))
     entries = node.value if node is not None and isinstance(node.value, list) else []
     if node is not None and len(entries) > MOST:
@@ -41,23 +41,23 @@ def read(document: Document, catalogue: Catalogue) -> list[Problem]:
             continue
         path = entry.place.source.file(entry.value)
         try:
-            _read_one(path, catalogue)
+            _read_one(path, part_index)
         except _Unreadable as error:
-            catalogue.unread.add(path.stem)
-            catalogue.drop_plugin(path.resolve())
+            part_index.unread.add(path.stem)
+            part_index.drop_plugin(path.resolve())
             text = f"{entry.raw or entry.value or repr('')}: {error}"
             problems.append(Problem(entry.place, ("plugins", index), text, error.detail))
     return problems
 
 
-def add(name: str, catalogue: Catalogue) -> Path:
-    """Read what one plugin registers into the catalogue; return its path.
+def add(name: str, part_index: PartIndex) -> Path:
+    """Read what one plugin registers into the part index; return its path.
 
     Raises:
         UsageError: It cannot be read, or registers nothing.
     """
     try:
-        _read_one(Path(name), catalogue)
+        _read_one(Path(name), part_index)
     except _Unreadable as error:
         raise UsageError("\n".join(filter(None, [f"{name}: {error}", error.detail]))) from error
     return Path(name).resolve()
@@ -73,8 +73,8 @@ def load(experiment: Experiment) -> None:
                 _import(module, path)
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise _not_imported(experiment, index, error) from error
-        for kind in experiment.catalogue.plugins[path]:
-            if not SHELVES[kind].holds(module):
+        for kind in experiment.part_index.plugins[path]:
+            if not REGISTRIES[kind].holds(module):
                 text = f"{path.name} was imported without registering its {kind}; "
                 raise _problem(experiment, index, f"{text}let it stand by itself, under no `if`.")
 
@@ -135,26 +135,26 @@ class _Unreadable(ValueError):
         self.detail = detail
 
 
-def _read_one(path: Path, catalogue: Catalogue) -> None:
+def _read_one(path: Path, part_index: PartIndex) -> None:
     """Read what one plugin registers. Raises _Unreadable."""
     _refuse_file(path)
     path = path.resolve()
-    if path in catalogue.plugins:
+    if path in part_index.plugins:
         raise _Unreadable("stands twice; remove one.")
-    if any(known.stem == path.stem for known in catalogue.plugins):
+    if any(known.stem == path.stem for known in part_index.plugins):
         raise _Unreadable(f"another plugin is called {path.name} too; rename one.")
-    parts = _parts(path, catalogue)
+    parts = _parts(path, part_index)
     if not parts:
         text = "registers nothing; put @steps.register (or models, datasets, callbacks) on a part."
         raise _Unreadable(text)
     for kind in parts:
-        if catalogue.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
+        if part_index.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
             raise _Unreadable(f"there is a {kind} '{path.stem}' already; rename the file.")
 
 
-def _parts(path: Path, catalogue: Catalogue) -> Iterable[str]:
+def _parts(path: Path, part_index: PartIndex) -> Iterable[str]:
     try:
-        parts = catalogue.add_plugin(path)
+        parts = part_index.add_plugin(path)
         # Some mistakes, such as a `return` outside of a function, show only here.
         compile(path.read_bytes(), str(path), "exec")
         return parts
@@ -206,5 +206,5 @@ def _import(name: str, path: Path) -> None:
 
 
 def _forget(module: str) -> None:
-    for shelf in SHELVES.values():
-        shelf.forget(module)
+    for registry in REGISTRIES.values():
+        registry.forget(module)

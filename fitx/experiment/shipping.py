@@ -11,8 +11,8 @@ from fitx.experiment.json_schema import json_schema
 from fitx.experiment.problems import nearest
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES
 from fitx.stages import Stage
 
 SCHEMA = "fitx.schema.json"
@@ -51,17 +51,17 @@ def copy(name: str, destination: Path | None) -> list[Path]:
 
 @cache
 def _schema_text() -> str:
-    return json.dumps(json_schema(Catalogue()), indent=1) + "\n"
+    return json.dumps(json_schema(PartIndex()), indent=1) + "\n"
 
 
 def _files(name: str) -> tuple[Path, ...]:
     if name in shipped():
         return load(name).files
     kind, _, word = name.rpartition("/")
-    for shelf in SHELVES.values():
-        if kind in ("", shelf.kind) and word in shelf.files():
-            return (shelf.files()[word],)
-    known = [*shipped(), *(part for shelf in SHELVES.values() for part in shelf.files())]
+    for registry in REGISTRIES.values():
+        if kind in ("", registry.kind) and word in registry.files():
+            return (registry.files()[word],)
+    known = [*shipped(), *(part for registry in REGISTRIES.values() for part in registry.files())]
     hint = nearest(name, known) or " `fitx list` names all."
     raise UsageError(f"nothing shipped is called '{name}'.{hint}")
 

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from fitx.registry import keras_parts, kinds, python_source
 from fitx.registry.python_source import Found
-from fitx.registry.registries import SHELVES
+from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import Parameter, Signature, read_signature
 from fitx.registry.step_facts import StepFacts, read_facts
 
 _MODEL = Parameter("model", object, "model", required=True, positional=True)
 
 
-class Catalogue:
+class PartIndex:
     """Finds parts by kind and name, reading source and importing none of it."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Catalogue:
 
     def names(self, kind: str) -> list[str]:
         """Return the name of every part of one kind, sorted."""
-        own = SHELVES[kind].files() if kind in SHELVES else {}
+        own = REGISTRIES[kind].files() if kind in REGISTRIES else {}
         plugins = [path.stem for path, parts in self.plugins.items() if kind in parts]
         return sorted({*own, *plugins, *keras_parts.names(kind)})
 
@@ -61,7 +61,7 @@ class Catalogue:
 
     def is_shipped(self, kind: str, name: str) -> bool:
         """Whether fitx itself has a part of this kind and name."""
-        return kind in SHELVES and name in SHELVES[kind].files()
+        return kind in REGISTRIES and name in REGISTRIES[kind].files()
 
     def find(self, kind: str, name: str) -> Found | None:
         """Find the source of a part: a plugin's, a shipped one, or Keras' own."""
@@ -69,7 +69,7 @@ class Catalogue:
             if path.stem == name and kind in parts:
                 return parts[kind]
         if self.is_shipped(kind, name):
-            module = python_source.read(SHELVES[kind].files()[name])
+            module = python_source.read(REGISTRIES[kind].files()[name])
             return next((Found(module, n) for k, n in registrations(module) if k == kind), None)
         return keras_parts.find(kind, name)
 
@@ -109,10 +109,10 @@ def registrations(module: python_source.Module) -> Iterator[tuple[str, python_so
 
 
 def _registered_kind(module: python_source.Module, decorator: str) -> str | None:
-    shelf, _, last = decorator.rpartition(".")
+    registry, _, last = decorator.rpartition(".")
     if last != "register":
         return None
-    package, attribute = module.imports.get(shelf.partition(".")[0] or last, ("", ""))
-    word = shelf.rpartition(".")[2] if "." in shelf else (attribute if shelf else package)
+    package, attribute = module.imports.get(registry.partition(".")[0] or last, ("", ""))
+    word = registry.rpartition(".")[2] if "." in registry else (attribute if registry else package)
     kind = word.rpartition(".")[2].removesuffix("s")
     return kind if kind in kinds.OURS and package.partition(".")[0] == "fitx" else None

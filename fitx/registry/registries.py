@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 T = TypeVar("T", bound=Callable[..., Any])
 
 
-class Shelf:
+class Registry:
     """Parts of one kind, found by file name and imported only when asked for."""
 
     def __init__(self, kind: str, package: str) -> None:
@@ -59,9 +59,9 @@ class Shelf:
         sys.modules.pop(module, None)
 
 
-steps = Shelf("step", "fitx.steps")
-models = Shelf("model", "fitx.models")
-datasets = Shelf("dataset", "fitx.datasets")
-callbacks = Shelf("callback", "fitx.callbacks")
+steps = Registry("step", "fitx.steps")
+models = Registry("model", "fitx.models")
+datasets = Registry("dataset", "fitx.datasets")
+callbacks = Registry("callback", "fitx.callbacks")
 
-SHELVES = {shelf.kind: shelf for shelf in (steps, models, datasets, callbacks)}
+REGISTRIES = {registry.kind: registry for registry in (steps, models, datasets, callbacks)}

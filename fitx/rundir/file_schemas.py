@@ -34,7 +34,7 @@ Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(number)]
 """A logged value; NaN and infinities are written as "nan", "inf" and "-inf"."""
 
 
-class BestEpoch(Model):
+class BestEpochRecord(Model):
     """The best epoch by the value that `checkpoint.monitor` names."""
 
     monitor: str
@@ -120,7 +120,7 @@ class RunRecord(Environment):
     files: dict[str, FileFacts]
     references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]
     last: CheckpointName | None
-    best: BestEpoch | None
+    best: BestEpochRecord | None
     error: str | None = None
     resumed: list[Resumed] = []
     pending_experiment: Annotated[str, Field(max_length=MOST_TEXT)] | None = None
@@ -155,7 +155,7 @@ class Summary(Model):
     steps: Count
     seconds: Seconds
     examples_per_second: Annotated[float, Field(ge=0)] | None
-    best: BestEpoch | None
+    best: BestEpochRecord | None
     expect: list[Judged]
 
 
@@ -184,7 +184,7 @@ class CheckpointMeta(Model):
     callback_options: dict[str, Annotated[str, AfterValidator(_options)]]
     built_rates: dict[str, Logged]
     batch_size: Annotated[Count, Field(ge=1)]
-    best: BestEpoch | None = None
+    best: BestEpochRecord | None = None
     run: str | None = None
 
     @model_validator(mode="after")

@@ -16,7 +16,7 @@ Git = Callable[[], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """What `look` found.
 
     Args:
@@ -48,7 +48,7 @@ class Origin:
         return copies
 
 
-def look(files: Iterable[Path]) -> Origin:
+def look(files: Iterable[Path]) -> Provenance:
     """Read the files of an experiment that was just loaded, and ask git about its folder.
 
     At once, because the user may edit them while TensorFlow is being imported, and the run folder
@@ -57,7 +57,7 @@ def look(files: Iterable[Path]) -> Origin:
     Raises:
         StorageError: A file cannot be read any more.
     """
-    return Origin({file: read_regular(file) for file in dict.fromkeys(files)}, _ask_git())
+    return Provenance({file: read_regular(file) for file in dict.fromkeys(files)}, _ask_git())
 
 
 def _ask_git() -> Git:

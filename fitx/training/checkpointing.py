@@ -26,7 +26,7 @@ Take = Callable[[], Snapshot]
 """Takes a snapshot of the run; called when that is about to be saved."""
 
 
-class Saver:
+class CheckpointSaver:
     """Writes checkpoints of one run, one at a time, while the training goes on.
 
     What goes wrong while one is written is raised by the next call of `check`, `save` or `wait`.

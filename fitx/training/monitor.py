@@ -7,12 +7,12 @@ from dataclasses import replace
 
 import keras
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.errors import Interrupted, StorageError
 from fitx.rundir import journal as journals
 from fitx.rundir.journal import Journal
 from fitx.step import Step
-from fitx.training.checkpointing import Saver
+from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.first_steps import FirstSteps
 from fitx.training.nan_search.replay_log import Trail
 from fitx.training.progress import Display
@@ -25,7 +25,7 @@ CHECKED_EVERY = 1.0
 """Seconds between two looks at whether an epoch under way has diverged."""
 
 
-class Observer(keras.callbacks.Callback):
+class RunMonitor(keras.callbacks.Callback):
     """The last callback of a run, so that it sees what the others add to an epoch's values.
 
     Args:
@@ -34,7 +34,7 @@ class Observer(keras.callbacks.Callback):
         saver: Writes the run's checkpoints.
         state: What they hold.
         stop: Whether a signal asked the run to stop.
-        trial: What is trained.
+        built: What is trained.
 
     Attributes:
         at: Where the run stands.
@@ -50,20 +50,20 @@ class Observer(keras.callbacks.Callback):
         self,
         display: Display,
         journal: Journal,
-        saver: Saver,
+        saver: CheckpointSaver,
         state: RunState,
         stop: StopRequest,
-        trial: Trial,
+        built: BuiltExperiment,
     ) -> None:
         super().__init__()
         self.display, self.journal, self.saver, self.state = display, journal, saver, state
-        self.stop, self.allow_nan = stop, trial.experiment.fit.allow_nan
-        has_validation = "validation" in trial.data.splits
-        self.validation_steps = trial.evaluation_steps("validation") if has_validation else 0
+        self.stop, self.allow_nan = stop, built.experiment.fit.allow_nan
+        has_validation = "validation" in built.data.splits
+        self.validation_steps = built.evaluation_steps("validation") if has_validation else 0
         self.at = Position()
         self.values: dict[str, float] = {}
         self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
-        self._rows = {"batch_size": trial.data.batch_size}
+        self._rows = {"batch_size": built.data.batch_size}
         self._earlier: Snapshot | None = None
         self._trained: Snapshot | None = None
         self._began = self._checked = 0.0
@@ -218,13 +218,13 @@ class Observer(keras.callbacks.Callback):
 class Opening(keras.callbacks.Callback):
     """The first callback of a run: what the observer must see before the others do."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, run_monitor: RunMonitor) -> None:
         super().__init__()
-        self.observer = observer
+        self.run_monitor = run_monitor
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Pass on that a validation is about to begin."""
-        self.observer.before_validation()
+        self.run_monitor.before_validation()
 
 
 def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError, WorkerLost
 from fitx.rundir.record import Record
-from fitx.training.checkpointing import Saver
+from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.result import relative_to_cwd
 from fitx.training.signals import StopRequest
 
@@ -29,7 +29,7 @@ class Ending:
         saver: What writes the run's checkpoints; None until there is one.
     """
 
-    saver: Saver | None = None
+    saver: CheckpointSaver | None = None
 
     def kept(self) -> dict[str, object]:
         """Return the checkpoint that is left, and the best epoch whose networks it holds."""
@@ -59,7 +59,7 @@ def recorded(record: Record) -> Iterator[Ending]:
 
 
 @contextmanager
-def written(saver: Saver) -> Iterator[None]:
+def written(saver: CheckpointSaver) -> Iterator[None]:
     """Wait for the checkpoint that is being written, while the journal that it needs is open."""
     try:
         yield
@@ -68,7 +68,7 @@ def written(saver: Saver) -> Iterator[None]:
         raise
 
 
-def _let_write(saver: Saver, error: BaseException) -> None:
+def _let_write(saver: CheckpointSaver, error: BaseException) -> None:
     """Wait for the checkpoint that is being written; what ended the run may be its failure."""
     try:
         saver.wait()

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.preflight.activations import last_activation
 from fitx.data.prepare import Data
 from fitx.data.splits import Split, rows_text
@@ -19,7 +19,7 @@ from fitx.experiment.yaml.dump import dump
 from fitx.rundir import record, run_environment
 from fitx.rundir.files import write_atomically
 from fitx.rundir.fingerprint import fingerprints
-from fitx.rundir.provenance import Origin
+from fitx.rundir.provenance import Provenance
 from fitx.rundir.record import Record
 from fitx.runtime import Runtime
 from fitx.stages import Stage
@@ -28,12 +28,14 @@ from fitx.training.result import relative_to_cwd
 from fitx.training.resumption import env_seals
 
 
-def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[str, Any]) -> Record:
+def write(
+    run: Path, built: BuiltExperiment, device: Runtime, origin: Provenance, data: dict[str, Any]
+) -> Record:
     """Write source/, experiment.yaml and run.json of a run that is about to start.
 
     Args:
         run: The run's folder.
-        trial: What is to be trained.
+        built: What is to be trained.
         device: What computes.
         origin: Where the experiment comes from.
         data: The data's fingerprint; of much data it takes seconds, so it is had before.
@@ -41,7 +43,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
     Raises:
         StorageError: A file cannot be written.
     """
-    experiment = trial.experiment
+    experiment = built.experiment
     copies = origin.copy(run / "source")
     where = {path: copies[path].relative_to(run).as_posix() for path in experiment.plugins}
     write_atomically(run / "experiment.yaml", dump(experiment, plugins=list(where.values())))
@@ -51,7 +53,7 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
         **run_environment.describe(),
         "git": origin.git(),
         "device": device.description,
-        **computing(trial, device),
+        **computing(built, device),
         "seed": experiment.seed,
         "smoke": experiment.is_smoke,
         "data": data,
@@ -64,9 +66,9 @@ def write(run: Path, trial: Trial, device: Runtime, origin: Origin, data: dict[s
     return record.start(run, facts)
 
 
-def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
+def computing(built: BuiltExperiment, device: Runtime) -> dict[str, Any]:
     """Return what of the device and the execution decides the bits of the results."""
-    modes = trial.step.execution.plan.modes
+    modes = built.step.execution.plan.modes
     return {
         "mode": modes["train"].name,
         "evaluation_mode": modes["test"].name,
@@ -79,51 +81,51 @@ def computing(trial: Trial, device: Runtime) -> dict[str, Any]:
     }
 
 
-def plan(trial: Trial, run: Path, device: Runtime) -> Plan:
+def plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
     """Return what a display shows before the first step."""
-    rows, execution = len(trial.data.splits["train"]), trial.step.execution.plan
-    data = f"{rows:,} examples, {trial.steps_per_epoch:,} steps an epoch"
-    if trial.unmeasured:
-        data += f"; without a test_step nothing measures {' and '.join(trial.unmeasured)}"
+    rows, execution = len(built.data.splits["train"]), built.step.execution.plan
+    data = f"{rows:,} examples, {built.steps_per_epoch:,} steps an epoch"
+    if built.unmeasured:
+        data += f"; without a test_step nothing measures {' and '.join(built.unmeasured)}"
     return Plan(
-        title=trial.experiment.name,
+        title=built.experiment.name,
         run=str(relative_to_cwd(run)),
         device=device.description,
-        epochs=trial.experiment.fit.epochs,
-        steps=trial.steps_per_epoch,
-        summary=summary(trial, data),
+        epochs=built.experiment.fit.epochs,
+        steps=built.steps_per_epoch,
+        summary=summary(built, data),
         mode=f"{execution.modes['train'].name}: {execution.why.get('train', '')}",
     )
 
 
-def summary(trial: Trial, data: str) -> str:
+def summary(built: BuiltExperiment, data: str) -> str:
     """Return one line on the parts: step, networks, optimizers, and the data as it is given."""
-    experiment = trial.experiment
+    experiment = built.experiment
     networks = [
         f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
-        f"{network.count_params():,} parameters{_untrained(trial, name)}"
-        for name, network in trial.step.networks.items()
+        f"{network.count_params():,} parameters{_untrained(built, name)}"
+        for name, network in built.step.networks.items()
     ]
     optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
     parts = [", ".join(networks), ", ".join(optimizers), data]
     return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
 
 
-def _untrained(trial: Trial, network: str) -> str:
+def _untrained(built: BuiltExperiment, network: str) -> str:
     """Say that a training leaves a network as it is."""
-    if not trial.experiment.optimizers:
+    if not built.experiment.optimizers:
         return ""
-    if network not in trial.experiment.optimizers:
+    if network not in built.experiment.optimizers:
         return ", frozen"
-    is_traced = bool(trial.step.logs["train"].names)
-    is_applied = network in trial.step.execution.usage.applied
+    is_traced = bool(built.step.logs["train"].names)
+    is_applied = network in built.step.execution.usage.applied
     return ", never updated by train_step" if is_traced and not is_applied else ""
 
 
 def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
     """Say what a network ends in, if that follows from the loss and the labels by default."""
     part = experiment.networks[name]
-    signature = experiment.catalogue.signature(part.kind, part.name)
+    signature = experiment.part_index.signature(part.kind, part.name)
     if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
         return ""
     # A subclassed network has no shapes of its own, one of several outputs has several.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fitx.experiment.experiment import Experiment
 from fitx.rundir.folder import check_writable
-from fitx.rundir.provenance import Origin, look
+from fitx.rundir.provenance import Provenance, look
 
 SMOKE_STEPS = 2
 """Batches of training, validation and test that a run takes which is only tried."""
@@ -19,7 +19,7 @@ MOST_NAME = 100 - len(SMOKE)
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainRequest:
     """How the user asked for a run.
 
     Args:
@@ -32,12 +32,12 @@ class Order:
 
     out: Path
     smoke: bool = False
-    origin: Origin | None = None
+    origin: Provenance | None = None
     notes: tuple[str, ...] = ()
     stop_after: int | None = None
 
 
-def place(experiment: Experiment, out: Path, *, smoke: bool = False) -> Order:
+def place(experiment: Experiment, out: Path, *, smoke: bool = False) -> TrainRequest:
     """Order a run of an experiment that was just read.
 
     Raises:
@@ -46,7 +46,7 @@ def place(experiment: Experiment, out: Path, *, smoke: bool = False) -> Order:
     """
     demand_training(experiment, smoke=smoke)
     check_writable(out)
-    return Order(out, smoke, origin(experiment))
+    return TrainRequest(out, smoke, origin(experiment))
 
 
 def demand_training(experiment: Experiment, *, smoke: bool) -> None:
@@ -58,7 +58,7 @@ def demand_training(experiment: Experiment, *, smoke: bool) -> None:
     raise experiment.error(("optimizer",), f"{frozen} {advice}")
 
 
-def origin(experiment: Experiment) -> Origin:
+def origin(experiment: Experiment) -> Provenance:
     """Look at the files an experiment was read from, its plugins too."""
     return look((*experiment.document.files, *experiment.plugins))
 

@@ -51,11 +51,11 @@ def problems(error):
 
 
 def traced(experiment):
-    trial = make(experiment)
-    agreement.trace(trial)
-    if "validation" in trial.data.splits:
-        agreement.trace(trial, "test", "validation")
-    return trial
+    built = make(experiment)
+    agreement.trace(built)
+    if "validation" in built.data.splits:
+        agreement.trace(built, "test", "validation")
+    return built
 
 
 def test_labels_out_of_range_are_named_by_split(refusal):
@@ -156,9 +156,9 @@ def test_what_fits_is_let_through(written, arrays, words, units, y):
     model = f"model={{name: sequential, layers: {layers}}}"
     experiment = written(arrays(x=X, y=y), model, *words)
 
-    trial = traced(experiment)
+    built = traced(experiment)
 
-    assert trial.step.logs["train"].names
+    assert built.step.logs["train"].names
 
 
 def test_what_a_plugin_makes_of_its_labels_is_its_own_affair(written, arrays):
@@ -176,9 +176,9 @@ def test_what_a_plugin_makes_of_its_labels_is_its_own_affair(written, arrays):
     model = "model={name: sequential, layers: [{name: dense, units: 3, activation: softmax}]}"
     word = arrays(x=X, y=labels(0, 1, 2, 0, 1, 2))
 
-    trial = traced(written(word, model, "step=own", "loss=categorical_crossentropy", own=plugin))
+    built = traced(written(word, model, "step=own", "loss=categorical_crossentropy", own=plugin))
 
-    assert trial.step.logs["train"].names == ("loss",)
+    assert built.step.logs["train"].names == ("loss",)
 
 
 def test_a_metric_that_gives_one_value_a_class_is_a_problem_of_its_key(written, arrays):
@@ -247,10 +247,10 @@ def test_names_that_only_a_trace_can_tell_are_checked_before_the_first_epoch(wri
         *("checkpoint.mode=min", "expect={val_small_error: '> 0', test_big_error: '> 0'}"),
         "callbacks=[{name: early_stopping, monitor: val_medium, mode: min}]",
     )
-    trial = traced(written(*words, own=plugin))
+    built = traced(written(*words, own=plugin))
 
     with pytest.raises(ConfigError) as caught:
-        agreement.check_names(trial)
+        agreement.check_names(built)
 
     known = "big_error, small_error, val_big_error, val_small_error"
     assert sorted(problems(caught)) == [

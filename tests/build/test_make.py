@@ -116,10 +116,10 @@ def test_a_schedule_decays_over_all_training_steps(written):
     schedule = "{name: cosine_decay, initial_learning_rate: 0.1, decay_steps: total}"
     words = f"optimizer={{name: adam, learning_rate: {schedule}}}", "fit.epochs=4"
 
-    trial = make(written(*words))
+    built = make(written(*words))
 
     # 20 rows in batches of 8 are 3 steps an epoch.
-    assert trial.step.optimizer._learning_rate.decay_steps == trial.total_steps == 12
+    assert built.step.optimizer._learning_rate.decay_steps == built.total_steps == 12
 
 
 def test_the_schedule_of_a_callback_decays_over_all_epochs(written, tmp_path):

@@ -1,4 +1,4 @@
-"""A run is a trial of two steps because it was asked for as one, whatever its name is."""
+"""A run is a smoke run of two steps because it was asked for as one, whatever its name is."""
 
 import json
 

@@ -10,7 +10,7 @@ import pytest
 SCRIPT = """
 import json, pathlib, sys
 from fitx.errors import DataError
-from fitx.registry.shelf import datasets
+from fitx.registry.registries import datasets
 
 def get(name, **options):
     try:

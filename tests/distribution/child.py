@@ -8,7 +8,7 @@ from fitx.cli.display.quiet import NoDisplay
 from fitx.commands.train import train
 from fitx.errors import FitxError
 from fitx.experiment.check import read
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 OURS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
 
@@ -17,7 +17,7 @@ def outcome(name, words, out):
     display, notes = NoDisplay(), []
     display.note = notes.append
     try:
-        result = train(read(name, (*words, *OURS)), Order(Path(out)), display)
+        result = train(read(name, (*words, *OURS)), TrainRequest(Path(out)), display)
     except FitxError as error:
         return {"error": str(error), "code": error.exit_code}
     return {"run": str(result.run), "metrics": result.metrics, "notes": notes}

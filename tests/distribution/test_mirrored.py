@@ -48,7 +48,7 @@ def outcomes(on_two):
 def on_one(folder):
     """Train a case on one device; return the run's folder and its values."""
     from fitx.commands.train import train
-    from fitx.training.train_request import Order
+    from fitx.training.train_request import TrainRequest
 
     def on_one(name):
         file, *words = CASES[name]
@@ -56,7 +56,7 @@ def on_one(folder):
         os.chdir(folder)
         try:
             experiment = read(file, (*words, "execution.mode=plain"))
-            result = train(experiment, Order(folder / "one"), NoDisplay())
+            result = train(experiment, TrainRequest(folder / "one"), NoDisplay())
             return folder / result.run, result.metrics
         finally:
             os.chdir(before)

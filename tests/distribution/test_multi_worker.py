@@ -51,7 +51,7 @@ def weights(run):
 
 def test_launched_workers_started_again_train_to_what_one_process_does(folder, tmp_path):
     from fitx.commands.train import train
-    from fitx.training.train_request import Order
+    from fitx.training.train_request import TrainRequest
 
     words = ("launch", "--workers", "2", "gan.yaml", "--json", "--out", str(tmp_path / "two"))
     _, said = started((*words, "fit.epochs=1"), folder).communicate(timeout=240)
@@ -59,7 +59,7 @@ def test_launched_workers_started_again_train_to_what_one_process_does(folder, t
     (run,) = (tmp_path / "two" / "gan").glob("2*")
     launched = started((*words, "--resume", str(run)), folder)
     experiment = read(str(folder / "gan.yaml"), ("execution.mode=plain",))
-    one = train(experiment, Order(tmp_path / "one"), NoDisplay())
+    one = train(experiment, TrainRequest(tmp_path / "one"), NoDisplay())
     output, said = launched.communicate(timeout=240)
     assert launched.returncode == 0, said
     two = json.loads(output)

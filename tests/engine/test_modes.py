@@ -82,23 +82,23 @@ class Outcome:
 
 def outcome(experiment, mode):
     runtime.prepare(device="cpu", precision="float32", deterministic=False, seed=experiment.seed)
-    trial = make(experiment)
-    trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+    built = make(experiment)
+    built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
     validation = {}
-    if "validation" in trial.data.splits:
-        validation["validation_data"] = evaluation_feed(trial, "validation")
-        validation["validation_steps"] = trial.evaluation_steps("validation")
-    feed = training_feed(trial)
-    steps = trial.steps_per_epoch
-    history = trial.step.fit(
+    if "validation" in built.data.splits:
+        validation["validation_data"] = evaluation_feed(built, "validation")
+        validation["validation_steps"] = built.evaluation_steps("validation")
+    feed = training_feed(built)
+    steps = built.steps_per_epoch
+    history = built.step.fit(
         feed, epochs=2, steps_per_epoch=steps, verbose=0, shuffle=False, **validation
     ).history
-    graph = trial.step.execution.batches["train"].newest
+    graph = built.step.execution.batches["train"].newest
     return Outcome(
         history,
-        capture(variables(trial.step)),
-        trial.step.predict(trial.data.splits["train"].x[:11], batch_size=4, verbose=0),
-        count(graph, trial.data.batch_size).convolutions,
+        capture(variables(built.step)),
+        built.step.predict(built.data.splits["train"].x[:11], batch_size=4, verbose=0),
+        count(graph, built.data.batch_size).convolutions,
     )
 
 
@@ -174,14 +174,14 @@ def test_recurrent_networks_are_the_same_in_every_mode(written):
 @pytest.mark.parametrize("mode", ["plain", "fused"])
 def test_no_memory_is_kept_from_one_epoch_to_the_next(mode, written):
     text = OWN.replace("MODEL", RECURRENT)
-    trial = make(written(text, "data.rows=20000", "data.batch_size=4000"))
-    trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
-    feed, measured = training_feed(trial), evaluation_feed(trial, "validation")
+    built = make(written(text, "data.rows=20000", "data.batch_size=4000"))
+    built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+    feed, measured = training_feed(built), evaluation_feed(built, "validation")
     validation = {"validation_data": measured, "validation_steps": 1}
 
     def grown(epochs):
         before = resident()
-        trial.step.fit(
+        built.step.fit(
             feed, epochs=epochs, steps_per_epoch=4, verbose=0, shuffle=False, **validation
         )
         return resident() - before

@@ -72,18 +72,18 @@ PAIR = """
 class Outcome:
     """What a training came to, as its last step left it, and the networks as it ended."""
 
-    def __init__(self, trial, mode):
-        self.step = trial.step
-        trial.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+    def __init__(self, built, mode):
+        self.step = built.step
+        built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
         self.state = {}
         validation = {}
-        if "validation" in trial.data.splits:
-            validation["validation_data"] = evaluation_feed(trial, "validation")
-            validation["validation_steps"] = trial.evaluation_steps("validation")
-        self.history = trial.step.fit(
-            training_feed(trial),
-            epochs=trial.experiment.fit.epochs,
-            steps_per_epoch=trial.steps_per_epoch,
+        if "validation" in built.data.splits:
+            validation["validation_data"] = evaluation_feed(built, "validation")
+            validation["validation_steps"] = built.evaluation_steps("validation")
+        self.history = built.step.fit(
+            training_feed(built),
+            epochs=built.experiment.fit.epochs,
+            steps_per_epoch=built.steps_per_epoch,
             callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=self._keep)],
             verbose=0,
             shuffle=False,

@@ -13,7 +13,7 @@ from fitx.experiment.checks.callback_files import (
 from fitx.experiment.problems import ConfigError
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.rundir import folder, lock, saved_experiment
 
 TEXT = """
@@ -115,5 +115,5 @@ def test_everything_that_fitx_keeps_in_a_run_is_its_own(tmp_path):
 def test_every_callback_of_keras_that_writes_is_known_or_refused():
     words = {"filename", "filepath", "log_dir", "backup_dir", "directory", "path"}
     for cls in keras_parts.classes("callback"):
-        taken = {p.name for p in Catalogue().signature("callback", cls).parameters}
+        taken = {p.name for p in PartIndex().signature("callback", cls).parameters}
         assert taken & words == WRITTEN.get(cls, {}).keys(), cls

@@ -16,8 +16,8 @@ from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KERAS, Part, plain
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import NO_DEFAULT
 
 MINE = """
@@ -132,12 +132,12 @@ def required(signature):
 
 @pytest.mark.parametrize("kind", ["optimizer", "loss", "metric", "schedule", "callback"])
 def test_every_part_of_keras_that_needs_nothing_dumps_and_reads_back(kind, experiment, write):
-    catalogue = Catalogue()
+    part_index = PartIndex()
     given = {"schedule": {"initial_learning_rate": 0.1, "decay_steps": "total", "decay_rate": 0.5}}
-    for name in catalogue.spellings(kind):
-        signature = catalogue.signature(kind, name)
+    for name in part_index.spellings(kind):
+        signature = part_index.signature(kind, name)
         options = {k: v for k, v in given.get(kind, {}).items() if k in required(signature)}
-        if name in SHELVES.get("callback").files() or set(required(signature)) - options.keys():
+        if name in REGISTRIES.get("callback").files() or set(required(signature)) - options.keys():
             continue
         part = f"{{name: {name}, {str(options)[1:-1]}}}".replace("'", "")
         word = {
@@ -153,15 +153,15 @@ def test_every_part_of_keras_that_needs_nothing_dumps_and_reads_back(kind, exper
 
 
 def test_every_layer_activation_and_the_like_is_taken(experiment):
-    catalogue = Catalogue()
+    part_index = PartIndex()
     for kind in ("activation", "initializer", "regularizer", "constraint"):
         key = "activation" if kind == "activation" else f"kernel_{kind}"
-        for name in catalogue.spellings(kind):
-            if kind == "activation" or not required(catalogue.signature(kind, name)):
+        for name in part_index.spellings(kind):
+            if kind == "activation" or not required(part_index.signature(kind, name)):
                 layer = f"{{name: dense, units: 3, {key}: {name}}}"
                 experiment(words=[f"model={{name: sequential, layers: [{layer}]}}"])
-    for name in catalogue.names("layer"):
-        if not required(catalogue.signature("layer", name)):
+    for name in part_index.names("layer"):
+        if not required(part_index.signature("layer", name)):
             experiment(words=[f"model={{name: sequential, layers: [{name}]}}"])
 
 
@@ -213,7 +213,7 @@ def test_a_plugin_is_imported_once_all_else_is_right_and_leaves_no_file(write, t
     assert fitx.counted == 0
     made = read(file)
     assert fitx.counted == 1
-    assert SHELVES["dataset"].get("counting").__module__ == "fitx_plugins.counting"
+    assert REGISTRIES["dataset"].get("counting").__module__ == "fitx_plugins.counting"
     assert "fitx_plugins.counting" in sys.modules
     assert not (tmp_path / "__pycache__").exists()
     assert plugins.sha256(made.plugins[0]) == plugins.sha256(tmp_path / "counting.py")
@@ -264,10 +264,10 @@ def test_a_plugin_is_added_to_a_catalogue_by_its_file(tmp_path, monkeypatch):
     (tmp_path / "rows.py").write_text(
         "from fitx import datasets\n\n@datasets.register\ndef rows(): ...\n"
     )
-    catalogue = Catalogue()
-    assert plugins.add("rows.py", catalogue) == tmp_path / "rows.py"
+    part_index = PartIndex()
+    assert plugins.add("rows.py", part_index) == tmp_path / "rows.py"
     with pytest.raises(UsageError, match=r"^rwos.py: there is no such file. Did you mean 'rows.py"):
-        plugins.add("rwos.py", catalogue)
+        plugins.add("rwos.py", part_index)
 
 
 def test_what_is_logged_is_the_step_s_own_and_the_metrics(experiment):
@@ -294,11 +294,11 @@ def test_a_monitored_name_that_only_a_run_can_tell_is_left_to_it(write):
 
 
 def test_what_a_callback_watches():
-    catalogue = Catalogue()
-    assert monitored(Part("callback", "early_stopping"), catalogue) == ("val_loss", None)
+    part_index = PartIndex()
+    assert monitored(Part("callback", "early_stopping"), part_index) == ("val_loss", None)
     options = {"monitor": "loss", "mode": "max"}
-    assert monitored(Part("callback", "early_stopping", options), catalogue) == ("loss", "max")
-    assert monitored(Part("callback", "csv_logger"), catalogue) == (None, None)
+    assert monitored(Part("callback", "early_stopping", options), part_index) == ("loss", "max")
+    assert monitored(Part("callback", "csv_logger"), part_index) == (None, None)
     assert not_logged("a", []) == "'a' is not logged; nothing is logged."
 
 
@@ -358,5 +358,5 @@ def test_a_document_can_be_checked_apart_from_its_reading():
 
 
 def test_kinds_of_keras_have_no_shelf():
-    assert not set(KERAS) & SHELVES.keys()
+    assert not set(KERAS) & REGISTRIES.keys()
     assert NO_DEFAULT is not None

@@ -11,8 +11,8 @@ from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import read_text, shipped
 from fitx.registry.kinds import OURS
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES
 
 BASE = """
 step: supervised
@@ -25,7 +25,7 @@ data: random
 
 @pytest.fixture(scope="module")
 def schema():
-    return json.loads(json.dumps(json_schema(Catalogue())))
+    return json.loads(json.dumps(json_schema(PartIndex())))
 
 
 @pytest.fixture(scope="module")
@@ -115,9 +115,9 @@ def test_the_parts_of_a_plugin_are_in_it(write):
         "from fitx import datasets\n\n@datasets.register\ndef load(*, rows: int = 3):\n"
         '    """Rows of mine."""\n',
     )
-    catalogue = Catalogue()
-    catalogue.add_plugin(file)
-    validator = jsonschema.Draft202012Validator(json_schema(catalogue))
+    part_index = PartIndex()
+    part_index.add_plugin(file)
+    validator = jsonschema.Draft202012Validator(json_schema(part_index))
     assert validator.is_valid({"data": {"name": "mine", "rows": 4}})
     assert validator.is_valid({"data": "mine"})
     assert not validator.is_valid({"data": {"name": "mine", "row": 4}})
@@ -137,8 +137,8 @@ def test_every_key_and_every_option_of_a_part_has_a_description(schema):
 
 @pytest.mark.parametrize("kind", OURS)
 def test_every_option_of_a_shipped_part_is_described_in_words(kind):
-    catalogue = Catalogue()
-    signatures = [catalogue.signature(kind, name) for name in SHELVES[kind].files()]
+    part_index = PartIndex()
+    signatures = [part_index.signature(kind, name) for name in REGISTRIES[kind].files()]
     options = [*batch_options(), *(p for s in signatures if s for p in s.parameters)]
     assert [option.name for option in options if not option.description] == []
 

@@ -9,8 +9,8 @@ from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load, merge
 from fitx.experiment.yaml.locate import beside_shipped, locate, shipped
 from fitx.experiment.yaml.reader import read as read_yaml
-from fitx.experiment.yaml.tree import Source
-from fitx.registry.registries import SHELVES
+from fitx.experiment.yaml.tree import TextSource
+from fitx.registry.registries import REGISTRIES
 
 MINE = """
 step: supervised
@@ -28,7 +28,7 @@ def mine(write):
 
 
 def tree(text):
-    return read_yaml(text, Source("test.yaml", tuple(text.split("\n"))))
+    return read_yaml(text, TextSource("test.yaml", tuple(text.split("\n"))))
 
 
 def loaded(file, *words):
@@ -167,8 +167,8 @@ def test_a_dataset_and_a_model_of_one_name_in_one_plugin_are_both_found(write):
     write("both.py", BOTH)
     text = MINE.replace("mlp", "{name: both, units: 3}").replace("random", "{name: both, rows: 2}")
     experiment = read(str(write("mine.yaml", f"plugins: both.py{text}")))
-    assert SHELVES["dataset"].get("both")(rows=2) == "2 rows"
-    assert SHELVES["model"].get("both")((4,), units=3) == "3 units"
+    assert REGISTRIES["dataset"].get("both")(rows=2) == "2 rows"
+    assert REGISTRIES["model"].get("both")((4,), units=3) == "3 units"
     assert experiment.networks["model"].options == {"units": 3}
 
 

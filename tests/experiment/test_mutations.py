@@ -16,13 +16,13 @@ from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KINDS
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "60"))
 """Random experiments a test; `EXAMPLES=20000 pytest tests/experiment/test_mutations.py` hunts."""
 
 FILES = sorted(set(shipped().values()))
-NAMES = sorted({name for kind in KINDS for name in Catalogue().spellings(kind)})
+NAMES = sorted({name for kind in KINDS for name in PartIndex().spellings(kind)})
 KEYS = sorted(
     {"name", "extends", *Settings.model_fields}
     | {key for section in SECTIONS.values() for key in section.model_fields}

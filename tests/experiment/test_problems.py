@@ -12,13 +12,13 @@ from fitx.experiment.problems import (
     nearest,
     shorten,
 )
-from fitx.experiment.yaml.tree import Place, Source
+from fitx.experiment.yaml.tree import Place, TextSource
 
-FILE = Source("a.yaml", ("step: gan", "数: 数字 x", "e\u0301: 1", "x" * 300, "\tname: a\x07b"))
+FILE = TextSource("a.yaml", ("step: gan", "数: 数字 x", "e\u0301: 1", "x" * 300, "\tname: a\x07b"))
 
 
 def test_problems_are_told_in_the_order_of_the_file_once_each():
-    last = Problem(Place(Source("command line: a=b")), (), "is wrong.")
+    last = Problem(Place(TextSource("command line: a=b")), (), "is wrong.")
     error = ConfigError(
         [
             last,
@@ -61,7 +61,7 @@ def test_a_problem_is_plain_json_too():
         "key": "step.name",
         "text": "is unknown.",
     }
-    assert Problem(Place(Source("x")), (), "t").plain()["line"] is None
+    assert Problem(Place(TextSource("x")), (), "t").plain()["line"] is None
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ import yaml
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.yaml import syntax
 from fitx.experiment.yaml.reader import read, scalar
-from fitx.experiment.yaml.tree import Node, Place, Source, dotted
+from fitx.experiment.yaml.tree import Node, Place, TextSource, dotted
 
 
 def tree(text):
-    return read(text, Source("test.yaml", tuple(text.split("\n"))))
+    return read(text, TextSource("test.yaml", tuple(text.split("\n"))))
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,13 @@ def test_odd_keys_are_shown_so_that_they_can_be_read():
 
 
 def test_a_place_without_a_line_is_its_source():
-    assert str(Place(Source("command line: a=b"))) == "command line: a=b"
+    assert str(Place(TextSource("command line: a=b"))) == "command line: a=b"
 
 
 def test_a_node_s_value_is_plain_python():
-    node = Node({"a": Node([Node(1, Place(Source("")))], Place(Source("")))}, Place(Source("")))
+    node = Node(
+        {"a": Node([Node(1, Place(TextSource("")))], Place(TextSource("")))}, Place(TextSource(""))
+    )
     assert node.plain() == {"a": [1]}
 
 
@@ -200,4 +202,4 @@ def test_what_is_not_yaml_is_said_where_it_is_to_be_mended(text, said):
 
 def test_an_error_of_the_parser_without_a_place_is_still_told():
     error = yaml.MarkedYAMLError(problem="something odd")
-    assert str(syntax.problem(error, Source("a.yaml"))) == "a.yaml: not YAML: something odd."
+    assert str(syntax.problem(error, TextSource("a.yaml"))) == "a.yaml: not YAML: something odd."

@@ -11,9 +11,9 @@ from fitx.experiment.check import read
 from fitx.experiment.shipping import copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import shipped
-from fitx.experiment.yaml.tree import Source
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES
+from fitx.experiment.yaml.tree import TextSource
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
@@ -34,16 +34,16 @@ def test_what_an_experiment_extends_is_copied_beside_it(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [f"{kind}/{name}" for kind, shelf in SHELVES.items() for name in shelf.files()]
+    "name", [f"{kind}/{name}" for kind, registry in REGISTRIES.items() for name in registry.files()]
 )
 def test_a_copied_part_is_a_plugin_of_another_name(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     kind, _, word = name.partition("/")
     (file,) = copy(name, None)
     assert file.name == f"my_{word}.py"
-    catalogue = Catalogue()
-    assert list(catalogue.add_plugin(file.resolve())) == [kind]
-    mine, shipped_one = (catalogue.signature(kind, n) for n in (f"my_{word}", word))
+    part_index = PartIndex()
+    assert list(part_index.add_plugin(file.resolve())) == [kind]
+    mine, shipped_one = (part_index.signature(kind, n) for n in (f"my_{word}", word))
     assert str(mine) == str(shipped_one)
 
 
@@ -52,7 +52,7 @@ def test_the_schema_that_a_copy_names_is_there_and_takes_it(tmp_path):
     line, text = first.read_text().split("\n", 1)
     assert first.parent / line.partition("$schema=")[2] == schema
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
-    assert validator.is_valid(reader.read(text, Source("")).plain())
+    assert validator.is_valid(reader.read(text, TextSource("")).plain())
     assert not validator.is_valid({"step": "supervise"})
     schema.write_text("mine")
     assert copy("digits", tmp_path / "other.yaml") == [tmp_path / "other.yaml"]

@@ -8,23 +8,23 @@ import pytest
 from fitx.build.parts import class_of
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 KINDS = sorted(set(keras_parts._MODULES) - {"activation"})
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_of_keras_is_known_and_what_it_needs_is_required(kind):
-    catalogue = Catalogue()
+    part_index = PartIndex()
     for cls in keras_parts.classes(kind):
         made = class_of(Part(kind, cls))
-        assert made.__name__ == catalogue.signature(kind, cls).title
+        assert made.__name__ == part_index.signature(kind, cls).title
         own = dict(inspect.signature(made.__init__).parameters)
         own.pop("self"), own.pop("name", None)
         named = {
             n: p for n, p in own.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
         }
-        read = {p.name: p for p in catalogue.signature(kind, cls).parameters}
+        read = {p.name: p for p in part_index.signature(kind, cls).parameters}
         assert named.keys() <= read.keys(), cls
         required = {name for name, p in named.items() if p.default is p.empty}
         assert required == {name for name, p in read.items() if p.required}, cls
@@ -36,7 +36,7 @@ def test_keywords_of_the_bases_are_taken_by_keras():
     options = {"trainable": False, "dtype": "float32", "autocast": True}
     layer = keras.layers.LSTM(3, activity_regularizer="l2", unroll=True, **options)
     assert layer.units == 3
-    taken = {p.name for p in Catalogue().signature("layer", "lstm").parameters}
+    taken = {p.name for p in PartIndex().signature("layer", "lstm").parameters}
     assert {*options, "activity_regularizer", "unroll", "units"} <= taken
     assert "cell" not in taken
 

@@ -8,7 +8,7 @@ from fitx.build.parts import class_of
 from fitx.registry import keras_parts
 from fitx.registry.keras_choices import BY_CLASS, BY_KIND, MAY_BE_NULL, choices_of
 from fitx.registry.kinds import KERAS, Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 KINDS = [*sorted({*KERAS} - {"activation", "constraint"}), "callback"]
 NEEDED = {
@@ -58,7 +58,7 @@ def options():
     """Yield every option of a part of Keras that takes one of a few words."""
     for kind in KINDS:
         for cls in keras_parts.classes(kind):
-            signature = Catalogue().signature(kind, cls)
+            signature = PartIndex().signature(kind, cls)
             for parameter in signature.parameters:
                 words = choices_of(kind, signature.title, parameter)
                 if words is not None:
@@ -69,7 +69,7 @@ OPTIONS = list(options())
 
 
 def made(kind, cls, **given):
-    signature = Catalogue().signature(kind, cls)
+    signature = PartIndex().signature(kind, cls)
     required = [p.name for p in signature.parameters if p.required]
     needed = {name: NEEDED[name] for name in required if name in NEEDED}
     needed |= ALSO_NEEDED.get(cls, {})
@@ -99,7 +99,7 @@ def test_every_option_of_keras_with_a_word_as_its_default_is_checked_or_known_to
     listed = {(kind, cls, parameter.name) for kind, cls, parameter, _ in OPTIONS}
     for kind in KINDS:
         for cls in keras_parts.classes(kind):
-            for p in Catalogue().signature(kind, cls).parameters:
+            for p in PartIndex().signature(kind, cls).parameters:
                 is_part = p.name.endswith(("activation", "initializer"))
                 if isinstance(p.default, str) and not is_part and p.name not in FREE:
                     assert (kind, cls, p.name) in listed
@@ -112,7 +112,7 @@ def test_no_entry_of_the_tables_is_left_over():
 
 
 def test_words_that_keras_takes_in_any_case_are_taken_so():
-    padding = Catalogue().signature("layer", "conv2d").get("padding")
+    padding = PartIndex().signature("layer", "conv2d").get("padding")
     assert TypeAdapter(padding.type).validate_python("SAME") == "same"
 
 
@@ -128,7 +128,7 @@ def test_words_that_keras_takes_in_any_case_are_taken_so():
 )
 def test_numbers_are_no_words_and_no_lists(kind, cls, option, good, bad):
     adapter = TypeAdapter(
-        Catalogue().signature(kind, cls).get(option).type, config=ConfigDict(strict=True)
+        PartIndex().signature(kind, cls).get(option).type, config=ConfigDict(strict=True)
     )
     for value in good:
         assert adapter.validate_python(value) == value

@@ -3,7 +3,7 @@
 import pytest
 
 from fitx.registry import keras_parts, python_source
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 
 @pytest.mark.parametrize(
@@ -70,17 +70,17 @@ def test_why_a_part_has_no_place_is_told():
 
 
 def test_every_listed_name_is_found_with_its_signature():
-    catalogue = Catalogue()
+    part_index = PartIndex()
     for kind in keras_parts._MODULES:
-        names = catalogue.spellings(kind)
+        names = part_index.spellings(kind)
         assert len(names) == len(set(names))
-        assert all(catalogue.signature(kind, name) is not None for name in names), kind
+        assert all(part_index.signature(kind, name) is not None for name in names), kind
 
 
 def test_a_name_that_several_kinds_have_tells_them():
-    assert Catalogue().kinds_of("poisson") == ["loss", "metric"]
-    assert Catalogue().kinds_of("digits") == ["dataset"]
-    assert Catalogue().kinds_of("nothing") == []
+    assert PartIndex().kinds_of("poisson") == ["loss", "metric"]
+    assert PartIndex().kinds_of("digits") == ["dataset"]
+    assert PartIndex().kinds_of("nothing") == []
 
 
 def test_a_package_that_is_not_there_has_no_files():

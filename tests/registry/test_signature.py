@@ -7,7 +7,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fitx.registry import python_source
 from fitx.registry.annotations import PATH, type_from_default, type_of
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT, read_signature
 
 
@@ -237,24 +237,24 @@ def test_a_step_without_a_constructor_has_one_network_called_model(tmp_path):
     path = tmp_path / "plain.py"
     text = "from fitx import Step, steps\n\n@steps.register\nclass Plain(Step):\n    pass\n"
     path.write_text(text, encoding="utf-8")
-    catalogue = Catalogue()
-    catalogue.add_plugin(path)
-    read = catalogue.signature("step", "plain")
+    part_index = PartIndex()
+    part_index.add_plugin(path)
+    read = part_index.signature("step", "plain")
     assert [p.name for p in read.positional] == ["model"]
 
 
 def test_signatures_of_ours_keras_and_short_names_are_found():
-    catalogue = Catalogue()
-    assert str(catalogue.signature("model", "linear")) == (
+    part_index = PartIndex()
+    assert str(part_index.signature("model", "linear")) == (
         "linear(input_shape: Sequence[int], outputs: int, output_activation: str)"
     )
-    assert str(catalogue.signature("constraint", "max_norm")) == "MaxNorm(max_value=2, axis=0)"
-    assert catalogue.signature("loss", "mse").title == "MeanSquaredError"
-    assert catalogue.signature("optimizer", "nothing") is None
-    assert catalogue.signature("metric", "acc").parameters == ()
+    assert str(part_index.signature("constraint", "max_norm")) == "MaxNorm(max_value=2, axis=0)"
+    assert part_index.signature("loss", "mse").title == "MeanSquaredError"
+    assert part_index.signature("optimizer", "nothing") is None
+    assert part_index.signature("metric", "acc").parameters == ()
 
 
 def test_the_documentation_of_an_optimizer_names_the_options_that_all_have():
-    doc = Catalogue().signature("optimizer", "sgd").doc
+    doc = PartIndex().signature("optimizer", "sgd").doc
     assert "{{" not in doc
     assert "\n    clipnorm: Float. If set, the gradient of each weight is individually" in doc

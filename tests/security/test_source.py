@@ -15,7 +15,12 @@ FORBIDDEN = {
 
 PICKLES = ("pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "torch")
 
-IMPORTERS = {"cli/main.py", "fitx/__init__.py", "fitx/registry/shelf.py", "fitx/run/doctor.py"}
+IMPORTERS = {
+    "cli/main.py",
+    "fitx/__init__.py",
+    "fitx/registry/registries.py",
+    "fitx/commands/doctor.py",
+}
 """For a command, a room of parts, a part, a package that fitx needs: all known by name to fitx."""
 
 COMPILERS = {"fitx/experiment/plugins.py"}

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.preflight import targets
 from fitx.experiment.problems import Problem
 from fitx.registry.kinds import Part
@@ -30,16 +30,16 @@ _WITH_ACTIVATION = (
 _RESHAPING = (keras.layers.Flatten, keras.layers.Reshape, keras.layers.Permute)
 
 
-def problems(trial: Trial) -> Iterator[Problem]:
+def problems(built: BuiltExperiment) -> Iterator[Problem]:
     """Yield the loss and the metrics that cannot use what the network's last activation gives.
 
     A step of the user's may compute with the network's answer what it likes, so only fitx' own
     steps are judged.
     """
-    experiment, networks = trial.experiment, list(trial.step.networks.values())
-    if not experiment.catalogue.is_shipped("step", experiment.step.name) or len(networks) != 1:
+    experiment, networks = built.experiment, list(built.step.networks.values())
+    if not experiment.part_index.is_shipped("step", experiment.step.name) or len(networks) != 1:
         return
-    activation, y = last_activation(networks[0]), trial.data.splits["train"].y
+    activation, y = last_activation(networks[0]), built.data.splits["train"].y
     if activation is None or y is None:
         return
     width = networks[0].output_shape[-1]

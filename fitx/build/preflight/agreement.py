@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import tensorflow as tf
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, is_users, user_errors
 from fitx.build.preflight import activations, batch_sizes, effects, labels, metric_checks, untrained
 from fitx.build.returned_values import returning_frame
@@ -22,34 +22,34 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 
-def check(trial: Trial) -> None:
+def check(built: BuiltExperiment) -> None:
     """Check the data and the networks against loss and metrics.
 
     Raises:
         DataError: The data does not fit; with every problem of it.
         ConfigError: The loss or metrics cannot use what the network gives.
     """
-    of_data = list(dict.fromkeys(labels.problems(trial)))
+    of_data = list(dict.fromkeys(labels.problems(built)))
     if of_data:
         raise DataError("\n".join(of_data))
     problems = [
-        *activations.problems(trial),
-        *metric_checks.problems(trial),
-        *batch_sizes.problems(trial),
-        *untrained.problems(trial),
+        *activations.problems(built),
+        *metric_checks.problems(built),
+        *batch_sizes.problems(built),
+        *untrained.problems(built),
     ]
     if problems:
         raise ConfigError(problems)
 
 
-def trace(trial: Trial, kind: str = "train", split: str = "train") -> None:
+def trace(built: BuiltExperiment, kind: str = "train", split: str = "train") -> None:
     """Trace a step's method on the batches of a split, before a run folder is made.
 
     Args:
-        trial: What was made.
+        built: What was made.
         kind: The method: "train" or "test".
         split: Name of the split; what trains runs on train.
 
@@ -57,69 +57,69 @@ def trace(trial: Trial, kind: str = "train", split: str = "train") -> None:
         UserCodeError: A plugin's step raised; with its own frames.
         ConfigError: A shipped step cannot run on these networks and this data.
     """
-    data = trial.data
+    data = built.data
     if kind == "train":
         batches = training_batches(data)
     else:
         batches = evaluation_batches(data.splits[split], data.batch_size)
-    with user_errors(trial.experiment, lambda: f"{kind}_step on the {split} split"):
-        _trace(trial, kind, batches)
+    with user_errors(built.experiment, lambda: f"{kind}_step on the {split} split"):
+        _trace(built, kind, batches)
 
 
-def check_names(trial: Trial) -> None:
+def check_names(built: BuiltExperiment) -> None:
     """Check an experiment against what its traced step uses and logs. Raises ConfigError."""
-    train, test = trial.step.logs["train"].names, trial.step.logs["test"].names
-    splits = trial.data.splits
-    validates = "validation" in splits and not trial.experiment.fit.is_never_validated
+    train, test = built.step.logs["train"].names, built.step.logs["test"].names
+    splits = built.data.splits
+    validates = "validation" in splits and not built.experiment.fit.is_never_validated
     seen = [*train, *(f"val_{name}" for name in test if validates)]
     tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
-    watched = [(path, name, seen) for path, name in _monitors(trial)]
-    watched += [(("expect", name), name, tested) for name in trial.experiment.expect]
-    problems = [*effects.problems(trial), *_allowed_nan(trial, {*train, *test})]
-    problems += [_not_logged(trial, *item) for item in watched if item[1] not in item[2]]
+    watched = [(path, name, seen) for path, name in _monitors(built)]
+    watched += [(("expect", name), name, tested) for name in built.experiment.expect]
+    problems = [*effects.problems(built), *_allowed_nan(built, {*train, *test})]
+    problems += [_not_logged(built, *item) for item in watched if item[1] not in item[2]]
     if problems:
         raise ConfigError(problems)
 
 
-def _allowed_nan(trial: Trial, logged: set[str]) -> Iterator[Problem]:
-    for index, name in enumerate(trial.experiment.fit.allow_nan):
+def _allowed_nan(built: BuiltExperiment, logged: set[str]) -> Iterator[Problem]:
+    for index, name in enumerate(built.experiment.fit.allow_nan):
         if name not in logged:
             text = not_logged(name, sorted(logged))
-            yield trial.experiment.problem(("fit", "allow_nan", index), text)
+            yield built.experiment.problem(("fit", "allow_nan", index), text)
 
 
-def with_mode(part: Part, catalogue: Catalogue) -> Part:
+def with_mode(part: Part, part_index: PartIndex) -> Part:
     """Return a Keras callback with its `mode` said, which Keras cannot guess for a step's names."""
-    name, mode = monitored(part, catalogue)
+    name, mode = monitored(part, part_index)
     guessed = direction(name) if name is not None and mode is None else None
     return replace(part, options={**part.options, "mode": guessed}) if guessed else part
 
 
-def _monitors(trial: Trial) -> Iterator[tuple[KeyPath, str]]:
-    experiment = trial.experiment
+def _monitors(built: BuiltExperiment) -> Iterator[tuple[KeyPath, str]]:
+    experiment = built.experiment
     if experiment.checkpoint.monitor is not None:
         yield ("checkpoint", "monitor"), experiment.checkpoint.monitor
     for index, callback in enumerate(experiment.callbacks):
-        name, _ = monitored(callback, experiment.catalogue)
+        name, _ = monitored(callback, experiment.part_index)
         if name is not None:
             yield ("callbacks", index, "monitor"), name
 
 
-def _not_logged(trial: Trial, path: KeyPath, name: str, known: list[str]) -> Problem:
-    fit = trial.experiment.fit
-    if name.startswith("val_") and "validation" in trial.data.splits and fit.is_never_validated:
-        return trial.experiment.problem(path, never_validated(name, fit))
+def _not_logged(built: BuiltExperiment, path: KeyPath, name: str, known: list[str]) -> Problem:
+    fit = built.experiment.fit
+    if name.startswith("val_") and "validation" in built.data.splits and fit.is_never_validated:
+        return built.experiment.problem(path, never_validated(name, fit))
     text = not_logged(name, known)
     is_hinted = text.endswith("?") or not name.startswith("val_")
-    return trial.experiment.problem(
+    return built.experiment.problem(
         path, text if is_hinted else f"{text} Set data.validation_split."
     )
 
 
-def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
-    experiment = trial.experiment
+def _trace(built: BuiltExperiment, kind: str, batches: tf.data.Dataset) -> None:
+    experiment = built.experiment
     try:
-        trial.step.execution.trace(kind, batches)
+        built.step.execution.trace(kind, batches)
     except UserCodeError as error:
         name = error.name if isinstance(error, NotOneNumber) else None
         path = _metric(experiment, name) if name is not None else None
@@ -127,7 +127,7 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
             text = f"gives {error.found}, and what is logged is one number; "
             text += _to_one_number(experiment, path)
             raise experiment.error(path, text) from error
-        method = getattr(trial.step, f"{kind}_step")
+        method = getattr(built.step, f"{kind}_step")
         error.frames = error.frames or returning_frame(experiment, method, name)
         raise
     except MissingLoss as error:
@@ -144,7 +144,7 @@ def _trace(trial: Trial, kind: str, batches: tf.data.Dataset) -> None:
 def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
     """Say which option of a metric makes one number of several."""
     part = getattr(experiment, str(path[0]))[path[1]]
-    signature = experiment.catalogue.signature("metric", part.name)
+    signature = experiment.part_index.signature("metric", part.name)
     options = {"average": "macro", "class_aggregation": "uniform_average"}
     known = (name for name in options if signature is not None and signature.get(name))
     name = next(known, None)

@@ -7,26 +7,26 @@ from collections.abc import Iterator
 import keras
 import tensorflow as tf
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.experiment.problems import Problem
 
 
-def problems(trial: Trial) -> Iterator[Problem]:
+def problems(built: BuiltExperiment) -> Iterator[Problem]:
     """Yield a problem for each split that has batches of a size that the network cannot take.
 
     Only networks that were built for batches of one size are tried, and only of fitx' own steps,
     which feed them whole batches.
     """
-    experiment, networks = trial.experiment, trial.step.networks
-    is_shipped = experiment.catalogue.is_shipped("step", experiment.step.name)
-    if not is_shipped or len(networks) != 1 or trial.step.execution.strategy is not None:
+    experiment, networks = built.experiment, built.step.networks
+    is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
+    if not is_shipped or len(networks) != 1 or built.step.execution.strategy is not None:
         return
     ((name, network),) = networks.items()
     shape = getattr(network, "input_shape", None)
     fixed = shape[0] if isinstance(shape, tuple) and shape else None
     if not isinstance(fixed, int):
         return
-    for split, size in _sizes(trial):
+    for split, size in _sizes(built):
         if size != fixed and not _takes(network, size):
             text = (
                 f"takes batches of {fixed} rows only, and {split} has one of {size}; leave the "
@@ -36,9 +36,9 @@ def problems(trial: Trial) -> Iterator[Problem]:
             yield experiment.problem(("networks", name), f"{text}{drop}.")
 
 
-def _sizes(trial: Trial) -> Iterator[tuple[str, int]]:
+def _sizes(built: BuiltExperiment) -> Iterator[tuple[str, int]]:
     """Yield (split, rows) of each size of batches that a split has."""
-    data = trial.data
+    data = built.data
     for split, arrays in data.splits.items():
         rows = len(arrays)
         if rows >= data.batch_size:

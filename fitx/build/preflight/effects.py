@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from fitx.build import plugin_checks
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.data.feed import evaluation_batches
 from fitx.engine.replicas import replica_variables
 from fitx.engine.step_graph import held, written
@@ -14,24 +14,24 @@ from fitx.experiment.checks.consistency import unused
 from fitx.experiment.problems import Problem
 
 
-def problems(trial: Trial) -> Iterator[Problem]:
+def problems(built: BuiltExperiment) -> Iterator[Problem]:
     """Yield every key that the traced step leaves without effect, with the remedy."""
-    measures = plugin_checks.measures(trial.experiment, trial.step)
-    if trial.experiment.fit.epochs:
-        if measures and any(_loss_and_metrics(trial)):
-            _trace_test_step(trial)
-        yield from _loss_and_metrics(trial)
-    yield from _scales(trial)
-    yield from _trained_by_nobody(trial)
+    measures = plugin_checks.measures(built.experiment, built.step)
+    if built.experiment.fit.epochs:
+        if measures and any(_loss_and_metrics(built)):
+            _trace_test_step(built)
+        yield from _loss_and_metrics(built)
+    yield from _scales(built)
+    yield from _trained_by_nobody(built)
     # What is only tried measures two batches, whatever there is.
-    if not trial.experiment.is_smoke:
-        yield from _validation(trial) if not measures else _limits(trial)
+    if not built.experiment.is_smoke:
+        yield from _validation(built) if not measures else _limits(built)
 
 
-def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
-    experiment, usage = trial.experiment, trial.step.execution.usage
+def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
+    experiment, usage = built.experiment, built.step.execution.usage
     name = experiment.step.name
-    fed = {name for log in trial.step.logs.values() for name in log.fed}
+    fed = {name for log in built.step.logs.values() for name in log.fed}
     if experiment.loss is not None and not usage.loss:
         yield experiment.problem(("loss",), unused("loss", name))
     if usage.metrics:
@@ -49,18 +49,18 @@ def _loss_and_metrics(trial: Trial) -> Iterator[Problem]:
             yield experiment.problem((key, index), text)
 
 
-def _trace_test_step(trial: Trial) -> None:
+def _trace_test_step(built: BuiltExperiment) -> None:
     """Let a `test_step` show what it uses, also where the data has no rows to measure on."""
-    if not trial.step.logs["test"].names:
-        batches = evaluation_batches(trial.data.splits["train"], trial.data.batch_size)
+    if not built.step.logs["test"].names:
+        batches = evaluation_batches(built.data.splits["train"], built.data.batch_size)
         # It is not going to run: what it cannot do is no problem here.
         with suppress(Exception):
-            trial.step.execution.trace("test", batches)
+            built.step.execution.trace("test", batches)
 
 
-def _scales(trial: Trial) -> Iterator[Problem]:
+def _scales(built: BuiltExperiment) -> Iterator[Problem]:
     """Find optimizers that divide gradients by a scale by which the step never multiplied."""
-    experiment, usage = trial.experiment, trial.step.execution.usage
+    experiment, usage = built.experiment, built.step.execution.usage
     unscaled = sorted(usage.applied - usage.scaled)
     if unscaled and experiment.execution.precision == "mixed_float16":
         text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
@@ -74,45 +74,45 @@ def _scales(trial: Trial) -> Iterator[Problem]:
             yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)
 
 
-def _limits(trial: Trial) -> Iterator[Problem]:
+def _limits(built: BuiltExperiment) -> Iterator[Problem]:
     """Find options of a validation that there is not, or that has fewer batches."""
-    fit, splits = trial.experiment.fit, trial.data.splits
+    fit, splits = built.experiment.fit, built.data.splits
     has_validation = "validation" in splits
-    batches = trial.data.steps("validation") if has_validation else 0
+    batches = built.data.steps("validation") if has_validation else 0
     absent = "has no effect: there is no validation; set data.validation_split, or remove the key."
     if fit.validation_freq != 1 and not has_validation:
-        yield trial.experiment.problem(("fit", "validation_freq"), absent)
+        yield built.experiment.problem(("fit", "validation_freq"), absent)
     if (fit.validation_steps or 0) > batches:
         text = f"is {fit.validation_steps}, and a validation has {batches} batches; remove the key."
         at = ("fit", "validation_steps")
-        yield trial.experiment.problem(at, text if has_validation else absent)
+        yield built.experiment.problem(at, text if has_validation else absent)
 
 
-def _trained_by_nobody(trial: Trial) -> Iterator[Problem]:
+def _trained_by_nobody(built: BuiltExperiment) -> Iterator[Problem]:
     """Find trainable variables of the step itself that training reads and nothing changes.
 
     A step with several optimizers has none for its own layers, and the only optimizer has none for
     layers that are built after it.
     """
-    step, graphs = trial.step, trial.step.execution.graphs("train")
+    step, graphs = built.step, built.step.execution.graphs("train")
     owned = [v for own in step.optimized_variables.values() for v in own]
     known = {id(v) for v in (*owned, *(v for n in step.networks.values() for v in n.variables))}
     read = {id(v) for v in held(graphs)} - {id(v) for graph in graphs for v in written(graph)}
     own = [v for v in step.trainable_variables if id(v) not in known]
     idle = [v.path for v in own if read & {id(copy) for copy in replica_variables.of(v)}]
-    if not idle or not trial.experiment.optimizers:
+    if not idle or not built.experiment.optimizers:
         return
     remedy = "make its layer a network with an optimizer of its own"
-    if len(trial.experiment.optimizers) == 1:
+    if len(built.experiment.optimizers) == 1:
         remedy = "build its layer in the step's constructor"
-    text = f"step '{trial.experiment.step.name}' uses '{idle[0]}' in training, and no optimizer"
+    text = f"step '{built.experiment.step.name}' uses '{idle[0]}' in training, and no optimizer"
     text = f"{text} trains it: {remedy}, or set `trainable = False` on the layer."
-    yield trial.experiment.problem(("step",), text)
+    yield built.experiment.problem(("step",), text)
 
 
-def _validation(trial: Trial) -> Iterator[Problem]:
+def _validation(built: BuiltExperiment) -> Iterator[Problem]:
     """Find options of a validation that a step without `test_step` and loss cannot make."""
-    experiment = trial.experiment
+    experiment = built.experiment
     fit, split = experiment.fit, experiment.data.options.get("validation_split")
     text = f"has no effect: step '{experiment.step.name}' has no test_step, so nothing is validated"
     if split:

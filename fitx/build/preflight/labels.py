@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.output_layer import loss_of
 from fitx.build.preflight import targets
 from fitx.data.data_signature import are_class_labels
@@ -24,33 +24,33 @@ _IN_UNIT_RANGE = targets.YES_OR_NO | targets.CLASS_DISTRIBUTIONS | targets.OVERL
 """Those that take labels from 0 to 1 only."""
 
 
-def problems(trial: Trial) -> Iterator[str]:
+def problems(built: BuiltExperiment) -> Iterator[str]:
     """Yield what does not fit, a sentence each.
 
     A plugin's step may make of x and y what it likes, so only fitx' own are judged.
     """
-    experiment, networks = trial.experiment, trial.step.networks
-    if not experiment.catalogue.is_shipped("step", experiment.step.name):
+    experiment, networks = built.experiment, built.step.networks
+    if not experiment.part_index.is_shipped("step", experiment.step.name):
         return
     # All splits have rows of the same shape.
-    y = trial.data.splits["train"].y
+    y = built.data.splits["train"].y
     facts = experiment.facts
     if facts is not None and "loss" in facts.uses and y is None:
         yield f"step '{experiment.step.name}' learns from labels, and this data has no y."
     if len(networks) > 1:
         return
     name, network = next(iter(networks.items()))
-    yield from _input_problems(trial, name, network)
+    yield from _input_problems(built, name, network)
     outputs = _shape(network, "output_shape")
     loss = loss_of(experiment)
     metrics = (*experiment.metrics, *experiment.weighted_metrics)
     for part in (*([loss] if loss is not None else []), *metrics):
         if y is not None and outputs is not None:
-            yield from _label_problems(trial, outputs, part)
+            yield from _label_problems(built, outputs, part)
 
 
-def _input_problems(trial: Trial, name: str, network: keras.Model) -> Iterator[str]:
-    expected, found = _shape(network, "input_shape"), trial.data.splits["train"].x.shape[1:]
+def _input_problems(built: BuiltExperiment, name: str, network: keras.Model) -> Iterator[str]:
+    expected, found = _shape(network, "input_shape"), built.data.splits["train"].x.shape[1:]
     if expected is not None and not _agree(expected, found):
         yield f"one x has shape {found}; the network '{name}' takes {expected}."
 
@@ -62,9 +62,9 @@ def _shape(network: keras.Model, side: str) -> Shape | None:
     return shape[1:] if is_plain else None
 
 
-def _label_problems(trial: Trial, outputs: Shape, part: Part) -> Iterator[str]:
+def _label_problems(built: BuiltExperiment, outputs: Shape, part: Part) -> Iterator[str]:
     """Yield what is wrong with the labels' shape, or else with their values."""
-    labels = {split: a.y for split, a in trial.data.splits.items() if a.y is not None}
+    labels = {split: a.y for split, a in built.data.splits.items() if a.y is not None}
     y = labels["train"]
     width = outputs[-1] if outputs else 1
     cls = targets.class_of(part, width, is_sparse=y.ndim <= len(outputs) or y.shape[-1] == 1)

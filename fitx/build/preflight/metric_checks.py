@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.preflight import targets
 from fitx.build.preflight.activations import gives_negative_numbers, last_activation
 from fitx.experiment.problems import Problem
@@ -70,15 +70,15 @@ class _Fed:
     is_sparse: bool
 
 
-def problems(trial: Trial) -> Iterator[Problem]:
+def problems(built: BuiltExperiment) -> Iterator[Problem]:
     """Yield a problem for each metric that would give a wrong value, with the remedy.
 
     A user's step may feed its metrics what it likes, so only fitx' own steps are judged.
     """
-    experiment, networks = trial.experiment, list(trial.step.networks.values())
+    experiment, networks = built.experiment, list(built.step.networks.values())
     shape = getattr(networks[0], "output_shape", None)
-    labels = [split.y for split in trial.data.splits.values() if split.y is not None]
-    is_shipped = experiment.catalogue.is_shipped("step", experiment.step.name)
+    labels = [split.y for split in built.data.splits.values() if split.y is not None]
+    is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
     if not (is_shipped and len(networks) == 1 and isinstance(shape, tuple) and labels):
         return
     width: Any = shape[-1]

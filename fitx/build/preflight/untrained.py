@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.experiment.problems import Problem
 
 
-def problems(trial: Trial) -> Iterator[Problem]:
+def problems(built: BuiltExperiment) -> Iterator[Problem]:
     """Yield a problem for each optimizer whose network has no variable that is to be trained.
 
     A step's only optimizer trains the step's own layers too.
     """
-    experiment, step = trial.experiment, trial.step
+    experiment, step = built.experiment, built.step
     names = [name for name in experiment.optimizers if name in step.networks]
     for name in names:
         owner = step if len(names) == 1 else step.networks[name]

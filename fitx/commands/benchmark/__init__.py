@@ -6,14 +6,13 @@ import statistics
 from collections.abc import Iterator
 from dataclasses import replace
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, user_errors
 from fitx.build.execution_setup import ModeInputs, Task, prepare_execution
 from fitx.build.make import make
 from fitx.commands.benchmark.shares import Shares, measured
 from fitx.commands.benchmark.table import Comparison, Row
 from fitx.commands.benchmark.ways import STOCK, Fitx, Stock, Way, another, shortened
-from fitx.commands.evaluate import prepare_runtime, shown
 from fitx.engine.modes.auto import is_sensible
 from fitx.engine.modes.modes import MODES
 from fitx.errors import FitxError, Interrupted
@@ -22,6 +21,7 @@ from fitx.runtime import Runtime
 from fitx.stages import Stage
 from fitx.training import run_record
 from fitx.training.progress import Display, Plan
+from fitx.training.setup import prepare_runtime, shown
 from fitx.training.signals import StopRequest, listening
 from fitx.training.train_request import demand_training
 
@@ -56,24 +56,24 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
         text = "is for several devices, and one is timed; run it with execution.strategy=auto."
         raise experiment.error(("execution", "strategy"), text)
     device = prepare_runtime(experiment)
-    trial = make(experiment)
-    rows, size = len(trial.data.splits["train"]), trial.data.batch_size
-    summary = run_record.summary(trial, f"{rows:,} examples in batches of {size:,}")
+    built = make(experiment)
+    rows, size = len(built.data.splits["train"]), built.data.batch_size
+    summary = run_record.summary(built, f"{rows:,} examples in batches of {size:,}")
     plan = Plan(experiment.name, "", device.description, 0, 0, summary)
     with listening() as stop, shown(display, plan), user_errors(experiment):
-        prepare_execution(trial, device, [Task("train", "train", trial.total_steps)])
-        return _Bench(trial, device, display, stop).comparison(rounds)
+        prepare_execution(built, device, [Task("train", "train", built.total_steps)])
+        return _Bench(built, device, display, stop).comparison(rounds)
 
 
-def left_out(trial: Trial, device_kind: str) -> dict[str, str]:
+def left_out(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
     """Return the modes that are not tried, with the reason; the experiment's own always is.
 
     Args:
-        trial: What is trained; its execution is prepared.
+        built: What is trained; its execution is prepared.
         device_kind: "cpu" or "gpu".
     """
-    work = ModeInputs(trial, "train", trial.total_steps, device_kind)
-    own, obstacle = trial.step.execution.plan.modes["train"], work.full.obstacle
+    work = ModeInputs(built, "train", built.total_steps, device_kind)
+    own, obstacle = built.step.execution.plan.modes["train"], work.full.obstacle
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
@@ -87,37 +87,39 @@ class _Bench:
     """One comparison while it goes on.
 
     Args:
-        trial: What is trained; its execution is prepared.
+        built: What is trained; its execution is prepared.
         device: What computes.
         display: Told of every way.
         stop: Whether a signal asked to stop.
     """
 
-    def __init__(self, trial: Trial, device: Runtime, display: Display, stop: StopRequest) -> None:
-        self._trial, self._device, self._display, self._stop = trial, device, display, stop
-        self._own = trial.step.execution.plan.modes["train"]
+    def __init__(
+        self, built: BuiltExperiment, device: Runtime, display: Display, stop: StopRequest
+    ) -> None:
+        self._trial, self._device, self._display, self._stop = built, device, display, stop
+        self._own = built.step.execution.plan.modes["train"]
         self._rows: dict[str, Row] = {}
 
     def comparison(self, rounds: int) -> Comparison:
         """Time everything so many times."""
-        trial = shortened(self._trial, self._check, self._device)
-        ways = self._started(trial)
+        built = shortened(self._trial, self._check, self._device)
+        ways = self._started(built)
         self._time(ways, rounds)
         return Comparison(
-            experiment=trial.experiment.name,
+            experiment=built.experiment.name,
             device=self._device.description,
-            batch_size=trial.data.batch_size,
-            steps=trial.steps_per_epoch,
+            batch_size=built.data.batch_size,
+            steps=built.steps_per_epoch,
             rows=tuple(self._rows.values()),
             mode=self._own.name,
             why=self._trial.step.execution.plan.why["train"],
             shares=self._shares(ways.get(self._own.name), rounds),
         )
 
-    def _started(self, trial: Trial) -> dict[str, Way]:
+    def _started(self, built: BuiltExperiment) -> dict[str, Way]:
         """Return the ways that can take a step, by name; the others get the reason in their row."""
         started = dict[str, Way]()
-        for name, way in self._ways(trial):
+        for name, way in self._ways(built):
             try:
                 with Stage(f"{name}: preparing the first step"):
                     first = way.first_step()
@@ -136,18 +138,18 @@ class _Bench:
             raise failure
         return started
 
-    def _ways(self, trial: Trial) -> Iterator[tuple[str, Way]]:
+    def _ways(self, built: BuiltExperiment) -> Iterator[tuple[str, Way]]:
         """Yield every way with its name; one that is left out gets its row."""
-        yield STOCK, Stock(another(trial), self._check)
-        at_once = min(AT_ONCE, trial.steps_per_epoch)
+        yield STOCK, Stock(another(built), self._check)
+        at_once = min(AT_ONCE, built.steps_per_epoch)
         if at_once > 1:
-            yield f"{STOCK}, {at_once} steps a call", Stock(another(trial), self._check, at_once)
+            yield f"{STOCK}, {at_once} steps a call", Stock(another(built), self._check, at_once)
         reasons = left_out(self._trial, self._device.kind)
         for mode in MODES.values():
             if mode.name in reasons:
                 self._rows[mode.name] = Row(mode.name, reason=reasons[mode.name])
             else:
-                yield mode.name, Fitx(another(trial), self._check, mode, self._device)
+                yield mode.name, Fitx(another(built), self._check, mode, self._device)
 
     def _time(self, ways: dict[str, Way], rounds: int) -> None:
         """Time all ways in turn and fill in their rows."""
@@ -161,8 +163,8 @@ class _Bench:
             epoch = statistics.median(times[name] for times in found)
             self._rows[name] = replace(
                 self._rows[name],
-                step=epoch / way.trial.steps_per_epoch,
-                examples_per_second=len(way.trial.data.splits["train"]) / epoch,
+                step=epoch / way.built.steps_per_epoch,
+                examples_per_second=len(way.built.data.splits["train"]) / epoch,
                 ratio=statistics.median(t[STOCK] / t[name] for t in found)
                 if STOCK in ways
                 else None,

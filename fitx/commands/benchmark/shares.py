@@ -87,7 +87,7 @@ def measured(way: Fitx, epochs: int, rounds: int, steps_per_epoch: int, device_k
         way.feed = there
         resident += way.epochs(epochs)
     way.feed = None
-    step, call = (statistics.median(times) / way.trial.steps_per_epoch for times in (fed, resident))
+    step, call = (statistics.median(times) / way.built.steps_per_epoch for times in (fed, resident))
     device = min(_device(way, device_kind), call)
     callbacks = _callbacks(way, epochs, steps_per_epoch)
     return Shares(
@@ -101,18 +101,18 @@ def measured(way: Fitx, epochs: int, rounds: int, steps_per_epoch: int, device_k
 
 def _resident(way: Fitx) -> tf.data.Dataset:
     """Return what the way is fed, but always the first of it, which is there at once."""
-    first = next(iter(training_feed(way.trial)))
+    first = next(iter(training_feed(way.built)))
     return ready_ahead(tf.data.Dataset.from_tensors(first).repeat())
 
 
 def _device(way: Fitx, device_kind: str) -> float:
     """Return the seconds of the compiled step alone."""
-    trial = way.trial
-    inputs = ModeInputs(trial, "train", trial.total_steps, device_kind)
+    built = way.built
+    inputs = ModeInputs(built, "train", built.total_steps, device_kind)
     graph, work = inputs.full.graph, inputs.count
     kin = [mode for mode in MODES.values() if mode.xla == way.mode.xla]
     modes = [mode for mode in kin if mode is way.mode or is_sensible(mode, work, device_kind)]
-    block = next(iter(training_blocks(trial.data)))
+    block = next(iter(training_blocks(built.data)))
     found = measure(graph, block, modes, steps=sys.maxsize, operations=work.operations)
     return min(found.values())
 
@@ -122,7 +122,7 @@ def _callbacks(way: Fitx, epochs: int, steps_per_epoch: int) -> dict[str, float]
 
     They run in a folder of their own, because some write files where the user stands.
     """
-    experiment, spent = way.trial.experiment, _Spent()
+    experiment, spent = way.built.experiment, _Spent()
     if not experiment.callbacks:
         return {}
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -132,7 +132,7 @@ def _callbacks(way: Fitx, epochs: int, steps_per_epoch: int) -> dict[str, float]
         for part, callback in zip(experiment.callbacks, callbacks, strict=True):
             heard += [callback, _Mark(spent, part.name)]
         done = 1 + len(way.epochs(epochs, heard))
-    steps = done * way.trial.steps_per_epoch
+    steps = done * way.built.steps_per_epoch
     return {
         name: spent.batches[name] / steps + spent.epochs[name] / done / steps_per_epoch
         for name in {part.name for part in experiment.callbacks}

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import compile_step, make_networks, make_step
 from fitx.build.step_feeds import training_feed
@@ -34,12 +34,12 @@ class Way:
     """One way to train an experiment, with networks, optimizers and metrics of its own.
 
     Args:
-        trial: What is trained.
+        built: What is trained.
         check: Called at the end of every epoch; ends the training by raising.
     """
 
-    def __init__(self, trial: Trial, check: Callable[[], None]) -> None:
-        self.trial = trial
+    def __init__(self, built: BuiltExperiment, check: Callable[[], None]) -> None:
+        self.built = built
         self._check = check
 
     def prepare(self) -> None:
@@ -67,19 +67,19 @@ class Stock(Way):
     """Keras' own `fit` with the experiment's step, on arrays as most people give them.
 
     Args:
-        trial: What is trained.
+        built: What is trained.
         check: As for every way.
         at_once: Steps in one call, which Keras calls `steps_per_execution`.
     """
 
-    def __init__(self, trial: Trial, check: Callable[[], None], at_once: int = 1) -> None:
-        super().__init__(trial, check)
-        self._model = _StockModel(trial.step)
+    def __init__(self, built: BuiltExperiment, check: Callable[[], None], at_once: int = 1) -> None:
+        super().__init__(built, check)
+        self._model = _StockModel(built.step)
         self._model.compile(optimizer=None, steps_per_execution=at_once)
 
     def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
         """Train as `model.fit(x, y)` does."""
-        data = self.trial.data
+        data = self.built.data
         self._model.fit(
             **data.splits["train"].arrays(),
             batch_size=data.batch_size,
@@ -94,7 +94,7 @@ class Fitx(Way):
     """One of fitx' modes, as `fitx train` runs it.
 
     Args:
-        trial: What is trained.
+        built: What is trained.
         check: As for every way.
         mode: How its steps are executed.
         device: What computes.
@@ -104,57 +104,59 @@ class Fitx(Way):
     """
 
     def __init__(
-        self, trial: Trial, check: Callable[[], None], mode: Mode, device: Runtime
+        self, built: BuiltExperiment, check: Callable[[], None], mode: Mode, device: Runtime
     ) -> None:
-        super().__init__(trial, check)
+        super().__init__(built, check)
         self.mode, self.device = mode, device
         self.feed: tf.data.Dataset | None = None
 
     def prepare(self) -> None:
         """Trace the step, as is done before a run folder is made."""
-        task = Task("train", "train", self.trial.total_steps)
-        prepare_execution(self.trial, self.device, [task], {"train": self.mode.name})
+        task = Task("train", "train", self.built.total_steps)
+        prepare_execution(self.built, self.device, [task], {"train": self.mode.name})
 
     def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
         """Train as `fitx train` does."""
-        self.trial.step.fit(
-            training_feed(self.trial) if self.feed is None else self.feed,
+        self.built.step.fit(
+            training_feed(self.built) if self.feed is None else self.feed,
             epochs=epochs,
-            steps_per_epoch=self.trial.steps_per_epoch,
+            steps_per_epoch=self.built.steps_per_epoch,
             callbacks=callbacks,
             verbose=0,
             shuffle=False,
         )
 
 
-def shortened(trial: Trial, check: Callable[[], None], device: Runtime) -> Trial:
-    """Return a trial of one epoch's rows at most, of fewer where those take long one by one."""
-    way, steps = Fitx(another(trial), check, PLAIN, device), 1
+def shortened(
+    built: BuiltExperiment, check: Callable[[], None], device: Runtime
+) -> BuiltExperiment:
+    """Return a built experiment of at most one epoch's rows, fewer where an epoch takes long."""
+    way, steps = Fitx(another(built), check, PLAIN, device), 1
     way.prepare()
-    most = min(trial.steps_per_epoch, trial.data.steps("train"))
+    most = min(built.steps_per_epoch, built.data.steps("train"))
     while True:
-        way.trial = replace(_cut(trial, steps), step=way.trial.step)
+        way.built = replace(_cut(built, steps), step=way.built.step)
         seconds = way.epochs(1)[0]
         if steps == most or seconds * GROWTH > LONGEST_EPOCH:
-            return _cut(trial, max(1, min(most, int(steps * LONGEST_EPOCH / seconds))))
+            return _cut(built, max(1, min(most, int(steps * LONGEST_EPOCH / seconds))))
         steps = min(steps * GROWTH, most)
 
 
-def another(trial: Trial) -> Trial:
-    """Return a trial with networks, step and optimizers of its own, on the same data."""
-    networks = make_networks(trial.experiment, trial.data)
-    made = replace(trial, step=make_step(trial.experiment, networks))
+def another(built: BuiltExperiment) -> BuiltExperiment:
+    """Return a built experiment with networks, step and optimizers of its own, on the same data."""
+    networks = make_networks(built.experiment, built.data)
+    made = replace(built, step=make_step(built.experiment, networks))
     compile_step(made)
     return made
 
 
-def _cut(trial: Trial, steps: int) -> Trial:
-    """Return a trial whose data are the training rows of so many steps."""
-    data = trial.data
+def _cut(built: BuiltExperiment, steps: int) -> BuiltExperiment:
+    """Return a built experiment whose data are the training rows of so many steps."""
+    data = built.data
     rows = min(len(data.splits["train"]), steps * data.batch_size)
     arrays = data.splits["train"].arrays()
     split = Split(**{name: array[:rows] for name, array in arrays.items()})
-    return replace(trial, data=replace(data, splits={"train": split}), steps_per_epoch=steps)
+    return replace(built, data=replace(data, splits={"train": split}), steps_per_epoch=steps)
 
 
 class _StockModel(keras.Model):

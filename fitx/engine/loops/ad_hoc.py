@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from fitx.engine.epoch_logs import Logs
 from fitx.engine.loops.distributed_loop import DistributedFunction
-from fitx.engine.step_graph import Batch, with_rows
+from fitx.engine.step_graph import StepGraph, with_rows
 
 
 class AdHocFunction:
@@ -23,7 +23,7 @@ class AdHocFunction:
         returns_results: Whether a call returns what was logged since the metrics were reset.
     """
 
-    def __init__(self, source: Batch | DistributedFunction, *, returns_results: bool) -> None:
+    def __init__(self, source: StepGraph | DistributedFunction, *, returns_results: bool) -> None:
         self.log = source.log
         self._source, self._returns_results = source, returns_results
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from fitx.compat.xla_random import as_elsewhere
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import Logs
-from fitx.engine.loops.chunk_size import Pace
+from fitx.engine.loops.chunk_size import ChunkSize
 from fitx.engine.modes.modes import Mode
-from fitx.engine.step_graph import Batch
+from fitx.engine.step_graph import StepGraph
 
 
 class Watcher(Protocol):
@@ -48,14 +48,14 @@ class BlockFunction:
     """
 
     def __init__(
-        self, batch: Batch, mode: Mode, device: str, *, is_sized: bool, returns_values: bool
+        self, batch: StepGraph, mode: Mode, device: str, *, is_sized: bool, returns_values: bool
     ) -> None:
         self.log = batch.log
         self.steps = self.passed = 0
         self.watcher: Watcher | None = None
         self._device, self._returns_values = device, returns_values
         self._batch, self._mode, self._is_sized = batch, mode, is_sized
-        self._pace = Pace()
+        self._pace = ChunkSize()
         self._stream = _Stream()
         self._programs: dict[Any, Program] = {}
         self._ready: tuple[Block, Program] | None = None

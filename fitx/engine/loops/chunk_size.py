@@ -9,7 +9,7 @@ GROWTH = 16
 """How many times as long as the last chunk the next may be; a short one says little of the rate."""
 
 
-class Pace:
+class ChunkSize:
     """Chooses the length of chunks from how long those before took."""
 
     def __init__(self) -> None:

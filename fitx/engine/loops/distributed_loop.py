@@ -9,7 +9,7 @@ import tensorflow as tf
 from fitx.compat.sample_weight_ranks import by_example
 from fitx.engine.epoch_logs import Logs
 from fitx.engine.replicas import shared_steps
-from fitx.engine.step_graph import Batch, kind_of
+from fitx.engine.step_graph import StepGraph, kind_of
 
 
 class DistributedFunction:
@@ -27,7 +27,7 @@ class DistributedFunction:
     """
 
     def __init__(
-        self, batch: Batch, strategy: tf.distribute.Strategy, *, returns_values: bool
+        self, batch: StepGraph, strategy: tf.distribute.Strategy, *, returns_values: bool
     ) -> None:
         self.log = batch.log
         self.passed = 0

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.engine.epoch_logs import Logs
-from fitx.engine.step_graph import Batch
+from fitx.engine.step_graph import StepGraph
 
 
 class PlainFunction:
@@ -21,7 +21,7 @@ class PlainFunction:
         passed: How many of the next batches ran before, and are passed over.
     """
 
-    def __init__(self, batch: Batch, *, returns_values: bool) -> None:
+    def __init__(self, batch: StepGraph, *, returns_values: bool) -> None:
         self.log = batch.log
         self.passed = 0
         self._returns_values = returns_values

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from fitx.compat.function_graphs import operations
 
 _CONVOLUTIONS = ("Conv2D", "Conv3D", "DepthwiseConv2d")
 _PRODUCTS = ("MatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3", "Einsum")
@@ -49,33 +50,6 @@ def count(graph: Any, batch_size: int) -> Count:
         loops=sum(op.type in _LOOPS for op in starts),
         numbers=sum(variable.shape.num_elements() or 0 for variable in graph.graph.variables),
     )
-
-
-def operations(graph: Any) -> Iterator[Any]:
-    """Yield the operations of a graph and of the functions that it calls, each function once."""
-    waiting, seen = [graph], set[str]()
-    while waiting:
-        inner = waiting.pop(0)
-        for op in inner.get_operations():
-            yield op
-            for name in _called_names(op):
-                if name not in seen:
-                    seen.add(name)
-                    waiting.append(inner._get_function(name).graph)
-
-
-def called(op: Any) -> Iterator[Any]:
-    """Yield the graphs of the functions that an operation calls, such as those of a loop."""
-    for name in _called_names(op):
-        yield op.graph._get_function(name).graph
-
-
-def _called_names(op: Any) -> Iterator[str]:
-    for attribute in op.op_def.attr:
-        if attribute.type == "func":
-            yield op.get_attr(attribute.name).name
-        elif attribute.type == "list(func)":
-            yield from (function.name for function in op.get_attr(attribute.name))
 
 
 def _product(op: Any, batch_size: int) -> float:

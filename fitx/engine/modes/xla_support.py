@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
-from fitx.engine.modes.operation_count import operations
+from fitx.compat.function_graphs import operations
 
 _NAMED = re.compile(r"node `(?P<name>[^`]+)` with op (?P<type>\w+)")
 """How TensorFlow names an operation that it has lowered as far as it could."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fitx.engine.modes.operation_count import called, operations
+from fitx.compat.function_graphs import called, operations
 
 _STATELESS = ("HashTableV2", "HashTable", "SummaryWriter")
 """Operations that make what holds constants, or what only writes."""

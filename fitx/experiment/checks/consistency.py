@@ -12,7 +12,7 @@ from fitx.experiment.schema import Fit, Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import Path
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
 
@@ -22,7 +22,7 @@ Found = Iterator[tuple[Path, str]]
 def problems(
     settings: Settings,
     document: Document,
-    catalogue: Catalogue,
+    part_index: PartIndex,
     wrong: set[str],
     *,
     own_step: bool = True,
@@ -32,7 +32,7 @@ def problems(
     Args:
         settings: What the experiment says, without what is wrong by itself.
         document: Where it says so.
-        catalogue: The parts there are.
+        part_index: The parts that the experiment may name.
         wrong: Top-level keys that have a problem already.
         own_step: Whether it is this experiment's step that runs on its loss and metrics.
     """
@@ -41,14 +41,14 @@ def problems(
     found += callback_files.problems(settings.callbacks)
     found += schedules.problems(settings)
     step = settings.step
-    signature = catalogue.signature("step", step.name) if step else None
-    facts = catalogue.step_facts(step.name) if step else None
+    signature = part_index.signature("step", step.name) if step else None
+    facts = part_index.step_facts(step.name) if step else None
     if signature is not None:
         found += [(("step",), signature.misplaced_text(p)) for p in signature.misplaced]
         found += networks.misfits(settings, signature, wrong) if not signature.misplaced else ()
         found += _loss_and_metrics(settings, facts if own_step else None, signature.name, wrong)
-        found += optimizers.problems(settings, catalogue)
-        found += _monitors(settings, catalogue, facts, wrong)
+        found += optimizers.problems(settings, part_index)
+        found += _monitors(settings, part_index, facts, wrong)
     return [_told(document, path, text) for path, text in found]
 
 
@@ -115,9 +115,9 @@ def _loss_and_metrics(
                 )
 
 
-def _never_validated(settings: Settings, catalogue: Catalogue) -> Found:
+def _never_validated(settings: Settings, part_index: PartIndex) -> Found:
     """Find names of a validation that is watched, and that no epoch makes."""
-    watched = [(path, name) for path, name, _ in _watched(settings, catalogue)]
+    watched = [(path, name) for path, name, _ in _watched(settings, part_index)]
     for path, name in [*watched, *((("expect", name), name) for name in settings.expect)]:
         if name.startswith("val_") and settings.fit.is_never_validated:
             yield path, never_validated(name, settings.fit)
@@ -130,7 +130,7 @@ def never_validated(name: str, fit: Fit) -> str:
 
 
 def _monitors(
-    settings: Settings, catalogue: Catalogue, facts: StepFacts | None, wrong: set[str]
+    settings: Settings, part_index: PartIndex, facts: StepFacts | None, wrong: set[str]
 ) -> Found:
     if settings.checkpoint.mode and settings.checkpoint.monitor is None:
         yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
@@ -139,8 +139,8 @@ def _monitors(
     own = sorted(logged(settings, facts)) if facts is not None else []
     while_training = [*own, *(f"val_{name}" for name in own)]
     if facts is not None:
-        yield from _never_validated(settings, catalogue)
-    for path, name, mode in _watched(settings, catalogue):
+        yield from _never_validated(settings, part_index)
+    for path, name, mode in _watched(settings, part_index):
         if facts is not None and name not in while_training:
             yield path, not_logged(name, while_training)
         elif mode is None and direction(name) is None:
@@ -151,20 +151,20 @@ def _monitors(
             yield ("expect", name), not_logged(name, at_the_end)
 
 
-def _watched(settings: Settings, catalogue: Catalogue) -> Iterator[tuple[Path, str, str | None]]:
+def _watched(settings: Settings, part_index: PartIndex) -> Iterator[tuple[Path, str, str | None]]:
     """Yield (path, monitored name, mode) of every key that watches a logged value."""
     checkpoint = settings.checkpoint
     if checkpoint.monitor is not None:
         yield ("checkpoint", "monitor"), checkpoint.monitor, checkpoint.mode
     for index, callback in enumerate(settings.callbacks):
-        name, mode = monitored(callback, catalogue)
+        name, mode = monitored(callback, part_index)
         if name is not None:
             yield ("callbacks", index, "monitor"), name, mode
 
 
-def monitored(callback: Part, catalogue: Catalogue) -> tuple[str | None, str | None]:
+def monitored(callback: Part, part_index: PartIndex) -> tuple[str | None, str | None]:
     """Return the logged name that a callback watches, and its mode, None for undecided."""
-    signature = catalogue.signature("callback", callback.name)
+    signature = part_index.signature("callback", callback.name)
     parameter = signature.get("monitor") if signature else None
     if parameter is None:
         return None, None

@@ -14,7 +14,7 @@ from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import Node, Path, Place, dotted
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 _LISTS = ("list_type", "tuple_type", "sequence_type", "sequence_str", "set_type", "frozen_set_type")
 _NUMBERS = ("int_type", "int_from_float", "float_type", "number_or_part")
@@ -45,7 +45,7 @@ _SAID = ("unknown_option", "missing_option", "unknown_part", "refused", "unread_
 """Errors that say of themselves what is wrong, most telling first."""
 
 
-def explain(error: ValidationError, document: Document, catalogue: Catalogue) -> list[Problem]:
+def explain(error: ValidationError, document: Document, part_index: PartIndex) -> list[Problem]:
     """Return a problem for every key that an error is about, with the place it is written.
 
     The text of one that only follows from another, known problem is empty.
@@ -56,7 +56,7 @@ def explain(error: ValidationError, document: Document, catalogue: Catalogue) ->
     # Of the ways in which a value could be meant, the one that fits it deepest tells most.
     outer = {path[:length] for path in by_path for length in range(len(path))}
     return [
-        _problem(path, items, document, catalogue)
+        _problem(path, items, document, part_index)
         for path, items in by_path.items()
         if path not in outer
     ]
@@ -91,28 +91,28 @@ def _written_path(item: Any, tree: Node) -> Path:
     return (*path, location[-1]) if ends else path
 
 
-def _problem(path: Path, items: list[Any], document: Document, catalogue: Catalogue) -> Problem:
+def _problem(path: Path, items: list[Any], document: Document, part_index: PartIndex) -> Problem:
     kinds = {item["type"]: item for item in reversed(items)}
     if "extra_forbidden" in kinds:
-        text = _unknown_key(path, document.tree, catalogue)
+        text = _unknown_key(path, document.tree, part_index)
         return Problem(document.place(path), path, text)
     if items[0]["loc"][-1] == "[key]":
         text = f"expected {_expected(items[0])} as the key, found {describe(str(path[-1]))}."
         return Problem(document.place(path), path, text)
     said = next((kinds[kind] for kind in _SAID if kind in kinds), None)
     if said is not None:
-        return _said(path, said, document, catalogue)
+        return _said(path, said, document, part_index)
     return _wrong_value(path, items, document)
 
 
-def _said(path: Path, item: Any, document: Document, catalogue: Catalogue) -> Problem:
+def _said(path: Path, item: Any, document: Document, part_index: PartIndex) -> Problem:
     text = str(item["msg"])
     if item["type"] == "unknown_part":
         place, raw = _name_of(path, document)
         hidden = f"nothing is called what {raw} stands for."
         return Problem(place, path, text if raw is None else hidden)
     if item["type"] == "unknown_option" and "Did you mean" not in text:
-        belongs = home(path, document.tree, catalogue)
+        belongs = home(path, document.tree, part_index)
         text = f"{text.partition(';')[0]}.{belongs}" if belongs else text
     return Problem(document.place(path), path, text)
 
@@ -123,12 +123,12 @@ def _name_of(path: Path, document: Document) -> tuple[Place, str | None]:
     return (node.place, node.raw) if node is not None else (document.place(path), None)
 
 
-def _unknown_key(path: Path, tree: Node, catalogue: Catalogue) -> str:
+def _unknown_key(path: Path, tree: Node, part_index: PartIndex) -> str:
     section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
     known = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
     where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
     key = str(path[-1])
-    hint = nearest(key, known) or home(path, tree, catalogue) or f" Known: {listed(known, 20)}."
+    hint = nearest(key, known) or home(path, tree, part_index) or f" Known: {listed(known, 20)}."
     return f"unknown key {shorten(key)!r} {where}.{hint}"
 
 

@@ -8,7 +8,7 @@ from fitx.experiment.checks.options import accepted, batch_options
 from fitx.experiment.problems import closest
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.tree import Node, Path, dotted
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 _PARTS = {
     "optimizers": "optimizer",
@@ -22,10 +22,10 @@ _PARTS = {
 """Where an experiment names parts, and of what kind; the likeliest home of a key stands last."""
 
 
-def home(path: Path, tree: Node, catalogue: Catalogue) -> str:
+def home(path: Path, tree: Node, part_index: PartIndex) -> str:
     """Say where a key that is unknown at `path` belongs, or nothing."""
     key, own_kind = str(path[-1]), _PARTS.get(str(path[0]))
-    homes = dict(_homes(tree, catalogue, own_kind if len(path) > 1 else None))
+    homes = dict(_homes(tree, part_index, own_kind if len(path) > 1 else None))
     homes = {name: where for name, where in homes.items() if where[:-1] != path[:-1]}
     if key in homes:
         where = homes[key]
@@ -35,10 +35,10 @@ def home(path: Path, tree: Node, catalogue: Catalogue) -> str:
     return f" Did you mean '{dotted(homes[close])}'?" if close else ""
 
 
-def _homes(tree: Node, catalogue: Catalogue, but: str | None) -> Iterator[tuple[str, Path]]:
+def _homes(tree: Node, part_index: PartIndex, but: str | None) -> Iterator[tuple[str, Path]]:
     """Yield (key, path) of what this experiment could hold, leaving out parts of the kind `but`."""
     for path, kind, name in _named_parts(tree):
-        signature = catalogue.signature(kind, name) if kind != but else None
+        signature = part_index.signature(kind, name) if kind != but else None
         for parameter in accepted(signature) if signature else ():
             yield parameter.name, (*path, parameter.name)
     yield from ((p.name, ("data", p.name)) for p in batch_options())

@@ -9,20 +9,20 @@ from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import Path
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
 Found = Iterator[tuple[Path, str]]
 
 
-def networks(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
+def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
     """Return the networks by name; `model:` is the one network of a step that has one."""
-    return settings.networks or _single(settings, settings.model, catalogue)
+    return settings.networks or _single(settings, settings.model, part_index)
 
 
-def optimizers(settings: Settings, catalogue: Catalogue) -> dict[str, Part]:
+def optimizers(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
     """Return the optimizers by network; `optimizer:` is that of the one network."""
-    return settings.optimizers or _single(settings, settings.optimizer, catalogue)
+    return settings.optimizers or _single(settings, settings.optimizer, part_index)
 
 
 def written_twice(document: Document) -> Found:
@@ -52,8 +52,8 @@ def misfits(settings: Settings, signature: Signature, wrong: set[str]) -> Found:
         yield from _missing(settings, signature)
 
 
-def _single(settings: Settings, part: Part | None, catalogue: Catalogue) -> dict[str, Part]:
-    signature = catalogue.signature("step", settings.step.name) if settings.step else None
+def _single(settings: Settings, part: Part | None, part_index: PartIndex) -> dict[str, Part]:
+    signature = part_index.signature("step", settings.step.name) if settings.step else None
     names = [p.name for p in signature.positional] if signature else []
     return {} if part is None else {names[0] if len(names) == 1 else "model": part}
 

@@ -11,7 +11,7 @@ from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.tree import Path
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 Found = Iterator[tuple[Path, str]]
 
@@ -22,18 +22,18 @@ _CLIPS = ("clipnorm", "global_clipnorm", "clipvalue")
 _OF_AVERAGES = ("ema_momentum", "ema_overwrite_frequency")
 
 
-def problems(settings: Settings, catalogue: Catalogue) -> Found:
+def problems(settings: Settings, part_index: PartIndex) -> Found:
     """Find what optimizers cannot do together with each other, with callbacks, in a precision.
 
     Args:
         settings: What the experiment says.
-        catalogue: The parts there are.
+        part_index: The parts that the experiment may name.
     """
     given = dict(_given(settings))
     yield from _callbacks(settings, given)
     scaled = settings.execution.precision == "mixed_float16"
     for path, part in given.items():
-        for option, text in (*_without_effect(part), *_averages(part, catalogue)):
+        for option, text in (*_without_effect(part), *_averages(part, part_index)):
             yield (*path, option), text
         if scaled and part.options.get("loss_scale_factor") is not None:
             text = "mixed_float16 finds the scale by itself and ignores this one; remove the key."
@@ -80,7 +80,7 @@ def _without_effect(part: Part) -> Iterator[tuple[str, str]]:
         yield "gradient_accumulation_steps", "expected 2 or more, found 1."
 
 
-def _averages(part: Part, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
+def _averages(part: Part, part_index: PartIndex) -> Iterator[tuple[str, str]]:
     if part.options.get("use_ema"):
         if keras_parts.class_name("optimizer", part.name) == "ScheduleFreeAdamW":
             yield "use_ema", "ScheduleFreeAdamW averages weights by itself; remove this key."
@@ -88,7 +88,7 @@ def _averages(part: Part, catalogue: Catalogue) -> Iterator[tuple[str, str]]:
             text = "Keras averages weights after every step, not after every update; remove one."
             yield "gradient_accumulation_steps", f"does not go with use_ema: {text}"
         return
-    signature = catalogue.signature("optimizer", part.name)
+    signature = part_index.signature("optimizer", part.name)
     for name in _OF_AVERAGES:
         parameter = signature.get(name) if signature else None
         # A file that fitx wrote has all defaults in it.

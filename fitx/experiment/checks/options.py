@@ -15,7 +15,7 @@ from typing_extensions import TypedDict
 from fitx.experiment.problems import closest, listed, nearest
 from fitx.registry import keras_parts, python_source
 from fitx.registry.kinds import FED, OURS, a
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Parameter, Signature, read_signature
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -24,16 +24,16 @@ _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 class OptionCheck:
     """Checks the options of one part; parts inside parts come back to it through pydantic."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, part_index: PartIndex) -> None:
+        self.part_index = part_index
         self._adapters: dict[tuple[str, str], TypeAdapter[dict[str, Any]]] = {}
 
     def __call__(
         self, kind: str, name: str, options: dict[str, Any], info: ValidationInfo
     ) -> dict[str, Any]:
         """Return the checked options. Raises pydantic errors that say what is wrong."""
-        signature = self.catalogue.signature(kind, name)
-        unread = self.catalogue.unread
+        signature = self.part_index.signature(kind, name)
+        unread = self.part_index.unread
         if name in unread or (signature is None and closest(name, unread)):
             raise _error("unread_part", "")
         if signature is None:
@@ -51,7 +51,7 @@ class OptionCheck:
             text = f"the activation '{name}' takes no options here; a layer of its own may."
             raise _error("refused", text)
         if options:
-            raise _error("refused", _for_any_shape(kind, name, self.catalogue))
+            raise _error("refused", _for_any_shape(kind, name, self.part_index))
         return {}
 
     def _adapter(self, signature: Signature) -> TypeAdapter[dict[str, Any]]:
@@ -64,13 +64,13 @@ class OptionCheck:
         reason = keras_parts.refused(kind, name)
         if reason:
             return f"the {kind} '{name}' has no place in fitx: {reason}."
-        file_name = self.catalogue.registered_as(kind, name)
+        file_name = self.part_index.registered_as(kind, name)
         if file_name:
             return f"a part goes by the name of its file: '{name}' is '{file_name}'."
-        others = self.catalogue.kinds_of(name)
+        others = self.part_index.kinds_of(name)
         if others:
             return f"no {kind} is called '{name}'; that is {a(others[0])}."
-        hint = nearest(name, self.catalogue.spellings(kind))
+        hint = nearest(name, self.part_index.spellings(kind))
         return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
 
 
@@ -108,7 +108,7 @@ def accepted(signature: Signature) -> tuple[Parameter, ...]:
 @cache
 def batch_options() -> tuple[Parameter, ...]:
     """Return the options that every dataset part has: batch size, shuffling, weights."""
-    path = Path(__file__).parent.parent / "data" / "prepare.py"
+    path = Path(__file__).parents[2] / "data" / "prepare.py"
     found = python_source.find(python_source.read(path), "prepare")
     options = read_signature("dataset", "prepare", found).options if found else ()
     return tuple(p for p in options if p.name != "seed")
@@ -150,10 +150,10 @@ def _translated(error: ValidationError, signature: Signature) -> ValidationError
     return ValidationError.from_exception_data(signature.title, details)
 
 
-def _for_any_shape(kind: str, name: str, catalogue: Catalogue) -> str:
+def _for_any_shape(kind: str, name: str, part_index: PartIndex) -> str:
     word = "accuracy" if name.startswith("acc") else "crossentropy"
     meant = [f"{sort}_{word}" for sort in ("binary", "categorical", "sparse_categorical")]
-    known = [each for each in meant if catalogue.find(kind, each)]
+    known = [each for each in meant if part_index.find(kind, each)]
     text = f"'{name}' fits itself to the shapes and takes no options; to set some, write "
     return f"{text}{listed(known[:-1])} or {known[-1]}."
 

@@ -13,10 +13,10 @@ from pydantic import TypeAdapter, ValidationError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Node, Path, Place, Source, dotted
+from fitx.experiment.yaml.tree import Node, Path, Place, TextSource, dotted
 from fitx.registry.annotations import WrittenPath
 from fitx.registry.kinds import OURS, Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 
 _INPUTS = ("step", "networks", "optimizers", "loss", "metrics", "weighted_metrics")
@@ -24,7 +24,7 @@ _INPUTS = ("step", "networks", "optimizers", "loss", "metrics", "weighted_metric
 callbacks may write theirs."""
 
 
-def with_absolute_paths(settings: Settings, document: Document, catalogue: Catalogue) -> Settings:
+def with_absolute_paths(settings: Settings, document: Document, part_index: PartIndex) -> Settings:
     """Return the settings with every path of every part absolute.
 
     A path starts at the file that it is written in, one of the command line at the working
@@ -32,7 +32,7 @@ def with_absolute_paths(settings: Settings, document: Document, catalogue: Catal
     """
     keys = {key: getattr(settings, key) for key in Settings.model_fields}
     tree = document.tree
-    changed = {k: _absolute(v, tree.at((k,)) or tree, catalogue) for k, v in keys.items()}
+    changed = {k: _absolute(v, tree.at((k,)) or tree, part_index) for k, v in keys.items()}
     return settings.model_copy(update=changed)
 
 
@@ -45,17 +45,17 @@ def input_files(experiment: Experiment) -> dict[str, FilePath]:
     return {dotted(path): file for path, file in _paths(values, ())}
 
 
-def _absolute(value: Any, node: Node, catalogue: Catalogue) -> Any:
+def _absolute(value: Any, node: Node, part_index: PartIndex) -> Any:
     """Return a value, which was read from a node, with its paths absolute."""
     if isinstance(value, WrittenPath):
         return node.place.source.file(value)
 
     def below(item: Any, step: str | int) -> Any:
-        return _absolute(item, node.at((step,)) or node, catalogue)
+        return _absolute(item, node.at((step,)) or node, part_index)
 
     if isinstance(value, Part):
         options = {key: below(item, key) for key, item in value.options.items()}
-        return replace(value, options={**_default_paths(value, catalogue), **options})
+        return replace(value, options={**_default_paths(value, part_index), **options})
     if isinstance(value, dict):
         return {key: below(item, key) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -71,12 +71,12 @@ def _index(item: Any, node: Node) -> int:
     return next((index for index, each in enumerate(nodes) if each.value == item), 0)
 
 
-def _default_paths(part: Part, catalogue: Catalogue) -> dict[str, Any]:
+def _default_paths(part: Part, part_index: PartIndex) -> dict[str, Any]:
     """Return the paths that a part takes by default and the experiment leaves out."""
-    signature = catalogue.signature(part.kind, part.name) if part.kind in OURS else None
+    signature = part_index.signature(part.kind, part.name) if part.kind in OURS else None
     if signature is None:
         return {}
-    beside = Node(None, Place(Source(str(signature.file), folder=signature.file.parent)))
+    beside = Node(None, Place(TextSource(str(signature.file), folder=signature.file.parent)))
     found = {}
     for parameter in signature.parameters:
         is_given = parameter.name in part.options
@@ -84,7 +84,7 @@ def _default_paths(part: Part, catalogue: Catalogue) -> dict[str, Any]:
             # A default may be of another type than its annotation says.
             with suppress(ValidationError):
                 default = TypeAdapter(parameter.type).validate_python(parameter.default)
-                found[parameter.name] = _absolute(default, beside, catalogue)
+                found[parameter.name] = _absolute(default, beside, part_index)
     return {name: value for name, value in found.items() if any(_paths(value, ()))}
 
 

@@ -15,11 +15,11 @@ from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import Node, Path
 from fitx.registry.kinds import BROKEN
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 
 
 def validate(
-    document: Document, catalogue: Catalogue, known: Sequence[Problem] = ()
+    document: Document, part_index: PartIndex, known: Sequence[Problem] = ()
 ) -> tuple[Settings, list[Problem]]:
     """Check every key and option by itself.
 
@@ -27,12 +27,12 @@ def validate(
 
     Args:
         document: What to check.
-        catalogue: The parts there are.
+        part_index: The parts that the experiment may name.
         known: Problems of the document that are known already.
     """
     infinite = _infinite(document.tree)
     tree = _without(document.tree, [*known, *infinite])
-    settings, found = _validated(replace(document, tree=tree), OptionCheck(catalogue))
+    settings, found = _validated(replace(document, tree=tree), OptionCheck(part_index))
     return settings, [*infinite, *found]
 
 
@@ -43,7 +43,7 @@ def _validated(document: Document, check: OptionCheck) -> tuple[Settings, list[P
         tree = text_of_environment(error, document.tree)
         if tree is not document.tree:
             return _validated(replace(document, tree=tree), check)
-        found = explain(error, document, check.catalogue)
+        found = explain(error, document, check.part_index)
     rest = replace(document, tree=_without(document.tree, found))
     settings, more = _validated(rest, check)
     return settings, [*found, *more]

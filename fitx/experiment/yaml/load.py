@@ -12,7 +12,7 @@ from fitx import redaction
 from fitx.experiment.checks.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe
 from fitx.experiment.yaml import env_interpolation, locate, overrides, reader
-from fitx.experiment.yaml.tree import Node, Place, Source
+from fitx.experiment.yaml.tree import Node, Place, TextSource
 from fitx.experiment.yaml.tree import Path as KeyPath
 
 MAX_FILES = 100
@@ -111,7 +111,7 @@ def _parsed(words: Sequence[str]) -> tuple[list[overrides.Override], list[Proble
     return changes, problems
 
 
-def _compose(opened: tuple[str, Source], path: Path, files: list[Path], above: Above) -> Node:
+def _compose(opened: tuple[str, TextSource], path: Path, files: list[Path], above: Above) -> Node:
     """Read the text of one file and merge it over the files that it extends."""
     text, source = opened
     files.append(path)

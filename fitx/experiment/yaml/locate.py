@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from fitx.experiment.problems import ConfigError, Problem, closest, nearest, shorten
-from fitx.experiment.yaml.tree import Place, Source
+from fitx.experiment.yaml.tree import Place, TextSource
 
 MAX_BYTES = 1 << 20
 SUFFIXES = (".yaml", ".yml")
@@ -73,7 +73,7 @@ def locate(name: str, folder: Path = Path()) -> Path:
     return path
 
 
-def read_text(name: str, path: Path) -> tuple[str, Source]:
+def read_text(name: str, path: Path) -> tuple[str, TextSource]:
     """Read an experiment file whole; the Source keeps its lines for messages."""
     try:
         data = _read_bytes(name, path)
@@ -82,9 +82,9 @@ def read_text(name: str, path: Path) -> tuple[str, Source]:
     return source(name, path, _decode(name, data))
 
 
-def source(name: str, path: Path, text: str) -> tuple[str, Source]:
+def source(name: str, path: Path, text: str) -> tuple[str, TextSource]:
     """Return the text of a file with its Source."""
-    return text, Source(name, tuple(text.split("\n")), path.resolve().parent)
+    return text, TextSource(name, tuple(text.split("\n")), path.resolve().parent)
 
 
 def _read_bytes(name: str, path: Path) -> bytes:
@@ -117,7 +117,7 @@ def _decode(name: str, data: bytes) -> str:
     except UnicodeDecodeError as error:
         before = data[: error.start]
         lines = before.decode("utf-8", "replace").split("\n")
-        place = Place(Source(name), len(lines), len(lines[-1]) + 1)
+        place = Place(TextSource(name), len(lines), len(lines[-1]) + 1)
         text = f"byte 0x{data[error.start]:02X} is not UTF-8; save the file as UTF-8."
         raise ConfigError([Problem(place, (), text)]) from error
 
@@ -134,4 +134,4 @@ def _nearest_file(name: str, path: Path) -> str:
 
 
 def _refused(name: str, text: str) -> ConfigError:
-    return ConfigError([Problem(Place(Source(name)), (), text)])
+    return ConfigError([Problem(Place(TextSource(name)), (), text)])

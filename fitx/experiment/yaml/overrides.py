@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fitx.experiment.checks.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe, nearest
 from fitx.experiment.yaml import reader
-from fitx.experiment.yaml.tree import Node, Path, Place, Source, dotted
+from fitx.experiment.yaml.tree import Node, Path, Place, TextSource, dotted
 
 _WORD = re.compile(
     r"(?P<remove>~?)(?P<path>\w[\w-]*(?:\.\w[\w-]*)*)(?:(?P<append>\+?)=(?P<value>.*))?", re.DOTALL
@@ -32,7 +32,7 @@ class Refused(ValueError):
 
 def parse(word: str) -> Override:
     """Read one override. Raises ConfigError for a word that is none."""
-    place = Place(Source(f"command line: {word}"))
+    place = Place(TextSource(f"command line: {word}"))
     match = _WORD.fullmatch(word)
     if match is None or bool(match["remove"]) == (match["value"] is not None):
         text = "is no override; write key.path=value, key.path+=value or ~key.path."
@@ -62,7 +62,7 @@ def apply(root: Node, overrides: Sequence[Override]) -> tuple[Node, list[Problem
 
 def _value(text: str, place: Place) -> Node:
     try:
-        source = Source(place.source.name, tuple(text.split("\n")))
+        source = TextSource(place.source.name, tuple(text.split("\n")))
         return _placed(reader.read(text, source), place)
     except ConfigError as error:
         problems = [Problem(place, problem.path, problem.text) for problem in error.problems]

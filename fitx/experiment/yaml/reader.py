@@ -16,7 +16,7 @@ import yaml
 
 from fitx.experiment.problems import ConfigError, Problem, shorten
 from fitx.experiment.yaml import syntax
-from fitx.experiment.yaml.tree import Node, Place, Scalar, Source
+from fitx.experiment.yaml.tree import Node, Place, Scalar, TextSource
 
 MAX_DEPTH = 64
 MAX_DIGITS = 300
@@ -44,7 +44,7 @@ _WORDS: dict[str, Scalar] = {
 }
 
 
-def read(text: str, source: Source) -> Node:
+def read(text: str, source: TextSource) -> Node:
     """Read one YAML document. Raises ConfigError with everything that is wrong with it."""
     _refuse_control_characters(text, source)
     shallow = _shallow(text)
@@ -88,7 +88,7 @@ def _shallow(text: str) -> str:
     return text
 
 
-def _refuse_deep(start: str, source: Source) -> None:
+def _refuse_deep(start: str, source: TextSource) -> None:
     """Raise ConfigError if the start of a text is nested too deeply."""
     with suppress(yaml.MarkedYAMLError):
         _Composer(source).document(yaml.parse(start, Loader=_LOADER))
@@ -97,7 +97,7 @@ def _refuse_deep(start: str, source: Source) -> None:
 class _Composer:
     """Builds the tree from parser events; collects problems that need not end the reading."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: TextSource) -> None:
         self.source = source
         self.problems: list[Problem] = []
         self.count = 0
@@ -191,7 +191,7 @@ class _Composer:
         return Place(self.source, mark.line + 1, mark.column + 1) if mark else Place(self.source)
 
 
-def _refuse_control_characters(text: str, source: Source) -> None:
+def _refuse_control_characters(text: str, source: TextSource) -> None:
     found = CONTROL.search(text)
     if found:
         before = text[: found.start()]

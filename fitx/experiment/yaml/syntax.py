@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import yaml
 
 from fitx.experiment.problems import Problem
-from fitx.experiment.yaml.tree import Place, Source
+from fitx.experiment.yaml.tree import Place, TextSource
 
 _KEY_WITHOUT_SPACE = re.compile(r"\s*(?:- +)*[\w.-]+:(?=[^\s:/])")
 _WORD_WITHOUT_COLON = re.compile(r"\s*(?:- +)*[\w.-]+\s*(?:#.*)?")
@@ -20,7 +20,7 @@ _KEY = re.compile(r"\s*(?:- +)*[\w.'\"-]+\s*: ")
 class _Spot:
     """Where libyaml stumbled, and where what it was reading began; all count from 0."""
 
-    source: Source
+    source: TextSource
     line: int
     column: int
     start: tuple[int, int]
@@ -51,7 +51,7 @@ class _Spot:
 Answer = tuple[tuple[int, int], str]
 
 
-def problem(error: yaml.MarkedYAMLError, source: Source) -> Problem:
+def problem(error: yaml.MarkedYAMLError, source: TextSource) -> Problem:
     """Return the problem that an error of the parser is, at the place where it is to be mended."""
     mark = error.problem_mark or error.context_mark
     if mark is None:

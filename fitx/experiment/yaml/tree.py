@@ -13,7 +13,7 @@ Path: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class TextSource:
     """Where text came from: a file as the user named it, or a word of the command line.
 
     Relative paths in the text start from `folder`.
@@ -32,7 +32,7 @@ class Source:
 class Place:
     """A position in a source; line and column count from 1, line 0 is the source as a whole."""
 
-    source: Source
+    source: TextSource
     line: int = 0
     column: int = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.step_feeds import evaluation_feed, training_batch, training_feed
 from fitx.engine.loops import silent_loop
 from fitx.training.state.position import Position
@@ -39,7 +39,7 @@ class Replay:
     the learning rates are known, with which each epoch began.
 
     Args:
-        trial: What was trained.
+        built: What was trained.
         variables: All that changes, by name.
         rates: The learning rates that changed, by the number of steps before that.
         lines: What metrics.jsonl says of the epochs.
@@ -51,18 +51,18 @@ class Replay:
 
     def __init__(
         self,
-        trial: Trial,
+        built: BuiltExperiment,
         variables: Mapping[str, Any],
         rates: Mapping[int, State],
         lines: Iterable[Mapping[str, Any]],
         is_wanted: Callable[[], bool],
     ) -> None:
-        self.trial, self.rates, self.is_wanted = trial, rates, is_wanted
+        self.built, self.rates, self.is_wanted = built, rates, is_wanted
         self.variables = dict(variables)
         self.lines = {line["epoch"]: line for line in lines}
         self.is_exact = True
-        is_validated = "validation" in trial.data.splits
-        self._validates = is_validated and not test_changes_metrics_only(trial.step)
+        is_validated = "validation" in built.data.splits
+        self._validates = is_validated and not test_changes_metrics_only(built.step)
 
     def run(self, begin: Instant, end: int) -> Instant:
         """Go on from an instant until so many steps are done.
@@ -71,15 +71,15 @@ class Replay:
             Stopped: It is no longer wanted.
         """
         at = self.place(begin)
-        feed = iter(training_feed(self.trial, at.batches(self.trial.steps_per_epoch)))
+        feed = iter(training_feed(self.built, at.batches(self.built.steps_per_epoch)))
         while True:
-            count = min(end - at.step, self.trial.steps_per_epoch - at.passed)
-            silent_loop.run(self.trial.step.make_train_function(), feed, count, self.is_wanted)
+            count = min(end - at.step, self.built.steps_per_epoch - at.passed)
+            silent_loop.run(self.built.step.make_train_function(), feed, count, self.is_wanted)
             if not self.is_wanted():
                 raise Stopped
             at = replace(at, step=at.step + count, passed=at.passed + count)
             if at.step == end:
-                return Instant(capture(self.variables), at, self.trial.step.logged())
+                return Instant(capture(self.variables), at, self.built.step.logged())
             at = self._next(at)
 
     def place(self, instant: Instant) -> Position:
@@ -89,28 +89,28 @@ class Replay:
 
     def batch(self, instant: Instant) -> Any:
         """Return the batch of the step that follows an instant."""
-        return training_batch(self.trial, instant.at.batches(self.trial.steps_per_epoch))
+        return training_batch(self.built, instant.at.batches(self.built.steps_per_epoch))
 
     def _next(self, at: Position) -> Position:
         """End the epoch whose steps are all done; begin the one that a step is to begin."""
-        if at.passed == self.trial.steps_per_epoch:
+        if at.passed == self.built.steps_per_epoch:
             self._end_epoch(at.epoch + 1)
             at = Position(at.epoch + 1, at.step)
         if not at.passed:
-            self.trial.step.reset_metrics()
+            self.built.step.reset_metrics()
         changed = self.rates.get(at.step, {})
         assign({name: self.variables[name] for name in changed}, changed)
         return at
 
     def _end_epoch(self, epoch: int) -> None:
-        trial, step = self.trial, self.trial.step
+        built, step = self.built, self.built.step
         line = self.lines.get(epoch, {})
         values = step.logged().items()
         self.is_exact &= all(line.get(name, value) == value for name, value in values)
         step.logs["train"].running = False
-        if self._validates and epoch % trial.experiment.fit.validation_freq == 0:
-            feed = evaluation_feed(trial, "validation")
-            step.evaluate(feed, steps=trial.evaluation_steps("validation"), verbose=0)
+        if self._validates and epoch % built.experiment.fit.validation_freq == 0:
+            feed = evaluation_feed(built, "validation")
+            step.evaluate(feed, steps=built.evaluation_steps("validation"), verbose=0)
 
 
 def turn(

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from fitx import checkpoint
-from fitx.build.built import Trial
+from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line
 from fitx.errors import Diverged, FitxError, StorageError
 from fitx.rundir import journal
-from fitx.training.monitor import Observer
+from fitx.training.monitor import RunMonitor
 from fitx.training.nan_search import probe
 from fitx.training.nan_search.replay import Instant, Replay, Stopped, turn
 from fitx.training.result import relative_to_cwd
@@ -33,12 +33,12 @@ from fitx.training.state.snapshot import Snapshot, training_part
 from fitx.training.state.variables import NETWORKS, OPTIMIZERS, capture, network_state
 
 
-def refuse_measured(values: dict[str, float], split: str, trial: Trial) -> None:
+def refuse_measured(values: dict[str, float], split: str, built: BuiltExperiment) -> None:
     """Raise Diverged if a measured value is not finite, saying whether the networks are."""
-    allow_nan = trial.experiment.fit.allow_nan
+    allow_nan = built.experiment.fit.allow_nan
     if not refused(values, allow_nan):
         return
-    networks = network_state(trial.step)
+    networks = network_state(built.step)
     name = first_not_finite(networks)
     if name is not None:
         more = f"'{name}' holds {held(networks[name])}."
@@ -47,15 +47,15 @@ def refuse_measured(values: dict[str, float], split: str, trial: Trial) -> None:
     refuse_values(values, f"on the {split} split", more, allow_nan)
 
 
-def explained(error: Diverged, trial: Trial, observer: Observer) -> Diverged:
+def explained(error: Diverged, built: BuiltExperiment, run_monitor: RunMonitor) -> Diverged:
     """Return what a training ended with, and where that began: found by running steps again."""
     with suppress(FitxError):
-        observer.saver.wait()
-    search = _Search(error, trial, observer)
+        run_monitor.saver.wait()
+    search = _Search(error, built, run_monitor)
     try:
         origin = search.origin()
     except Stopped:
-        text = f"The search for what was not finite first was stopped by {observer.stop.name}."
+        text = f"The search for what was not finite first was stopped by {run_monitor.stop.name}."
         origin = search.unknown(text)
     except Exception as failure:  # Whatever it is, the user must hear of the divergence.
         text = f"What was not finite first could not be found: {first_line(failure)}"
@@ -88,30 +88,30 @@ class _Search:
 
     Args:
         error: What was seen.
-        trial: What was trained.
-        observer: How far it came.
+        built: What was trained.
+        run_monitor: How far it came.
     """
 
-    def __init__(self, error: Diverged, trial: Trial, observer: Observer) -> None:
-        self.error, self.trial, self.observer = error, trial, observer
-        self.variables = observer.state.variables
-        logged = trial.step.logs["train"].names
+    def __init__(self, error: Diverged, built: BuiltExperiment, run_monitor: RunMonitor) -> None:
+        self.error, self.built, self.run_monitor = error, built, run_monitor
+        self.variables = run_monitor.state.variables
+        logged = built.step.logs["train"].names
         self.names = [name for name in error.names if name in logged]
         self.newest: checkpoint.Newest | None = None
         with suppress(StorageError):
-            self.newest = checkpoint.newest(observer.saver.folder)
+            self.newest = checkpoint.newest(run_monitor.saver.folder)
 
     def origin(self) -> Origin:
         """Return where the divergence began."""
-        if self.trial.step.execution.strategy is not None:
+        if self.built.step.execution.strategy is not None:
             return self.unknown(_ON_SEVERAL)
         if self.error.names and not self.names and self._is_sound():
             return replace(self.unknown(_SOUND), advice=_LOOK_ELSEWHERE)
-        begin, end = self._beginning(), self.observer.at.step
+        begin, end = self._beginning(), self.run_monitor.at.step
         if begin is None or begin.at.step >= end:
             return self.unknown("There is nothing to run its steps again from.")
         steps = f"steps {begin.at.step + 1:,} to {end:,}"
-        self.observer.display.note(f"diverged: running {steps} again, to find where it began")
+        self.run_monitor.display.note(f"diverged: running {steps} again, to find where it began")
         replay = self._replay()
         sound = {name for name, array in begin.state.items() if is_finite(array)}
 
@@ -120,7 +120,7 @@ class _Search:
 
         found = turn(replay, begin, end, is_bad)
         if found is None:
-            last = max(begin.at.step, self.observer.trail.finite_until if self.names else 0)
+            last = max(begin.at.step, self.run_monitor.trail.finite_until if self.names else 0)
             return self.unknown(_NOT_AGAIN.format(f"S{steps[1:]}", f"{last:,}"))
         before, after = found
         text = self._first(replay, before, after, sound)
@@ -137,9 +137,9 @@ class _Search:
         """Return from where the run can go on."""
         if self.newest is None:
             return "There is no checkpoint: it diverged before the first."
-        names = list(self.trial.experiment.optimizers)
+        names = list(self.built.experiment.optimizers)
         key = "optimizer" if names == ["model"] else f"optimizers.{names[0]}"
-        run = relative_to_cwd(self.observer.journal.run)
+        run = relative_to_cwd(self.run_monitor.journal.run)
         return (
             f"Checkpoint {self.newest.folder.name} is whole; `fitx resume {run} --allow-inexact "
             f"{key}.learning_rate=...` goes on from it."
@@ -152,7 +152,7 @@ class _Search:
 
     def _beginning(self) -> Instant | None:
         """Return the newest instant that is known in full."""
-        found: Snapshot | None = self.observer.trail.start
+        found: Snapshot | None = self.run_monitor.trail.start
         if self.newest is not None:
             found = Snapshot(self.newest.state, self.newest.meta)
         if found is None:
@@ -160,10 +160,10 @@ class _Search:
         return Instant(training_part(found.state), from_meta(found.meta), {})
 
     def _replay(self) -> Replay:
-        observer = self.observer
-        lines = journal.read(observer.journal.run)
-        rates, stop = observer.trail.rates, observer.stop
-        return Replay(self.trial, self.variables, rates, lines, lambda: not stop.number)
+        run_monitor = self.run_monitor
+        lines = journal.read(run_monitor.journal.run)
+        rates, stop = run_monitor.trail.rates, run_monitor.stop
+        return Replay(self.built, self.variables, rates, lines, lambda: not stop.number)
 
     def _is_bad(self, instant: Instant) -> bool:
         """Whether a value that was not finite at the end is not finite already."""
@@ -194,7 +194,7 @@ class _Search:
 
     def _sight(self, replay: Replay, before: Instant) -> probe.Sight | None:
         """Return what the step after an instant comes upon first, if it can be run by itself."""
-        step, data = self.trial.step, replay.batch(before)
+        step, data = self.built.step, replay.batch(before)
         try:
             return probe.first_not_finite(step, data, lambda: replay.place(before))
         except Exception:  # A step may need to be compiled, or more memory if it is not.

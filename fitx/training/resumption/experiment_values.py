@@ -15,7 +15,7 @@ from fitx.experiment.yaml.tree import Path as KeyPath
 from fitx.experiment.yaml.tree import dotted
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
-from fitx.registry.part_index import Catalogue
+from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 
 ABSENT = object()
@@ -40,7 +40,7 @@ def values(experiment: Experiment) -> dict[str, Any]:
     """Return what an experiment says by key, with all defaults and what `${env:}` stands for."""
     said = {key: getattr(experiment, key) for key in _KEYS}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
-    return {key: _full(value, experiment.catalogue) for key, value in {**said, **sections}.items()}
+    return {key: _full(value, experiment.part_index) for key, value in {**said, **sections}.items()}
 
 
 def callback_options(experiment: Experiment) -> list[str]:
@@ -133,18 +133,18 @@ def text(value: Any, levels: int = MOST_LEVELS) -> str:
     return str(value) if str(value).isprintable() else repr(str(value))
 
 
-def _full(value: Any, catalogue: Catalogue) -> Any:
+def _full(value: Any, part_index: PartIndex) -> Any:
     if isinstance(value, Part):
-        signature = catalogue.signature(value.kind, value.name)
+        signature = part_index.signature(value.kind, value.name)
         parameters = signature.parameters if signature else ()
         parameters += batch_options() if value.kind == "dataset" else ()
         defaults = {p.name: p.default for p in parameters if p.default is not NO_DEFAULT}
-        options = {k: _full(v, catalogue) for k, v in {**defaults, **value.options}.items()}
+        options = {k: _full(v, part_index) for k, v in {**defaults, **value.options}.items()}
         return replace(value, name=_called(value), options=options)
     if isinstance(value, dict):
-        return {key: _full(item, catalogue) for key, item in value.items()}
+        return {key: _full(item, part_index) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_full(item, catalogue) for item in value]
+        return [_full(item, part_index) for item in value]
     return value
 
 

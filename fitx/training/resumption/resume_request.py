@@ -27,7 +27,7 @@ from fitx.training.resumption.changes import Change
 
 
 @dataclass(frozen=True)
-class Resumption:
+class ResumeRequest:
     """A run that is to go on; its lock is held.
 
     Args:
@@ -77,7 +77,7 @@ class Resumption:
 
 
 @contextmanager
-def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterator[Resumption]:
+def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterator[ResumeRequest]:
     """Hold a run while it goes on, changed by words of the command line.
 
     Raises:
@@ -93,7 +93,7 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
 
 
 @contextmanager
-def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[Resumption]:
+def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[ResumeRequest]:
     """Hold a run while it goes on as an experiment file says.
 
     Raises:
@@ -107,7 +107,7 @@ def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[R
 
 def _judged(
     run: Path, trained: Experiment, asked: Experiment, *, allow_inexact: bool
-) -> Resumption:
+) -> ResumeRequest:
     facts = record.load(run)
     found = changes.compare(trained, asked, facts["references"])
     files = input_files(asked)
@@ -116,7 +116,7 @@ def _judged(
     around = changes.compare_environment(facts, here)
     changes.demand([*found, *around], allow_inexact=allow_inexact)
     notes = tuple(changes.notes([*found, *around]))
-    return Resumption(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)
+    return ResumeRequest(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)
 
 
 def _demand_plugins(run: Path, asked: Experiment) -> None:

@@ -6,8 +6,8 @@ from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
 from fitx.build.preflight import agreement
 from fitx.build.xla_obstacles import uncompilable
-from fitx.commands.evaluate import prepare_runtime
 from fitx.experiment.problems import ConfigError
+from fitx.training.setup import prepare_runtime
 
 PRINTING = """
     import tensorflow as tf
@@ -32,18 +32,18 @@ ROTATION = (
 
 
 def traced(experiment):
-    trial = make(experiment)
-    agreement.trace(trial)
-    return trial
+    built = make(experiment)
+    agreement.trace(built)
+    return built
 
 
-def said(trial):
-    return uncompilable(trial, trial.step.execution.batches["train"].newest, 8, "cpu")
+def said(built):
+    return uncompilable(built, built.step.execution.batches["train"].newest, 8, "cpu")
 
 
-def settled(trial, steps=10_000):
-    device = prepare_runtime(trial.experiment)
-    plan = prepare_execution(trial, device, [Task("train", "train", steps)])
+def settled(built, steps=10_000):
+    device = prepare_runtime(built.experiment)
+    plan = prepare_execution(built, device, [Task("train", "train", steps)])
     return plan.modes["train"].name, plan.why["train"]
 
 
@@ -52,8 +52,8 @@ def test_a_step_that_can_be_compiled_is_told_nothing_about(written):
 
 
 def test_a_plugins_operation_is_told_by_its_line(written):
-    trial = traced(written("step=printing", "~loss", printing=PRINTING))
-    assert said(trial) == LINE
+    built = traced(written("step=printing", "~loss", printing=PRINTING))
+    assert said(built) == LINE
 
 
 def test_a_layers_operation_is_told_by_the_layer(written):
@@ -63,16 +63,16 @@ def test_a_layers_operation_is_told_by_the_layer(written):
 
 
 def test_auto_does_without_xla_and_says_why_in_one_line(written):
-    trial = traced(written("step=printing", "~loss", printing=PRINTING))
-    assert settled(trial) == ("fused", f"XLA cannot compile {LINE}")
+    built = traced(written("step=printing", "~loss", printing=PRINTING))
+    assert settled(built) == ("fused", f"XLA cannot compile {LINE}")
 
 
 @pytest.mark.parametrize("mode", ["xla", "fused_xla"])
 def test_a_mode_of_xla_that_is_asked_for_is_refused(written, mode):
     words = "step=printing", "~loss", f"execution.mode={mode}"
-    trial = traced(written(*words, printing=PRINTING))
+    built = traced(written(*words, printing=PRINTING))
     with pytest.raises(ConfigError) as refused:
-        settled(trial)
+        settled(built)
     assert str(refused.value) == (
         f"command line: execution.mode={mode}: execution.mode: "
         f"XLA cannot compile {LINE}; write `mode: auto`."

@@ -20,7 +20,7 @@ from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.training.resumption.resume_request import reopened
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 STOP = 7
 """The step after which a run is stopped, the second of its second epoch."""
@@ -335,10 +335,10 @@ class Left:
 def test_what_is_restored_is_what_was(folder, kind, mode, is_short):
     experiment = written(folder, kind, mode, is_short)
     out = folder / f"{mode}-{is_short}"
-    train(experiment, Order(out / "straight"), NoDisplay())
+    train(experiment, TrainRequest(out / "straight"), NoDisplay())
     straight = Left(out / "straight" / kind / "latest")
     with pytest.raises(Interrupted):
-        train(experiment, Order(out / "stopped", stop_after=STOP), NoDisplay())
+        train(experiment, TrainRequest(out / "stopped", stop_after=STOP), NoDisplay())
     run = (out / "stopped" / kind / "latest").resolve()
     with reopened(run, (), allow_inexact=False) as request:
         resume(request, NoDisplay())

@@ -4,10 +4,9 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.commands.evaluate import prepare_runtime
 from fitx.errors import StorageError
 from fitx.experiment.schema import Checkpoint
-from fitx.training.setup import ready
+from fitx.training.setup import prepare_runtime, ready
 from fitx.training.state.best_epoch import Best, BestEpoch
 from fitx.training.state.position import Position, from_meta
 from fitx.training.state.snapshot import RunState, Snapshot, best_epoch
@@ -51,10 +50,10 @@ def made(tiny):
 
     def made(*words, **options):
         experiment = tiny(*words, **options)
-        trial = ready(experiment, prepare_runtime(experiment))
+        built = ready(experiment, prepare_runtime(experiment))
         stopping = keras.callbacks.EarlyStopping("loss")
         stopping.on_train_begin()
-        return trial.step, RunState(trial.step, [stopping], Best(experiment.checkpoint))
+        return built.step, RunState(built.step, [stopping], Best(experiment.checkpoint))
 
     return made
 

@@ -19,7 +19,7 @@ from fitx.training import loop
 from fitx.training.resumption.resume_request import finished, reopened
 from fitx.training.setup import ready
 from fitx.training.state import snapshot
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 DENSE = "{name: dense, units: 8, activation: tanh}"
 RICH = f"""
@@ -122,7 +122,7 @@ def straight(folder):
     def straight(name, mode="plain"):
         if (name, mode) not in done:
             experiment = read(str(folder / f"{name}.yaml"), [f"execution.mode={mode}"])
-            result = train(experiment, Order(folder / mode), Silent())
+            result = train(experiment, TrainRequest(folder / mode), Silent())
             done[name, mode] = Finished((folder / mode / name / "latest").resolve())
             assert result.facts["steps"] == LAST[name]
         return done[name, mode]
@@ -187,7 +187,7 @@ def test_a_run_stopped_after_any_step_ends_as_if_it_had_not(
 def test_a_run_stopped_between_two_epochs_ends_as_if_it_had_not(straight, folder, epoch):
     experiment = read(str(folder / "rich.yaml"), ["checkpoint.every=epoch"])
     with pytest.raises(Interrupted):
-        train(experiment, Order(folder / "between", stop_after=8 * epoch + 1), Silent())
+        train(experiment, TrainRequest(folder / "between", stop_after=8 * epoch + 1), Silent())
     run = (folder / "between" / "rich" / "latest").resolve()
     shutil.rmtree(run / "checkpoints" / f"{8 * epoch + 1:06d}")
     assert not straight("rich").differences(going_on(run))
@@ -304,11 +304,11 @@ def own(tmp_path):
 
 @pytest.mark.parametrize("moment", [8, 11, (1, 2), (2, 2)])
 def test_whatever_a_step_and_a_callback_remember_goes_on(own, tmp_path, moment):
-    train(own, Order(tmp_path / "straight"), Silent())
+    train(own, TrainRequest(tmp_path / "straight"), Silent())
     straight = Finished((tmp_path / "straight" / "own" / "latest").resolve())
     after = moment if isinstance(moment, int) else None
     with pytest.raises(Interrupted):
-        train(own, Order(tmp_path / "cut", stop_after=after), Stopping(moment))
+        train(own, TrainRequest(tmp_path / "cut", stop_after=after), Stopping(moment))
     run = (tmp_path / "cut" / "own" / "latest").resolve()
     phase = checkpoint.newest(run / "checkpoints").meta["phase"]
     assert phase == ("epoch" if after else "validation")
@@ -357,7 +357,7 @@ def test_a_part_of_the_state_that_were_lost_would_be_noticed(straight, stopped, 
 def test_another_order_of_the_data_would_be_noticed(straight, stopped, monkeypatch):
     whole, run = straight("rich"), stopped("rich", 11)
     feed = loop.training_feed
-    monkeypatch.setattr(loop, "training_feed", lambda trial, done: feed(trial, done + 1))
+    monkeypatch.setattr(loop, "training_feed", lambda built, done: feed(built, done + 1))
     assert whole.differences(going_on(run))
 
 
@@ -463,7 +463,7 @@ def test_other_numbers_than_the_run_had_are_refused(own, tmp_path):
     words = [f"data={{name: npz, path: {numbers}, batch_size: 5}}", "~callbacks"]
     experiment = read(str(tmp_path / "own.yaml"), words)
     with pytest.raises(Interrupted):
-        train(experiment, Order(tmp_path / "runs", stop_after=2), Silent())
+        train(experiment, TrainRequest(tmp_path / "runs", stop_after=2), Silent())
     run = (tmp_path / "runs" / "own" / "latest").resolve()
     np.savez(numbers, x=np.zeros((20, 6), "float32"), y=np.ones((20, 1), "float32"))
     with pytest.raises(UsageError, match=r"data.train.sha256: \w{12} -> \w{12}\n`--allow-inexact`"):
@@ -486,7 +486,7 @@ def test_a_checkpoint_of_another_experiment_is_refused(straight, stopped):
 def test_callbacks_that_say_nothing_of_their_state_are_named(tmp_path, own):
     (tmp_path / "moody.py").write_text(MOODY.replace("get_state", "a").replace("set_state", "b"))
     display = Silent()
-    train(read(str(tmp_path / "own.yaml")), Order(tmp_path / "runs"), display)
+    train(read(str(tmp_path / "own.yaml")), TrainRequest(tmp_path / "runs"), display)
     lost = "it has no get_state and set_state, so what it remembers is lost when the run is resumed"
     assert f"callback Moody: {lost}" in display.notes
 

@@ -131,9 +131,9 @@ class Plugin(Step):
 
 
 def test_bytes_that_are_no_table_and_no_string_are_refused_before_anything_is_set(tiny):
-    trial = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=TABLE))
-    agreement.trace(trial)
-    named = variables(trial.step)
+    built = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=TABLE))
+    agreement.trace(built)
+    named = variables(built.step)
     state = capture(named)
     packed = [name for name in state if state[name].dtype == np.uint8]
     assert sorted(packed) == ["graph/table", "graph/table#2", "step/word"]

@@ -67,15 +67,15 @@ HOLDING = """
 
 
 def traced(experiment):
-    trial = make(experiment)
-    agreement.trace(trial)
-    return trial
+    built = make(experiment)
+    agreement.trace(built)
+    return built
 
 
 def test_operations_that_keep_their_state_are_told_by_their_lines(written):
-    trial = traced(written("step=hiding", "~loss", hiding=HIDING))
+    built = traced(written("step=hiding", "~loss", hiding=HIDING))
 
-    assert unsaved(trial) == [
+    assert unsaved(built) == [
         "train_step draws with RandomUniform of hiding.py:12 "
         "(`noise = tf.raw_ops.RandomUniform(shape=[1], dtype=tf.float32)`), whose position "
         "TensorFlow keeps to itself: a resumed run draws other numbers; use keras.random with a "
@@ -88,11 +88,11 @@ def test_operations_that_keep_their_state_are_told_by_their_lines(written):
 
 
 def test_resources_are_told_by_their_lines_but_for_those_that_are_saved_or_constant(written):
-    trial = traced(written("step=holding", "~loss", holding=HOLDING))
+    built = traced(written("step=holding", "~loss", holding=HOLDING))
     used = "what it holds and where it stands is not saved, and a resumed run begins with it as it"
     used += " was made; keep what changes in a tf.Variable or a lookup table"
 
-    assert set(unsaved(trial)) == {
+    assert set(unsaved(built)) == {
         "train_step uses a queue by QueueDequeueV2 of holding.py:30 "
         f'(`"queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),`): {used}',
         "train_step uses an iterator by IteratorGetNext of holding.py:31 "

@@ -144,9 +144,9 @@ def test_callbacks_are_named_by_their_class_and_number():
 
 def test_every_callback_that_keras_offers_is_known():
     from fitx.registry.keras_parts import class_name
-    from fitx.registry.part_index import Catalogue
+    from fitx.registry.part_index import PartIndex
 
-    offered = {class_name("callback", name) for name in Catalogue().names("callback")} - {None}
+    offered = {class_name("callback", name) for name in PartIndex().names("callback")} - {None}
     assert offered == {kind.__name__ for kind in callback_state.REMEMBERED}
 
 

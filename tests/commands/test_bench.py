@@ -14,11 +14,11 @@ from fitx.commands.benchmark import TOO_SLOW, bench, left_out, ways
 from fitx.commands.benchmark.shares import ADVICE, Shares, measured
 from fitx.commands.benchmark.table import Comparison, Row
 from fitx.commands.benchmark.ways import Fitx, Stock, another
-from fitx.commands.evaluate import prepare_runtime
 from fitx.engine.modes.modes import MODES
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
+from fitx.training.setup import prepare_runtime
 
 WAYS = ["stock fit", "stock fit, 4 steps a call", "plain", "xla", "fused", "fused_xla"]
 CONVOLVES = """
@@ -135,34 +135,34 @@ def test_another_mode_is_advised_if_it_is_clearly_faster():
 
 def test_stock_trains_as_a_keras_model_with_the_same_train_step_does(tiny):
     """To the bit, a short batch at the end included."""
-    trial = make(tiny("data.shuffle=false", "data.batch_size=16", "~checkpoint"))
-    same = keras.models.clone_model(trial.step.model)
-    same.set_weights(trial.step.model.get_weights())
-    Stock(trial, lambda: None).epochs(2)
+    built = make(tiny("data.shuffle=false", "data.batch_size=16", "~checkpoint"))
+    same = keras.models.clone_model(built.step.model)
+    same.set_weights(built.step.model.get_weights())
+    Stock(built, lambda: None).epochs(2)
     same.compile(optimizer=keras.optimizers.Adam(0.01), loss="mse")
-    split = trial.data.splits["train"]
+    split = built.data.splits["train"]
     same.fit(split.x, split.y, batch_size=16, epochs=3, shuffle=False, verbose=0)
-    for ours, theirs in zip(trial.step.model.get_weights(), same.get_weights(), strict=True):
+    for ours, theirs in zip(built.step.model.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(ours, theirs)
 
 
 def test_every_way_has_networks_of_its_own_on_the_same_rows(tiny):
-    trial = make(tiny())
-    copy = another(trial)
-    assert copy.data is trial.data
-    assert not {id(v) for v in copy.step.variables} & {id(v) for v in trial.step.variables}
+    built = make(tiny())
+    copy = another(built)
+    assert copy.data is built.data
+    assert not {id(v) for v in copy.step.variables} & {id(v) for v in built.step.variables}
 
 
 def test_long_epochs_are_cut_short(tiny, monkeypatch):
     monkeypatch.setattr(ways, "LONGEST_EPOCH", 0.0)
-    trial = shortened(tiny())
-    assert trial.steps_per_epoch == 1
-    assert {name: len(split) for name, split in trial.data.splits.items()} == {"train": 8}
+    built = shortened(tiny())
+    assert built.steps_per_epoch == 1
+    assert {name: len(split) for name, split in built.data.splits.items()} == {"train": 8}
 
 
 def test_more_steps_an_epoch_than_the_rows_give_are_timed_as_one_pass(tiny):
-    trial = shortened(tiny("fit.steps_per_epoch=12"))
-    assert trial.steps_per_epoch == 5
+    built = shortened(tiny("fit.steps_per_epoch=12"))
+    assert built.steps_per_epoch == 5
 
 
 @pytest.mark.parametrize(
@@ -173,9 +173,9 @@ def test_more_steps_an_epoch_than_the_rows_give_are_timed_as_one_pass(tiny):
     ],
 )
 def test_a_mode_that_is_left_out_tells_why(tiny, plugin, modes, reason):
-    trial = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=plugin))
-    prepare_execution(trial, prepare_runtime(trial.experiment), [Task("train", "train", 15)])
-    reasons = left_out(trial, "cpu")
+    built = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=plugin))
+    prepare_execution(built, prepare_runtime(built.experiment), [Task("train", "train", 15)])
+    reasons = left_out(built, "cpu")
     assert list(reasons) == modes
     assert all(found.startswith(reason) for found in reasons.values())
 

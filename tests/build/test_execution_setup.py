@@ -4,8 +4,8 @@ import pytest
 
 from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.commands.evaluate import prepare_runtime
 from fitx.experiment.problems import ConfigError
+from fitx.training.setup import prepare_runtime
 
 PRINTING = """
     import tensorflow as tf
@@ -48,8 +48,8 @@ def with_tensor_board(monkeypatch):
 
 
 def settled(experiment, steps=1_000):
-    trial, device = make(experiment), prepare_runtime(experiment)
-    plan = prepare_execution(trial, device, [Task("train", "train", steps)])
+    built, device = make(experiment), prepare_runtime(experiment)
+    plan = prepare_execution(built, device, [Task("train", "train", steps)])
     return plan.modes["train"].name, plan.why["train"]
 
 
@@ -117,11 +117,11 @@ def test_tensor_board_that_writes_of_batches_is_refused_in_a_mode_that_runs_many
 
 def test_a_run_that_goes_on_in_such_a_mode_refuses_it_too(written, with_tensor_board):
     experiment = written("callbacks=[{name: tensor_board, update_freq: batch}]")
-    trial, device = make(experiment), prepare_runtime(experiment)
+    built, device = make(experiment), prepare_runtime(experiment)
     task = Task("train", "train", 1_000)
 
     with pytest.raises(ConfigError, match="tensor_board counts batches by calls"):
-        prepare_execution(trial, device, [task], recorded={"train": "fused"})
+        prepare_execution(built, device, [task], recorded={"train": "fused"})
 
 
 def test_measuring_keeps_the_fastest_and_says_what_it_saw(written):

@@ -15,7 +15,7 @@ from fitx.commands.train import train
 from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.rundir.record import reopen
 from fitx.training.resumption.resume_request import finished, reopened
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
 MAE = "{name: early_stopping, monitor: mae, patience: 9, min_delta: 0.1}"
@@ -38,7 +38,7 @@ def stopped(tiny, tmp_path):
 
     def stopped(step, *words):
         with pytest.raises(Interrupted):
-            train(tiny(*words), Order(tmp_path / "runs", stop_after=step), NoDisplay())
+            train(tiny(*words), TrainRequest(tmp_path / "runs", stop_after=step), NoDisplay())
         return (tmp_path / "runs/tiny/latest").resolve()
 
     return stopped
@@ -162,7 +162,7 @@ def test_a_callback_that_watches_what_the_environment_names_is_known_by_that(sto
 def test_a_log_goes_on_where_the_checkpoint_was_with_another_separator_too(tiny, tmp_path):
     logger = "{name: csv_logger, filename: log.csv}"
     words = (f"callbacks=[{logger}]", "checkpoint.every=epoch", "checkpoint.keep=9")
-    train(tiny(*words), Order(tmp_path), NoDisplay())
+    train(tiny(*words), TrainRequest(tmp_path), NoDisplay())
     run = (tmp_path / "tiny/latest").resolve()
     for later in sorted((run / "checkpoints").iterdir())[1:]:
         shutil.rmtree(later)
@@ -214,7 +214,7 @@ def test_a_rate_from_the_environment_counts_after_a_stop_without_a_checkpoint(
 def test_a_summary_that_does_not_judge_what_the_experiment_expects_is_damaged(
     tiny, tmp_path, judged
 ):
-    train(tiny("expect.loss=< 99"), Order(tmp_path), NoDisplay())
+    train(tiny("expect.loss=< 99"), TrainRequest(tmp_path), NoDisplay())
     run = (tmp_path / "tiny/latest").resolve()
     assert finished(run).metrics["loss"] < 99
     facts = json.loads((run / "summary.json").read_text())

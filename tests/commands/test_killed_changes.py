@@ -15,7 +15,7 @@ from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.training.resumption.resume_request import finished, reopened
-from fitx.training.train_request import Order
+from fitx.training.train_request import TrainRequest
 
 EVERY = bool(os.environ.get("FITX_SOAK"))
 STOPPING = "callbacks=[{name: early_stopping, monitor: loss, min_delta: 99.0, patience: 0}]"
@@ -99,7 +99,7 @@ def has_trained(run, begun):
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_change_is_made_whole_or_not_at_all(kind, tiny, tmp_path, copies):
     before, words = CHANGES[kind]
-    order = Order(tmp_path / "runs", stop_after=None if "finished" in kind else 7)
+    order = TrainRequest(tmp_path / "runs", stop_after=None if "finished" in kind else 7)
     with suppress(Interrupted):
         train(tiny(*before, "execution.mode=plain"), order, NoDisplay())
     run = (tmp_path / "runs/tiny/latest").resolve()

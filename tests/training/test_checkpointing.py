@@ -3,7 +3,7 @@ import pytest
 
 from fitx import checkpoint
 from fitx.experiment.schema import Checkpoint
-from fitx.training.checkpointing import Saver
+from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.state.snapshot import BEST, FINAL, Snapshot, part
 
 
@@ -41,7 +41,7 @@ def saving(tmp_path):
     def saving(every="auto", sync=lambda: None, **settings):
         clock = Clock()
         checked = Checkpoint(every=every, **settings)
-        made = Saver(tmp_path / "checkpoints", checked, sync, "a1b2", clock)
+        made = CheckpointSaver(tmp_path / "checkpoints", checked, sync, "a1b2", clock)
         return made, clock, Training(clock)
 
     return saving
@@ -163,7 +163,7 @@ def test_a_run_that_goes_on_writes_nothing_that_is_there(saving):
     final = {"networks/model/kernel": np.ones(3, "float32")}
     saver.finish(final)
     state, meta = checkpoint.load(saver.last)
-    again = Saver(saver.folder, Checkpoint(every="epoch"))
+    again = CheckpointSaver(saver.folder, Checkpoint(every="epoch"))
     again.go_on(saver.last, Snapshot(state, meta))
     again.save(training.at(4))
     again.finish(final)

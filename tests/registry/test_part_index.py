@@ -3,8 +3,8 @@
 import pytest
 
 from fitx.registry import python_source
-from fitx.registry.part_index import Catalogue
-from fitx.registry.registries import SHELVES, Shelf
+from fitx.registry.part_index import PartIndex
+from fitx.registry.registries import REGISTRIES, Registry
 
 
 @pytest.fixture
@@ -14,8 +14,8 @@ def plugin(tmp_path):
     def add(text, name="mine"):
         path = tmp_path / f"{name}.py"
         path.write_text(text, encoding="utf-8")
-        catalogue = Catalogue()
-        return catalogue, catalogue.add_plugin(path)
+        part_index = PartIndex()
+        return part_index, part_index.add_plugin(path)
 
     return add
 
@@ -42,30 +42,30 @@ def test_a_part_is_known_by_its_decorator(plugin, head, decorator, kind):
 
 
 def test_a_plugin_may_register_one_of_each_kind(plugin):
-    catalogue, parts = plugin(
+    part_index, parts = plugin(
         "from fitx import models, steps\n"
         "@steps.register\nclass Mine: ...\n"
         "@models.register\ndef mine(input_shape, *, units: int = 3): ...\n"
     )
     assert set(parts) == {"step", "model"}
-    assert "mine" in catalogue.names("step")
+    assert "mine" in part_index.names("step")
     assert str(
-        catalogue.signature("model", "mine")
+        part_index.signature("model", "mine")
     ) == "mine(input_shape, *, units: int=3)".replace("int=3", "int = 3")
-    assert catalogue.registered_as("step", "Mine") == "mine"
-    assert catalogue.registered_as("step", "Other") is None
-    catalogue.drop_plugin(next(iter(catalogue.plugins)))
-    assert "mine" not in catalogue.names("step")
+    assert part_index.registered_as("step", "Mine") == "mine"
+    assert part_index.registered_as("step", "Other") is None
+    part_index.drop_plugin(next(iter(part_index.plugins)))
+    assert "mine" not in part_index.names("step")
 
 
 def test_parts_of_several_kinds_may_have_one_name_in_a_file(plugin):
     text = "from fitx import datasets, models\n\n"
     text += "@datasets.register\ndef mine(*, rows: int = 3):\n    'Rows.'\n\n"
     text += "@models.register\ndef mine(input_shape, *, units: int = 4):\n    'A network.'\n"
-    catalogue, parts = plugin(text)
+    part_index, parts = plugin(text)
     assert list(parts) == ["dataset", "model"]
-    assert str(catalogue.signature("dataset", "mine")) == "mine(rows: int = 3)"
-    assert str(catalogue.signature("model", "mine")) == "mine(input_shape, *, units: int = 4)"
+    assert str(part_index.signature("dataset", "mine")) == "mine(rows: int = 3)"
+    assert str(part_index.signature("model", "mine")) == "mine(input_shape, *, units: int = 4)"
 
 
 def test_two_parts_of_a_kind_in_one_file_are_refused(plugin):
@@ -84,16 +84,16 @@ def test_parts_are_found_in_the_first_branch_of_a_condition(plugin):
 
 
 def test_names_are_sorted_and_of_every_source():
-    names = Catalogue().names("callback")
+    names = PartIndex().names("callback")
     assert names == sorted(names)
     assert {"sample_grid", "early_stopping"} <= set(names)
 
 
 def test_a_shipped_file_that_registers_another_kind_is_no_part(tmp_path, monkeypatch):
     (tmp_path / "odd.py").write_text("x = 1\n")
-    monkeypatch.setattr(Shelf, "files", lambda self: {"odd": tmp_path / "odd.py"})
-    assert Catalogue().find("step", "odd") is None
-    assert Catalogue().step_facts("odd") is None
+    monkeypatch.setattr(Registry, "files", lambda self: {"odd": tmp_path / "odd.py"})
+    assert PartIndex().find("step", "odd") is None
+    assert PartIndex().step_facts("odd") is None
 
 
 def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
@@ -101,17 +101,17 @@ def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_private.py").write_text("")
-    (package / "thing.py").write_text("from fitx.registry.registries import SHELVES\n")
+    (package / "thing.py").write_text("from fitx.registry.registries import REGISTRIES\n")
     monkeypatch.syspath_prepend(tmp_path)
-    shelf = Shelf("thing", "a_shelf_of_mine")
-    assert list(shelf.files()) == ["thing"]
+    registry = Registry("thing", "a_shelf_of_mine")
+    assert list(registry.files()) == ["thing"]
     with pytest.raises(KeyError):
-        shelf.get("thing")
-    assert Shelf("thing", "a_package_that_is_not_there").files() == {}
+        registry.get("thing")
+    assert Registry("thing", "a_package_that_is_not_there").files() == {}
 
 
 def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
-    shelf = Shelf("thing", "nowhere")
+    registry = Registry("thing", "nowhere")
 
     def part(module, name="part"):
         def made(): ...
@@ -119,24 +119,24 @@ def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
         made.__module__, made.__qualname__ = module, name
         return made
 
-    first = shelf.register(part("plugins.mine"))
-    assert shelf.get("mine") is first
-    assert shelf.holds("plugins.mine")
-    again = shelf.register(part("plugins.mine"))
-    assert shelf.get("mine") is again
+    first = registry.register(part("plugins.mine"))
+    assert registry.get("mine") is first
+    assert registry.holds("plugins.mine")
+    again = registry.register(part("plugins.mine"))
+    assert registry.get("mine") is again
     with pytest.raises(ValueError, match=r"one file registers one thing; mine\.py registers two"):
-        shelf.register(part("plugins.mine", "other"))
+        registry.register(part("plugins.mine", "other"))
     with pytest.raises(ValueError, match="thing 'mine' is registered already, by plugins.mine"):
-        shelf.register(part("fitx.things.mine"))
-    shelf.forget("plugins.mine")
-    assert not shelf.holds("plugins.mine")
+        registry.register(part("fitx.things.mine"))
+    registry.forget("plugins.mine")
+    assert not registry.holds("plugins.mine")
 
 
 def test_every_shipped_part_registers_under_its_file_s_name():
-    catalogue = Catalogue()
-    for kind, shelf in SHELVES.items():
-        for name, file in shelf.files().items():
-            found = catalogue.find(kind, name)
+    part_index = PartIndex()
+    for kind, registry in REGISTRIES.items():
+        for name, file in registry.files().items():
+            found = part_index.find(kind, name)
             assert found is not None and found.module.path == file, (kind, name)
 
 

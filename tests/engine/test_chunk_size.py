@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.engine.loops.chunk_size import GROWTH, SECONDS, Pace
+from fitx.engine.loops.chunk_size import GROWTH, SECONDS, ChunkSize
 
 
 def chunks(pace, step_seconds, count, available=10**9):
@@ -15,7 +15,7 @@ def chunks(pace, step_seconds, count, available=10**9):
 
 
 def test_the_first_chunk_is_one_step_and_its_time_that_of_compiling():
-    pace = Pace()
+    pace = ChunkSize()
     assert pace.take(1000) == 1
     pace.took(1, 60.0)
     assert pace.take(1000) == 1
@@ -24,16 +24,16 @@ def test_the_first_chunk_is_one_step_and_its_time_that_of_compiling():
 
 
 def test_chunks_grow_step_by_step_until_they_take_as_long_as_they_may():
-    assert chunks(Pace(), SECONDS / 10_000, 8) == [1, 1, 16, 256, 4096, 10_000, 10_000, 10_000]
+    assert chunks(ChunkSize(), SECONDS / 10_000, 8) == [1, 1, 16, 256, 4096, 10_000, 10_000, 10_000]
     assert GROWTH == 16
 
 
 def test_a_step_that_takes_longer_than_a_chunk_may_comes_alone():
-    assert chunks(Pace(), 3 * SECONDS, 4) == [1, 1, 1, 1]
+    assert chunks(ChunkSize(), 3 * SECONDS, 4) == [1, 1, 1, 1]
 
 
 def test_chunks_shrink_as_soon_as_one_took_too_long():
-    pace = Pace()
+    pace = ChunkSize()
     chunks(pace, SECONDS / 10_000, 6)
     pace.took(10_000, 4 * SECONDS)
     assert pace.take(10**9) == 2500
@@ -43,7 +43,7 @@ def test_chunks_shrink_as_soon_as_one_took_too_long():
 
 
 def test_a_chunk_that_something_cut_short_says_nothing_of_the_next():
-    pace = Pace()
+    pace = ChunkSize()
     chunks(pace, SECONDS / 10_000, 6)
     assert chunks(pace, SECONDS / 1000, 3, available=7) == [7, 7, 7]
     assert pace.take(10**9) == 10_000
@@ -52,4 +52,4 @@ def test_a_chunk_that_something_cut_short_says_nothing_of_the_next():
 @pytest.mark.parametrize("step_seconds", [0.0, 1e-7, SECONDS, 10.0])
 def test_no_chunk_is_longer_than_what_is_there_nor_empty(step_seconds):
     for available in (1, 2, 100):
-        assert set(chunks(Pace(), step_seconds, 9, available)) <= set(range(1, available + 1))
+        assert set(chunks(ChunkSize(), step_seconds, 9, available)) <= set(range(1, available + 1))
