@@ -16,7 +16,7 @@ from fitx.engine import callback_list
 from fitx.errors import DataError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.runtime import cluster
 
 _STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")

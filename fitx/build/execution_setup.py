@@ -20,7 +20,7 @@ from fitx.engine.modes.modes import MODES, PLAIN, ExecutionPlan, Mode
 from fitx.engine.modes.operation_count import Count, count
 from fitx.engine.resources.unsaved import Kind, unsaved
 from fitx.engine.step_graph import spec_of
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.runtime import Runtime

@@ -31,8 +31,7 @@ from fitx.errors import DeviceError, StorageError
 from fitx.experiment.checks.callback_files import make_folders, written_below
 from fitx.experiment.checks.options import batch_options
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
-from fitx.experiment.yaml.tree import dotted
+from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 from fitx.registry.registries import REGISTRIES
 from fitx.runtime import strategy

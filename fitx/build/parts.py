@@ -9,7 +9,7 @@ import keras
 from fitx.build.error_attribution import blamed
 from fitx.experiment.checks.schedules import with_total
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 

@@ -11,7 +11,7 @@ from fitx.experiment.checks.options import batch_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fitx.errors import FitxError
-from fitx.experiment.yaml.tree import Path, Place, Scalar, dotted
+from fitx.experiment.yaml.tree import KeyPath, Place, Scalar, dotted
 
 WIDTH = 100
 """How much of a source line is shown under a problem."""
@@ -26,7 +26,7 @@ class Problem:
     """
 
     place: Place
-    path: Path
+    path: KeyPath
     text: str
     detail: str = ""
 

@@ -7,7 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from fitx.experiment.schema import Settings
-from fitx.experiment.yaml.tree import Node, Path
+from fitx.experiment.yaml.tree import KeyPath, Node
 from fitx.registry.kinds import Part
 
 _SECTIONS = ("version", "name", "seed", "fit", "checkpoint", "execution", "expect")
@@ -35,7 +35,7 @@ def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
             yield PurePath(node.written).name
 
 
-def _is_name(path: Path) -> bool:
+def _is_name(path: KeyPath) -> bool:
     is_option = len(path) == len(("callbacks", 0, "monitor"))
     return path[0] in _SECTIONS or (is_option and _LOGGED.get(str(path[0])) == path[-1])
 

@@ -20,7 +20,7 @@ from fitx.experiment.checks.consistency import missing_loss, monitored, never_va
 from fitx.experiment.checks.metric_direction import direction
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 

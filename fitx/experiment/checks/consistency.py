@@ -10,13 +10,13 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import Problem, listed, nearest
 from fitx.experiment.schema import Fit, Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Path
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
 
-Found = Iterator[tuple[Path, str]]
+Found = Iterator[tuple[KeyPath, str]]
 
 
 def problems(
@@ -69,7 +69,7 @@ def not_logged(name: str, known: Sequence[str]) -> str:
     return f"'{name}' is not logged; {logs}.{nearest(name, known)}"
 
 
-def _told(document: Document, path: Path, text: str) -> Problem:
+def _told(document: Document, path: KeyPath, text: str) -> Problem:
     node = document.tree.at(path)
     if node is None or node.raw is None:
         return Problem(document.place(path), path, text)
@@ -151,7 +151,9 @@ def _monitors(
             yield ("expect", name), not_logged(name, at_the_end)
 
 
-def _watched(settings: Settings, part_index: PartIndex) -> Iterator[tuple[Path, str, str | None]]:
+def _watched(
+    settings: Settings, part_index: PartIndex
+) -> Iterator[tuple[KeyPath, str, str | None]]:
     """Yield (path, monitored name, mode) of every key that watches a logged value."""
     checkpoint = settings.checkpoint
     if checkpoint.monitor is not None:

@@ -13,7 +13,7 @@ from fitx.experiment.problems import Problem, describe, listed, nearest, shorten
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Node, Path, Place, dotted
+from fitx.experiment.yaml.tree import KeyPath, Node, Place, dotted
 from fitx.registry.part_index import PartIndex
 
 _LISTS = ("list_type", "tuple_type", "sequence_type", "sequence_str", "set_type", "frozen_set_type")
@@ -50,7 +50,7 @@ def explain(error: ValidationError, document: Document, part_index: PartIndex) -
 
     The text of one that only follows from another, known problem is empty.
     """
-    by_path: dict[Path, list[Any]] = {}
+    by_path: dict[KeyPath, list[Any]] = {}
     for item in error.errors():
         by_path.setdefault(_written_path(item, document.tree), []).append(item)
     # Of the ways in which a value could be meant, the one that fits it deepest tells most.
@@ -80,18 +80,18 @@ def _is_number(node: Node) -> bool:
     return node.raw is not None and node.written is not None and not isinstance(node.value, str)
 
 
-def _written_path(item: Any, tree: Node) -> Path:
+def _written_path(item: Any, tree: Node) -> KeyPath:
     """Return the part of pydantic's location that is a path of the file."""
-    location: Path = tuple(item["loc"])
+    location: KeyPath = tuple(item["loc"])
     ends = item["type"] == "missing_option"
-    path: Path = ()
+    path: KeyPath = ()
     for step in location[: len(location) - ends]:
         if tree.at((*path, step)) is not None:
             path = (*path, step)
     return (*path, location[-1]) if ends else path
 
 
-def _problem(path: Path, items: list[Any], document: Document, part_index: PartIndex) -> Problem:
+def _problem(path: KeyPath, items: list[Any], document: Document, part_index: PartIndex) -> Problem:
     kinds = {item["type"]: item for item in reversed(items)}
     if "extra_forbidden" in kinds:
         text = _unknown_key(path, document.tree, part_index)
@@ -105,7 +105,7 @@ def _problem(path: Path, items: list[Any], document: Document, part_index: PartI
     return _wrong_value(path, items, document)
 
 
-def _said(path: Path, item: Any, document: Document, part_index: PartIndex) -> Problem:
+def _said(path: KeyPath, item: Any, document: Document, part_index: PartIndex) -> Problem:
     text = str(item["msg"])
     if item["type"] == "unknown_part":
         place, raw = _name_of(path, document)
@@ -117,13 +117,13 @@ def _said(path: Path, item: Any, document: Document, part_index: PartIndex) -> P
     return Problem(document.place(path), path, text)
 
 
-def _name_of(path: Path, document: Document) -> tuple[Place, str | None]:
+def _name_of(path: KeyPath, document: Document) -> tuple[Place, str | None]:
     """Return where the name of a part stands, and the reference it came from, if from one."""
     node = document.tree.at((*path, "name")) or document.tree.at(path)
     return (node.place, node.raw) if node is not None else (document.place(path), None)
 
 
-def _unknown_key(path: Path, tree: Node, part_index: PartIndex) -> str:
+def _unknown_key(path: KeyPath, tree: Node, part_index: PartIndex) -> str:
     section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
     known = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
     where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
@@ -132,7 +132,7 @@ def _unknown_key(path: Path, tree: Node, part_index: PartIndex) -> str:
     return f"unknown key {shorten(key)!r} {where}.{hint}"
 
 
-def _wrong_value(path: Path, items: list[Any], document: Document) -> Problem:
+def _wrong_value(path: KeyPath, items: list[Any], document: Document) -> Problem:
     node = document.tree.at(path) or document.tree
     if isinstance(node.value, dict) and items[0]["type"] == "part_name":
         return _wrong_name(path, node, items[0], document)
@@ -154,7 +154,7 @@ def _nearest_word(node: Node, items: list[Any]) -> str:
     return nearest(node.value, re.findall("'([^']*)'", " ".join(choices)))
 
 
-def _wrong_name(path: Path, node: Node, item: Any, document: Document) -> Problem:
+def _wrong_name(path: KeyPath, node: Node, item: Any, document: Document) -> Problem:
     """Explain a part whose `name` is missing or is no string."""
     name = node.at(("name",))
     if name is None:

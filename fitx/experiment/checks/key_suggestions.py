@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fitx.experiment.checks.options import accepted, batch_options
 from fitx.experiment.problems import closest
 from fitx.experiment.schema import SECTIONS, Settings
-from fitx.experiment.yaml.tree import Node, Path, dotted
+from fitx.experiment.yaml.tree import KeyPath, Node, dotted
 from fitx.registry.part_index import PartIndex
 
 _PARTS = {
@@ -22,7 +22,7 @@ _PARTS = {
 """Where an experiment names parts, and of what kind; the likeliest home of a key stands last."""
 
 
-def home(path: Path, tree: Node, part_index: PartIndex) -> str:
+def home(path: KeyPath, tree: Node, part_index: PartIndex) -> str:
     """Say where a key that is unknown at `path` belongs, or nothing."""
     key, own_kind = str(path[-1]), _PARTS.get(str(path[0]))
     homes = dict(_homes(tree, part_index, own_kind if len(path) > 1 else None))
@@ -35,7 +35,7 @@ def home(path: Path, tree: Node, part_index: PartIndex) -> str:
     return f" Did you mean '{dotted(homes[close])}'?" if close else ""
 
 
-def _homes(tree: Node, part_index: PartIndex, but: str | None) -> Iterator[tuple[str, Path]]:
+def _homes(tree: Node, part_index: PartIndex, but: str | None) -> Iterator[tuple[str, KeyPath]]:
     """Yield (key, path) of what this experiment could hold, leaving out parts of the kind `but`."""
     for path, kind, name in _named_parts(tree):
         signature = part_index.signature(kind, name) if kind != but else None
@@ -47,7 +47,7 @@ def _homes(tree: Node, part_index: PartIndex, but: str | None) -> Iterator[tuple
     yield from ((key, (key,)) for key in (*Settings.model_fields, "extends"))
 
 
-def _named_parts(tree: Node) -> Iterator[tuple[Path, str, str]]:
+def _named_parts(tree: Node) -> Iterator[tuple[KeyPath, str, str]]:
     """Yield (path, kind, name) of the parts that stand by themselves, not in lists."""
     for key, kind in _PARTS.items():
         node = tree.at((key,))
@@ -59,7 +59,7 @@ def _named_parts(tree: Node) -> Iterator[tuple[Path, str, str]]:
                 yield from _named((key, name), kind, part)
 
 
-def _named(path: Path, kind: str, node: Node) -> Iterator[tuple[Path, str, str]]:
+def _named(path: KeyPath, kind: str, node: Node) -> Iterator[tuple[KeyPath, str, str]]:
     name = node.value.get("name") if isinstance(node.value, dict) else node
     if name is not None and isinstance(name.value, str):
         yield path, kind, name.value

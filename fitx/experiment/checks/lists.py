@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fitx.experiment.yaml.tree import Node, Path
+from fitx.experiment.yaml.tree import KeyPath, Node
 
-LISTS: tuple[Path, ...] = (
+LISTS: tuple[KeyPath, ...] = (
     ("plugins",),
     ("metrics",),
     ("weighted_metrics",),
@@ -23,7 +23,7 @@ def with_lists(tree: Node) -> Node:
     return tree
 
 
-def _listed(node: Node, path: Path) -> Node:
+def _listed(node: Node, path: KeyPath) -> Node:
     if not path:
         is_part = isinstance(node.value, dict) and "name" in node.value
         is_name = isinstance(node.value, str) and node.value

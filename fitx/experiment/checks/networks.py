@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from fitx.experiment.problems import listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Path
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
-Found = Iterator[tuple[Path, str]]
+Found = Iterator[tuple[KeyPath, str]]
 
 
 def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fitx.experiment.schema import Settings
-from fitx.experiment.yaml.tree import Path
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 
-Found = Iterator[tuple[Path, str]]
+Found = Iterator[tuple[KeyPath, str]]
 
 SET_LEARNING_RATE = ("LearningRateScheduler", "ReduceLROnPlateau")
 """Callbacks of Keras that set the learning rate of the one optimizer."""
@@ -40,14 +40,14 @@ def problems(settings: Settings, part_index: PartIndex) -> Found:
             yield (*path, "loss_scale_factor"), text
 
 
-def _given(settings: Settings) -> Iterator[tuple[Path, Part]]:
+def _given(settings: Settings) -> Iterator[tuple[KeyPath, Part]]:
     if settings.optimizer is not None:
         yield ("optimizer",), settings.optimizer
     for name, part in settings.optimizers.items():
         yield ("optimizers", name), part
 
 
-def _callbacks(settings: Settings, given: dict[Path, Part]) -> Found:
+def _callbacks(settings: Settings, given: dict[KeyPath, Part]) -> Found:
     scheduled = any(isinstance(part.options.get("learning_rate"), Part) for part in given.values())
     averaged = any(part.options.get("use_ema") for part in given.values())
     for index, callback in enumerate(settings.callbacks):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Node, Path, Place, TextSource, dotted
+from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource, dotted
 from fitx.registry.annotations import WrittenPath
 from fitx.registry.kinds import OURS, Part
 from fitx.registry.part_index import PartIndex
@@ -36,7 +36,7 @@ def with_absolute_paths(settings: Settings, document: Document, part_index: Part
     return settings.model_copy(update=changed)
 
 
-def input_files(experiment: Experiment) -> dict[str, FilePath]:
+def input_files(experiment: Experiment) -> dict[str, Path]:
     """Return the paths that parts of an experiment read from, by key such as `step.weights`.
 
     Those of the data are left out, and those of callbacks.
@@ -88,9 +88,9 @@ def _default_paths(part: Part, part_index: PartIndex) -> dict[str, Any]:
     return {name: value for name, value in found.items() if any(_paths(value, ()))}
 
 
-def _paths(value: Any, path: Path) -> Iterator[tuple[Path, FilePath]]:
+def _paths(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Path]]:
     """Yield every path in a value with its key."""
-    if isinstance(value, FilePath):
+    if isinstance(value, Path):
         yield path, value
     if isinstance(value, Part):
         yield from _paths(value.options, path)

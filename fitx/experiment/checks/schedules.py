@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from fitx.experiment.schema import Settings
-from fitx.experiment.yaml.tree import Path
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
-Found = Iterator[tuple[Path, str]]
+Found = Iterator[tuple[KeyPath, str]]
 
 TOTAL = "total"
 """Stands in `decay_steps` and the like for the steps of the whole training."""
@@ -18,7 +18,9 @@ TOTAL = "total"
 
 def problems(settings: Settings) -> Found:
     """Find schedules that Keras would refuse, or of which it would ignore an option."""
-    parts: dict[Path, Part] = {("callbacks", i): part for i, part in enumerate(settings.callbacks)}
+    parts: dict[KeyPath, Part] = {
+        ("callbacks", i): part for i, part in enumerate(settings.callbacks)
+    }
     parts |= {("optimizers", name): part for name, part in settings.optimizers.items()}
     if settings.optimizer is not None:
         parts[("optimizer",)] = settings.optimizer

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fitx.experiment.schema import Settings
-from fitx.experiment.yaml.tree import Path
+from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 
-Found = Iterator[tuple[Path, str]]
+Found = Iterator[tuple[KeyPath, str]]
 
 _ALONE = ("gradient_accumulation_steps", "ema_overwrite_frequency")
 """Options of optimizers that Keras can follow on one device only."""
@@ -35,7 +35,7 @@ def problems(settings: Settings) -> Found:
 
 
 def _optimizers(settings: Settings, name: str) -> Found:
-    given: dict[Path, Part] = {("optimizers", n): p for n, p in settings.optimizers.items()}
+    given: dict[KeyPath, Part] = {("optimizers", n): p for n, p in settings.optimizers.items()}
     if settings.optimizer is not None:
         given = {("optimizer",): settings.optimizer, **given}
     for path, part in given.items():

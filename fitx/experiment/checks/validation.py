@@ -13,7 +13,7 @@ from fitx.experiment.checks.options import OptionCheck
 from fitx.experiment.problems import Problem, describe
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import Node, Path
+from fitx.experiment.yaml.tree import KeyPath, Node
 from fitx.registry.kinds import BROKEN
 from fitx.registry.part_index import PartIndex
 
@@ -64,7 +64,7 @@ def _without(tree: Node, problems: Sequence[Problem]) -> Node:
     return tree
 
 
-def _cut(tree: Node, path: Path) -> Node:
+def _cut(tree: Node, path: KeyPath) -> Node:
     """Return the tree without what stands at `path`; of a part, without the whole part."""
     if not path or not isinstance(tree.value, dict) or str(path[0]) not in tree.value:
         return tree

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from fitx.experiment.problems import Problem, shorten
 from fitx.experiment.yaml import reader
-from fitx.experiment.yaml.tree import Node, Path, Scalar
+from fitx.experiment.yaml.tree import KeyPath, Node, Scalar
 from fitx.external_settings import overridden_variables
 from fitx.redaction import protect, publish
 
@@ -37,7 +37,7 @@ def _written(root: Node) -> Iterator[str]:
             yield _REFERENCE.sub("\0", node.value)
 
 
-def _filled(node: Node, path: Path, problems: list[Problem]) -> Node:
+def _filled(node: Node, path: KeyPath, problems: list[Problem]) -> Node:
     value = node.value
     if isinstance(value, dict):
         return replace(node, value={k: _filled(n, (*path, k), problems) for k, n in value.items()})

@@ -12,8 +12,7 @@ from fitx import redaction
 from fitx.experiment.checks.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe
 from fitx.experiment.yaml import env_interpolation, locate, overrides, reader
-from fitx.experiment.yaml.tree import Node, Place, TextSource
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource
 
 MAX_FILES = 100
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fitx.experiment.checks.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe, nearest
 from fitx.experiment.yaml import reader
-from fitx.experiment.yaml.tree import Node, Path, Place, TextSource, dotted
+from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource, dotted
 
 _WORD = re.compile(
     r"(?P<remove>~?)(?P<path>\w[\w-]*(?:\.\w[\w-]*)*)(?:(?P<append>\+?)=(?P<value>.*))?", re.DOTALL
@@ -20,7 +20,7 @@ _WORD = re.compile(
 class Override:
     """One change: `value` is None where the key is to be removed."""
 
-    path: Path
+    path: KeyPath
     value: Node | None
     append: bool
     place: Place
@@ -79,7 +79,7 @@ def _placed(node: Node, place: Place) -> Node:
     return replace(node, value=value, place=place, keys=dict.fromkeys(node.keys, place))
 
 
-def _changed(node: Node, done: Path, override: Override) -> Node:
+def _changed(node: Node, done: KeyPath, override: Override) -> Node:
     """Return the node that stands at `done` with the change made at or below it."""
     rest = override.path[len(done) :]
     if not rest:
@@ -101,7 +101,7 @@ def _changed(node: Node, done: Path, override: Override) -> Node:
     return replace(node, value={**values, step: changed}, keys=keys)
 
 
-def _changed_list(node: Node, items: list[Node], done: Path, override: Override) -> Node:
+def _changed_list(node: Node, items: list[Node], done: KeyPath, override: Override) -> Node:
     index, is_last = override.path[len(done)], len(done) + 1 == len(override.path)
     if not isinstance(index, int) or index >= len(items):
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
@@ -114,7 +114,7 @@ def _changed_list(node: Node, items: list[Node], done: Path, override: Override)
     return replace(node, value=changed)
 
 
-def _as_mapping(node: Node, path: Path) -> dict[str, Node]:
+def _as_mapping(node: Node, path: KeyPath) -> dict[str, Node]:
     """Return the values below a node; a part written as a bare name counts as `{name: ...}`."""
     if isinstance(node.value, dict):
         return node.value

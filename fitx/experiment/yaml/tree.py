@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
-Path: TypeAlias = tuple[str | int, ...]
+KeyPath: TypeAlias = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class TextSource:
 
     name: str
     lines: tuple[str, ...] = ()
-    folder: FilePath = FilePath()
+    folder: Path = Path()
 
-    def file(self, text: str) -> FilePath:
+    def file(self, text: str) -> Path:
         """Return the absolute path that text of this source names; `~` is the home folder."""
         return self.folder.resolve() / os.path.expanduser(text)
 
@@ -56,14 +56,14 @@ class Node:
     is_plain: bool = False
     written: str | None = None
 
-    def at(self, path: Path) -> Node | None:
+    def at(self, path: KeyPath) -> Node | None:
         """Return the node at a path below this one, None where there is nothing."""
         node: Node | None = self
         for step in path:
             node = node._child(step) if node is not None else None
         return node
 
-    def with_node(self, path: Path, node: Node) -> Node:
+    def with_node(self, path: KeyPath, node: Node) -> Node:
         """Return this tree with another node at a path that is there."""
         if not path:
             return node
@@ -94,7 +94,7 @@ class Node:
         """Return how many levels of lists and mappings lie below this node; 0 for a scalar."""
         return max(len(path) for path, _ in self.walk())
 
-    def walk(self, path: Path = ()) -> Iterator[tuple[Path, Node]]:
+    def walk(self, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
         """Yield (path, node) of this node and everything below it."""
         yield path, self
         if isinstance(self.value, dict):
@@ -105,7 +105,7 @@ class Node:
                 yield from node.walk((*path, index))
 
 
-def dotted(path: Path) -> str:
+def dotted(path: KeyPath) -> str:
     """Return a path as it is typed: `callbacks.0.patience`; odd keys are shown in quotes."""
     return ".".join(map(_step, path))
 

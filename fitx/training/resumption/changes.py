@@ -9,8 +9,7 @@ from typing import Any
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import shorten
-from fitx.experiment.yaml.tree import Path as KeyPath
-from fitx.experiment.yaml.tree import dotted
+from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.training.resumption.env_seals import fits
 from fitx.training.resumption.experiment_values import differing, leaves, text, values, written
 from fitx.training.resumption.verdict import Verdict, verdict

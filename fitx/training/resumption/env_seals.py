@@ -8,8 +8,7 @@ import secrets
 from typing import Any
 
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
-from fitx.experiment.yaml.tree import dotted
+from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.training.resumption.experiment_values import leaves, values, written
 from fitx.training.resumption.verdict import verdict
 

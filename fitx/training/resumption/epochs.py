@@ -7,8 +7,7 @@ from typing import Any
 
 from fitx.experiment.checks.schedules import spans_training
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.tree import Path as KeyPath
-from fitx.experiment.yaml.tree import dotted
+from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 
 

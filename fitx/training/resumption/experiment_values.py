@@ -11,8 +11,7 @@ from typing import Any
 from fitx.experiment.checks.options import batch_options
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import SECTIONS
-from fitx.experiment.yaml.tree import Path as KeyPath
-from fitx.experiment.yaml.tree import dotted
+from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex

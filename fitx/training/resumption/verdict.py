@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from fitx.experiment.yaml.tree import Path as KeyPath
+from fitx.experiment.yaml.tree import KeyPath
 
 Verdict: TypeAlias = Literal["harmless", "inexact", "unfit"]
 """Whether a run that goes on ends as it would have ended, ends otherwise, or cannot go on."""
