@@ -83,7 +83,7 @@ def _text(error: BaseException, known: FitxError | None) -> str:
 
 
 def _print_json(error: BaseException, code: int) -> None:
-    problems = [problem.plain() for problem in getattr(error, "problems", ())]
+    problems = [problem.to_json() for problem in getattr(error, "problems", ())]
     text = str(error) if isinstance(error, FitxError) else f"{type(error).__name__}: {error}"
     run = getattr(error, "run", None)
     value = {"error": text, "code": code, "problems": problems, "run": run}

@@ -15,8 +15,8 @@ from typing import Any, TextIO
 
 import click
 
+from fitx.json_text import json_ready
 from fitx.redaction import redact, redact_all
-from fitx.rundir.files import plain
 
 
 def visible(text: str) -> str:
@@ -47,11 +47,13 @@ def write_json(value: Any, output: TextIO | None = None, *, indent: int | None =
     """Write one JSON document, in which characters beyond ASCII are escapes.
 
     Args:
-        value: What `fitx.rundir.files.plain` takes.
+        value: What `json_ready` takes.
         output: Where to; standard output if None.
         indent: As for `json.dumps`.
     """
-    click.echo(json.dumps(redact_all(plain(value)), allow_nan=False, indent=indent), file=output)
+    click.echo(
+        json.dumps(redact_all(json_ready(value)), allow_nan=False, indent=indent), file=output
+    )
 
 
 def print_error(text: str) -> None:

@@ -33,7 +33,7 @@ def present(
     # Whoever reads the output may leave when they like; the exit code is for others.
     with suppress(BrokenPipeError):
         if as_json:
-            write_json({**result.plain(), **failure}, output)
+            write_json({**result.to_json(), **failure}, output)
         else:
             write_lines([*heading, *_lines(result, output)], output)
     if missed:

@@ -72,7 +72,7 @@ def command(
 
             comparison = bench(experiment, choose(quiet), rounds)
     if as_json:
-        write_json(comparison.plain(), output)
+        write_json(comparison.to_json(), output)
     else:
         wide = _layout.width(output, otherwise=sys.maxsize)
         write_lines(_layout.fitted(table(comparison), wide), output)

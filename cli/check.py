@@ -41,7 +41,7 @@ def command(
 
             check_step_class(experiment)
     if as_json:
-        result = {"file": file, "problems": [], "experiment": experiment.plain()}
+        result = {"file": file, "problems": [], "experiment": experiment.as_mapping()}
         write_json(result, output)
     elif resolved:
         write_text(_encodable(experiment, output), output)

@@ -37,7 +37,7 @@ def command(run: str, out: Path, as_json: bool) -> None:
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
-        write_json({**listing.plain(), **failure})
+        write_json({**listing.to_json(), **failure})
     else:
         write_lines(_lines(listing))
     if lost:

@@ -76,7 +76,7 @@ def resume(
         report = selftest(order, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
-        write_json({**report.plain(), **(failure if report.differences else {})})
+        write_json({**report.to_json(), **(failure if report.differences else {})})
     elif not report.differences:
         write_text(report.text)
     if report.differences:

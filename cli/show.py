@@ -30,7 +30,7 @@ def command(name: str, as_json: bool) -> None:
     part_index = PartIndex()
     signatures = _signatures(name, part_index)
     if as_json:
-        write_json([_plain(signature) for signature in signatures])
+        write_json([_to_json(signature) for signature in signatures])
         return
     shown = ["\n\n".join(_text(signature, part_index)) for signature in signatures]
     write_text("\n\n".join([*shown, *_config(name)]))
@@ -104,7 +104,7 @@ def _facts(signature: Signature, part_index: PartIndex) -> str:
     return f"{takes} Logs {', '.join(names)}."
 
 
-def _plain(signature: Signature) -> dict[str, Any]:
+def _to_json(signature: Signature) -> dict[str, Any]:
     return {
         "kind": signature.kind,
         "name": signature.name,

@@ -1,11 +1,13 @@
-"""Parses JSON from files and variables, of which anything may have become."""
+"""Parses JSON strictly, and turns values into what JSON can hold."""
 
 from __future__ import annotations
 
 import json
 import math
+import numbers
 import re
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 MAX_DEPTH = 200
@@ -30,6 +32,39 @@ def parse(text: str | bytes) -> Any:
         parse_float=_finite,
         parse_constant=_refuse_constant,
     )
+
+
+def json_ready(value: Any) -> Any:
+    """Return a value as JSON can hold it; NaN and infinities become "nan", "inf" and "-inf".
+
+    Args:
+        value: Mappings, sequences, sets, strings, numbers (NumPy's too), paths, None.
+
+    Raises:
+        TypeError: For anything else.
+    """
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, dict):
+        return {str(key): json_ready(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [json_ready(item) for item in value]
+    if isinstance(value, set | frozenset):
+        return sorted(json_ready(item) for item in value)
+    if isinstance(value, Path):
+        return str(value)
+    return _json_number(value)
+
+
+def _json_number(value: Any) -> Any:
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        return number if math.isfinite(number) else str(number)
+    if hasattr(value, "tolist"):
+        return json_ready(value.tolist())
+    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

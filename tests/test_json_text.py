@@ -1,8 +1,10 @@
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from fitx.json_text import MAX_DEPTH, parse
+from fitx.json_text import MAX_DEPTH, json_ready, parse
 
 
 def nested(levels):
@@ -54,3 +56,27 @@ def test_a_key_that_stands_twice_is_refused_however_many_there_are():
 def test_what_is_no_json_is_a_value_error(text):
     with pytest.raises(ValueError):
         parse(text)
+
+
+def test_values_become_what_json_can_hold():
+    value = {
+        1: (True, np.float32(0.5), np.int64(3), np.bool_(True)),
+        "not finite": [float("nan"), float("inf"), -np.inf],
+        "set": {"b", "a"},
+        "path": Path("a/b"),
+        "array": np.array([[1.0, np.nan]]),
+    }
+    assert json_ready(value) == {
+        "1": [True, 0.5, 3, True],
+        "not finite": ["nan", "inf", "-inf"],
+        "set": ["a", "b"],
+        "path": "a/b",
+        "array": [[1.0, "nan"]],
+    }
+    json.dumps(json_ready(value), allow_nan=False)
+
+
+def test_what_json_cannot_hold_is_refused():
+    with pytest.raises(TypeError) as error:
+        json_ready({"a": b"x"})
+    assert str(error.value) == "bytes cannot be written as JSON: b'x'"

@@ -11,7 +11,8 @@ from typing import Any
 from fitx import checkpoint
 from fitx.checkpoint import folders
 from fitx.errors import StorageError
-from fitx.rundir import files, record
+from fitx.json_text import json_ready
+from fitx.rundir import record
 from fitx.rundir.checkpoint_meta import agreeing
 from fitx.rundir.status import status
 
@@ -72,11 +73,11 @@ class Listing:
         """Whether there are checkpoints and none of them is whole."""
         return bool(self.entries) and not any(entry.whole for entry in self.entries)
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the listing as one JSON object."""
         facts = {key: value for key, value in vars(self).items() if key != "entries"}
         entries = [{**asdict(entry), "whole": entry.whole} for entry in self.entries]
-        return dict(files.plain({**facts, "checkpoints": entries}))
+        return dict(json_ready({**facts, "checkpoints": entries}))
 
 
 def survey(run: Path) -> Listing:

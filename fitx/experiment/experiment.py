@@ -60,7 +60,7 @@ class Experiment:
         path = written(self.document, path)
         return Problem(self.document.place(path), path, text)
 
-    def plain(self) -> dict[str, Any]:
+    def as_mapping(self) -> dict[str, Any]:
         """Return the experiment as YAML holds it: resolved, defaults filled in, `${env:}` kept."""
         parts = {
             "step": self.step,
@@ -83,19 +83,19 @@ class Experiment:
             "execution": self.execution.model_dump(),
             "expect": self.expect,
         }
-        plain = {key: self._plain(value, (key,)) for key, value in values.items()}
+        plain = {key: self._as_yaml(value, (key,)) for key, value in values.items()}
         return {key: value for key, value in plain.items() if key != "plugins" or value}
 
-    def _plain(self, value: Any, path: KeyPath) -> Any:
+    def _as_yaml(self, value: Any, path: KeyPath) -> Any:
         """Turn parts into mappings, with the defaults of their signatures."""
         if isinstance(value, Part):
             options = {**self._defaults(value), **value.options}
-            shown = {k: self._plain(v, (*path, k)) for k, v in options.items()}
+            shown = {k: self._as_yaml(v, (*path, k)) for k, v in options.items()}
             return {"name": self._kept(value.name, self._name_path(path)), **shown}
         if isinstance(value, dict):
-            return {key: self._plain(item, (*path, key)) for key, item in value.items()}
+            return {key: self._as_yaml(item, (*path, key)) for key, item in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
-            return [self._plain(item, (*path, index)) for index, item in enumerate(value)]
+            return [self._as_yaml(item, (*path, index)) for index, item in enumerate(value)]
         return self._kept(value, path)
 
     def _defaults(self, part: Part) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class Experiment:
         if isinstance(value, Path) and not os.path.isabs(os.path.expanduser(str(node.value))):
             # A relative path starts at the file that held it, which the dump is not.
             return str(node.place.source.folder.resolve() / node.raw)
-        return Reference(node.raw) if node.is_plain else node.raw
+        return Reference(node.raw) if node.is_unquoted else node.raw
 
 
 def written(document: Document, path: KeyPath) -> KeyPath:

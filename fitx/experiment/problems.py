@@ -34,7 +34,7 @@ class Problem:
         key = f"{dotted(self.path)}: " if self.path else ""
         return f"{self.place}: {key}{self.text}"
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the problem as JSON holds it."""
         return {
             "file": self.place.source.name,

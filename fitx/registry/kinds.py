@@ -53,21 +53,6 @@ class Part:
         """The name under which a metric is logged: what `as` says, else its own."""
         return str(self.options.get("as", self.name))
 
-    def plain(self) -> str | dict[str, Any]:
-        """Return the part as it is written in an experiment file."""
-        return {"name": self.name, **{k: plain(v) for k, v in self.options.items()}}
-
-
-def plain(value: Any) -> Any:
-    """Turn every part inside a value back into what YAML holds."""
-    if isinstance(value, Part):
-        return value.plain()
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
-
 
 BROKEN = object()
 """Stands in a list for a part that is known to be wrong, so that the others keep their places."""

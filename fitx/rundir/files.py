@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
-import numbers
 import os
 import secrets
 from collections.abc import Iterator
@@ -57,8 +55,8 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; see `plain` for what values may be."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    """Write `value` as indented JSON, atomically; `json_text.json_ready` says what it may be."""
+    text = json.dumps(json_text.json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
     # Words of the command line can hold bytes that are no UTF-8: they are kept as escapes.
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
@@ -98,36 +96,3 @@ def read_regular(path: Path, most: int = -1) -> bytes:
                 return file.read(most)
         except ValueError as error:
             raise StorageError(f"cannot read {path}: it is not a regular file") from error
-
-
-def plain(value: Any) -> Any:
-    """Turn a value into what JSON has: NaN and infinities become "nan", "inf" and "-inf".
-
-    Args:
-        value: mappings, sequences, sets, strings, numbers (NumPy's too), paths, None.
-
-    Raises:
-        TypeError: for anything else.
-    """
-    if value is None or isinstance(value, bool | str):
-        return value
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, set | frozenset):
-        return sorted(plain(item) for item in value)
-    if isinstance(value, Path):
-        return str(value)
-    return _plain_number(value)
-
-
-def _plain_number(value: Any) -> Any:
-    if isinstance(value, numbers.Integral):
-        return int(value)
-    if isinstance(value, numbers.Real):
-        number = float(value)
-        return number if math.isfinite(number) else str(number)
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    raise TypeError(f"{type(value).__name__} cannot be written as JSON: {value!r}")

@@ -11,8 +11,9 @@ from typing import Any
 from fitx import disk, json_text
 from fitx.errors import StorageError, UserCodeError
 from fitx.json_model import demand
+from fitx.json_text import json_ready
 from fitx.rundir.file_schemas import JournalLine, number
-from fitx.rundir.files import plain, read_regular, storage_errors
+from fitx.rundir.files import read_regular, storage_errors
 
 NAME = "metrics.jsonl"
 OWN_KEYS = ("epoch", "step", "seconds")
@@ -69,7 +70,7 @@ class Journal:
                 f"the step logs a value named '{taken[0]}', which {NAME} keeps for itself: "
                 "give it another name"
             )
-        line = plain({"epoch": epoch, "step": step, "seconds": seconds, **values})
+        line = json_ready({"epoch": epoch, "step": step, "seconds": seconds, **values})
         self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def sync(self) -> None:

@@ -52,7 +52,7 @@ def start(run: Path, facts: dict[str, Any]) -> Record:
 
     Args:
         run: the run's folder.
-        facts: what `rundir.files.plain` can write; NaN and infinities become strings.
+        facts: what `json_ready` can write; NaN and infinities become strings.
 
     Raises:
         StorageError: the file cannot be written.

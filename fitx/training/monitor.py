@@ -82,7 +82,7 @@ class RunMonitor(keras.callbacks.Callback):
 
     def snapshot(self) -> Snapshot:
         """Return the state of the run as it stands."""
-        where = {**self.at.plain(), "journal_bytes": self.journal.size, **self._rows}
+        where = {**self.at.to_json(), "journal_bytes": self.journal.size, **self._rows}
         taken = self.state.take()
         taken = self._trained.over(taken) if self._trained is not None else taken
         return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})

@@ -23,7 +23,7 @@ class Result:
     metrics: dict[str, float]
     facts: dict[str, Any] = field(default_factory=dict)
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the result as the one JSON object of `--json`."""
         run = str(self.run) if self.run is not None else None
         return {"run": run, "split": self.split, "metrics": self.metrics, **self.facts}

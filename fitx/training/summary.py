@@ -41,7 +41,7 @@ def write(
         "steps": run_monitor.at.step,
         "seconds": round(seconds, 3),
         "examples_per_second": _rate(built, run_monitor),
-        "best": best.plain() if best is not None else None,
+        "best": best.to_json() if best is not None else None,
         "expect": expectations.judge(expect, reached),
     }
     write_json(run / summary_file.NAME, {"metrics": values, **facts})

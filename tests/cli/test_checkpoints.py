@@ -187,7 +187,7 @@ def test_facts_that_no_run_can_have_are_damage(run):
     assert (strange.epoch, strange.phase, strange.best) == (None, None, None)
     assert "is damaged: meta.json: meta.phase: expected 'between', 'epoch' or" in strange.damage
     assert "is damaged: meta.json: meta: step is 10, too few for 12 epochs" in other.damage
-    assert json.dumps(listing.plain())
+    assert json.dumps(listing.to_json())
 
 
 def test_control_characters_do_not_reach_the_terminal(run):

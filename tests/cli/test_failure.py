@@ -117,7 +117,7 @@ def test_a_missed_expectation_is_told_after_the_result(capsys, as_json):
     assert err == "expected loss < 0, found 0.5\n"
     if as_json:
         assert json.loads(out) == {
-            **result.plain(),
+            **result.to_json(),
             "error": "expected loss < 0, found 0.5",
             "code": 6,
         }

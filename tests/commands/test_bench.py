@@ -112,7 +112,7 @@ def test_the_time_of_a_step_is_divided_and_its_largest_share_named(found):
 
 
 def test_the_comparison_is_one_json_object(found):
-    plain = json.loads(json.dumps(found.plain()))
+    plain = json.loads(json.dumps(found.to_json()))
     assert list(plain) == [
         *("experiment", "device", "batch_size", "steps", "rows", "mode", "why", "shares"),
         *("bottleneck", "advice"),

@@ -79,7 +79,7 @@ def test_the_result_names_what_was_measured(tiny, trained, measured, recording):
     run, _ = trained(tiny())
     display = recording()
     result = measured(run, display=display)
-    assert result.plain() == {
+    assert result.to_json() == {
         "run": str(run.folder),
         "split": "test",
         "metrics": result.metrics,

@@ -64,4 +64,4 @@ def test_an_interruption_is_told_as_people_say_it():
     killed = Interruption(20, "between", killed=True, folder="000020")
     assert str(stopped) == "stopped after step 1,200"
     assert str(killed) == "killed between two epochs, after step 20"
-    assert killed.plain() == {"step": 20, "phase": "between", "killed": True}
+    assert killed.to_json() == {"step": 20, "phase": "between", "killed": True}

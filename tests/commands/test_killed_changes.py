@@ -116,7 +116,7 @@ def test_a_change_is_made_whole_or_not_at_all(kind, tiny, tmp_path, copies):
     for copy in killed:
         if finished(copy) is None:
             going_on(copy)
-        if read_unimported(copy).plain() == read_unimported(run).plain():
+        if read_unimported(copy).as_mapping() == read_unimported(run).as_mapping():
             expected = [outcome(run)]
         assert outcome(copy) in expected, copy
     assert expected == [outcome(run)]

@@ -57,7 +57,7 @@ def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
         *(f"interrupted: {one}" for one in report.interruptions),
     ]
     assert [one.killed for one in report.interruptions].count(True) == 1
-    assert report.plain() == {
+    assert report.to_json() == {
         "experiment": "counter",
         "epochs": 3,
         "steps": 24,
@@ -66,7 +66,7 @@ def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
         "seed": 1,
         "exact": True,
         "arrays": 1,
-        "interruptions": [one.plain() for one in report.interruptions],
+        "interruptions": [one.to_json() for one in report.interruptions],
         "differences": [],
         "kept": None,
     }
@@ -88,7 +88,7 @@ def test_the_first_interruption_after_which_a_run_differs_is_named(tried, tmp_pa
     assert lines[4:] == ["repeat: --seed 1", f"kept: {report.kept}"]
     assert said[-1] == "they differ; looking for the interruption to blame"
     assert left(tmp_path) == [report.kept]
-    assert report.plain()["differences"][0].startswith("networks/model/count: 3 of 3 numbers")
+    assert report.to_json()["differences"][0].startswith("networks/model/count: 3 of 3 numbers")
     assert (report.kept / "straight").is_dir()
     assert (report.kept / "interrupted").is_dir()
 
@@ -149,7 +149,7 @@ def test_long_epochs_are_cut_short_in_all_runs_alike(tried, monkeypatch):
     monkeypatch.setattr(trainings, "MOST_STEPS", 5)
     report, said = tried("rows=8000", epochs=2)
     assert said[1:3] == ["for this test: fit.steps_per_epoch=5", "straight: 10 steps, mode plain"]
-    assert report.plain()["changes"] == ["fit.steps_per_epoch=5"]
+    assert report.to_json()["changes"] == ["fit.steps_per_epoch=5"]
     assert not report.differences
 
 

@@ -15,7 +15,7 @@ from fitx.experiment.schema import Checkpoint, comparison
 from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
-from fitx.registry.kinds import KERAS, Part, plain
+from fitx.registry.kinds import KERAS, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import NO_DEFAULT
@@ -93,7 +93,7 @@ def test_paths_start_at_the_file_that_holds_them(write, monkeypatch, tmp_path):
 
 
 def test_defaults_are_filled_in(experiment):
-    values = experiment().plain()
+    values = experiment().as_mapping()
     assert values["networks"]["model"] == {
         "name": "mlp",
         "units": [64, 64],
@@ -122,7 +122,7 @@ def test_defaults_are_filled_in(experiment):
 def test_a_shipped_experiment_checks_dumps_and_reads_back(name, write):
     made = read(name)
     again = read(str(write("elsewhere/again.yaml", dump(made))))
-    assert again.plain() == made.plain()
+    assert again.as_mapping() == made.as_mapping()
     assert dump(again) == dump(made)
 
 
@@ -149,7 +149,7 @@ def test_every_part_of_keras_that_needs_nothing_dumps_and_reads_back(kind, exper
         }[kind]
         made = experiment(words=[word])
         again = read(str(write("again.yaml", dump(made))))
-        assert again.plain() == made.plain(), name
+        assert again.as_mapping() == made.as_mapping(), name
 
 
 def test_every_layer_activation_and_the_like_is_taken(experiment):
@@ -171,7 +171,7 @@ def test_strings_that_look_like_something_else_read_back(experiment, write):
         assert read(str(write("again.yaml", dump(made)))).name == name
     long = "9" * 400
     made = experiment(words=[f'data={{name: npz, path: "{long}"}}'])
-    assert read(str(write("again.yaml", dump(made)))).plain() == made.plain()
+    assert read(str(write("again.yaml", dump(made)))).as_mapping() == made.as_mapping()
 
 
 def test_a_plugin_s_defaults_and_tuples_read_back(write):
@@ -187,12 +187,12 @@ def test_a_plugin_s_defaults_and_tuples_read_back(write):
     text = MINE.replace("data: random", "data: {name: mine, names: [b, a]}")
     made = read(str(write("mine.yaml", "plugins: [mine.py]\n" + text)))
     assert made.data.options["names"] == {"a", "b"}
-    values = made.plain()["data"]
+    values = made.as_mapping()["data"]
     assert values["shape"] == [8, 8]
     assert values["weights"] == {0: 1.5}
     assert not {"bound", "other"} & values.keys()
     again = read(str(write("again.yaml", dump(made))))
-    assert again.plain()["data"]["weights"] == {0: 1.5}
+    assert again.as_mapping()["data"]["weights"] == {0: 1.5}
     assert dump(made, plugins=["source/mine.py"]).count("plugins:\n- source/mine.py\n") == 1
 
 
@@ -219,7 +219,7 @@ def test_a_plugin_is_imported_once_all_else_is_right_and_leaves_no_file(write, t
     assert plugins.sha256(made.plugins[0]) == plugins.sha256(tmp_path / "counting.py")
     # What stands in the file now counts, however short ago it was changed.
     write("counting.py", (tmp_path / "counting.py").read_text().replace("3", "4"))
-    assert read(file).plain()["data"]["rows"] == 4
+    assert read(file).as_mapping()["data"]["rows"] == 4
     del fitx.counted
 
 
@@ -332,13 +332,6 @@ def test_a_step_that_needs_a_setting_cannot_measure(write):
     made = read(str(write("mine.yaml", "plugins: [strong.py]\n" + MINE)))
     with pytest.raises(UsageError, match="needs 'strength'; set it with step=... instead"):
         use_step(made, "strong")
-
-
-def test_parts_are_written_as_in_a_file():
-    part = Part("model", "sequential", {"layers": (Part("layer", "dense", {"units": 3}),)})
-    assert plain({"model": part}) == {
-        "model": {"name": "sequential", "layers": [{"name": "dense", "units": 3}]}
-    }
 
 
 def test_comparisons_are_split():

@@ -10,6 +10,7 @@ from fitx.experiment.json_schema import json_schema
 from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import read_text, shipped
+from fitx.experiment.yaml.tree import TextSource
 from fitx.registry.kinds import OURS
 from fitx.registry.part_index import PartIndex
 from fitx.registry.registries import REGISTRIES
@@ -33,7 +34,7 @@ def accepts(schema):
     validator = jsonschema.Draft202012Validator(schema)
 
     def accepted(text):
-        return validator.is_valid(reader.read(text, reader.Source("a.yaml")).plain())
+        return validator.is_valid(reader.read(text, TextSource("a.yaml")).as_python())
 
     return accepted
 

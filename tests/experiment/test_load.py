@@ -34,7 +34,7 @@ def tree(text):
 def loaded(file, *words):
     document = load(str(file), words)
     assert document.problems == ()
-    return document.tree.plain()
+    return document.tree.as_python()
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def loaded(file, *words):
     ],
 )
 def test_two_files_are_merged_mapping_by_mapping(base, over, merged):
-    assert merge(tree(base), tree(over)).plain() == merged
+    assert merge(tree(base), tree(over)).as_python() == merged
 
 
 def test_a_merged_key_keeps_the_place_where_it_was_written(write):
@@ -79,7 +79,7 @@ def test_files_are_extended_in_order_and_relative_to_the_file_that_names_them(wr
     write("c.yaml", "step: supervised\n")
     file = write("mine.yaml", "extends: [shared/a.yaml, c.yaml]\nname: mine\n")
     document = load(str(file))
-    assert document.tree.plain() == {
+    assert document.tree.as_python() == {
         "seed": 1,
         "name": "mine",
         "loss": "mse",
@@ -101,7 +101,7 @@ def test_a_shipped_experiment_is_found_by_its_name_unless_a_file_has_it(tmp_path
     (tmp_path / "gan").mkdir()
     assert locate("gan") == shipped()["guide/gan"]
     (tmp_path / "digits").write_text("seed: 3\n")
-    assert load("digits").tree.plain() == {"seed": 3}
+    assert load("digits").tree.as_python() == {"seed": 3}
 
 
 @pytest.mark.parametrize("suffix", [".yaml", ".yml"])
@@ -110,7 +110,7 @@ def test_the_suffix_of_a_file_may_be_left_out(write, suffix, monkeypatch, tmp_pa
     write("over.yaml", "extends: deep/s\nseed: 3\n")
     (tmp_path / "deep/s").mkdir()
     monkeypatch.chdir(tmp_path)
-    assert read("deep/s").plain() == read(f"deep/s{suffix}").plain()
+    assert read("deep/s").as_mapping() == read(f"deep/s{suffix}").as_mapping()
     assert read("deep/s").name == "s"
     assert read("./over").seed == 3
     with pytest.raises(ConfigError, match=rf"^deep/s{suffix}:3:8: model: no model is called 'ml'"):
@@ -142,15 +142,18 @@ def test_one_item_of_a_list_may_be_written_alone(write, key, alone, more):
     section, _, inner = key.rpartition(".")
     text = f"{section}: {{{inner}: {alone}}}" if section else f"{key}: {alone}"
     path = tuple(key.split("."))
-    item = tree(alone).plain()
+    item = tree(alone).as_python()
     written = load(write("mine.yaml", text))
-    assert written.tree.at(path).plain() == [item]
+    assert written.tree.at(path).as_python() == [item]
     said = load(write("other.yaml", "seed: 1"), [f"{key}={alone}", f"{key}+={more}"])
-    assert said.tree.at(path).plain() == [item, more]
-    assert load(write("mine.yaml", text), [f"{key}+={more}"]).tree.at(path).plain() == [item, more]
+    assert said.tree.at(path).as_python() == [item, more]
+    assert load(write("mine.yaml", text), [f"{key}+={more}"]).tree.at(path).as_python() == [
+        item,
+        more,
+    ]
     write("base.yaml", f"{section}: {{{inner}: [a, b]}}" if section else f"{key}: [a, b]")
     over = load(write("over.yaml", f"extends: base.yaml\n{text}"))
-    assert over.tree.at(path).plain() == [item]
+    assert over.tree.at(path).as_python() == [item]
 
 
 def test_one_part_of_an_option_that_lists_them_may_be_written_alone(mine):
@@ -255,7 +258,7 @@ def test_a_removed_key_is_gone(mine):
 
 def test_a_word_that_cannot_be_followed_leaves_the_rest_to_be_checked(mine):
     document = load(str(mine), ["~nothing", "seed=3", "metrics.7=mae", "broken"])
-    assert document.tree.plain()["seed"] == 3
+    assert document.tree.as_python()["seed"] == 3
     assert [str(problem) for problem in document.problems] == [
         "command line: broken: is no override; write key.path=value, key.path+=value or ~key.path.",
         "command line: ~nothing: there is no 'nothing' to remove.",
@@ -274,7 +277,7 @@ def test_nothing_can_stand_below_what_came_from_the_environment(mine, monkeypatc
 def test_an_override_is_described_by_its_parts():
     override = overrides.parse("callbacks.0.patience=3")
     assert override.path == ("callbacks", 0, "patience")
-    assert (override.value.plain(), override.append) == (3, False)
+    assert (override.value.as_python(), override.append) == (3, False)
     assert overrides.parse("~a.b-c").value is None
     assert overrides.parse("a+=1").append
 
@@ -386,5 +389,5 @@ def test_references_are_kept_in_what_is_dumped(write, monkeypatch, tmp_path):
         assert value not in written
     (tmp_path / "elsewhere").mkdir()
     again = read(str(write("elsewhere/again.yaml", written)))
-    assert again.plain() == experiment.plain()
+    assert again.as_mapping() == experiment.as_mapping()
     assert again.data.options["path"] == experiment.data.options["path"]

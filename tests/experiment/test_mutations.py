@@ -125,7 +125,7 @@ def check_and_read_back(folder, text):
     note(written)
     again = folder / "again.yaml"
     again.write_text(written, encoding="utf-8")
-    assert read(str(again)).plain() == experiment.plain()
+    assert read(str(again)).as_mapping() == experiment.as_mapping()
     assert dump(read(str(again))) == written
 
 

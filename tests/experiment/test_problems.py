@@ -54,14 +54,14 @@ def test_the_caret_stands_under_the_column_whatever_stands_before_it():
 
 def test_a_problem_is_plain_json_too():
     problem = Problem(Place(FILE, 1, 7), ("step", "name"), "is unknown.")
-    assert problem.plain() == {
+    assert problem.to_json() == {
         "file": "a.yaml",
         "line": 1,
         "column": 7,
         "key": "step.name",
         "text": "is unknown.",
     }
-    assert Problem(Place(TextSource("x")), (), "t").plain()["line"] is None
+    assert Problem(Place(TextSource("x")), (), "t").to_json()["line"] is None
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_an_integer_of_too_many_digits_is_refused():
 
 def test_quoted_scalars_are_strings_and_blocks_too():
     read = tree("a: '1'\nb: \"true\"\nc: |\n  1e-3\nd: >-\n  null\n")
-    assert read.plain() == {"a": "1", "b": "true", "c": "1e-3\n", "d": "null"}
-    assert not read.value["a"].is_plain
+    assert read.as_python() == {"a": "1", "b": "true", "c": "1e-3\n", "d": "null"}
+    assert not read.value["a"].is_unquoted
 
 
 def test_every_value_and_key_has_its_place():
@@ -100,7 +100,7 @@ def test_windows_line_ends_and_a_byte_order_mark_are_taken(tmp_path):
     file = tmp_path / "a.yaml"
     file.write_bytes("\ufeffstep: gan\r\nseed: 3\r".encode())
     text, source = read_text("a.yaml", file)
-    assert read(text, source).plain() == {"step": "gan", "seed": 3}
+    assert read(text, source).as_python() == {"step": "gan", "seed": 3}
     assert source.lines == ("step: gan", "seed: 3", "")
 
 
@@ -110,7 +110,7 @@ def test_nothing_is_a_document_without_value():
 
 
 def test_sixty_four_levels_are_taken():
-    assert tree("[" * 64 + "]" * 64).plain() is not None
+    assert tree("[" * 64 + "]" * 64).as_python() is not None
     with pytest.raises(ConfigError, match="nested deeper than 64 levels"):
         tree("[" * 66 + "]" * 66)
 
@@ -128,10 +128,10 @@ def test_any_depth_is_refused_by_fitx_itself_before_a_parser_refuses_it(before, 
 
 
 def test_brackets_and_columns_that_are_no_levels_are_taken():
-    assert tree(f"a: '{'[' * 3000}' # {'[' * 3000}\nb: 1").plain() == {"a": "[" * 3000, "b": 1}
-    assert tree(f"a: [{'[], ' * 3000}]").plain() == {"a": [[]] * 3000}
-    assert tree(f"a:\n{' ' * 3000}b: 1").plain() == {"a": {"b": 1}}
-    assert tree(f"a: |\n  x\n{' ' * 3000}y\n").plain() == {"a": "x\n" + " " * 2998 + "y\n"}
+    assert tree(f"a: '{'[' * 3000}' # {'[' * 3000}\nb: 1").as_python() == {"a": "[" * 3000, "b": 1}
+    assert tree(f"a: [{'[], ' * 3000}]").as_python() == {"a": [[]] * 3000}
+    assert tree(f"a:\n{' ' * 3000}b: 1").as_python() == {"a": {"b": 1}}
+    assert tree(f"a: |\n  x\n{' ' * 3000}y\n").as_python() == {"a": "x\n" + " " * 2998 + "y\n"}
 
 
 def test_a_path_leads_to_a_node_or_nowhere():
@@ -156,7 +156,7 @@ def test_a_node_s_value_is_plain_python():
     node = Node(
         {"a": Node([Node(1, Place(TextSource("")))], Place(TextSource("")))}, Place(TextSource(""))
     )
-    assert node.plain() == {"a": [1]}
+    assert node.as_python() == {"a": [1]}
 
 
 @pytest.mark.parametrize(

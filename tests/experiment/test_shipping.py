@@ -20,7 +20,7 @@ from fitx.registry.registries import REGISTRIES
 def test_a_copied_experiment_checks_like_the_shipped_one(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     first, *_ = copy(name, None)
-    assert read(str(first)).plain() == read(name).plain()
+    assert read(str(first)).as_mapping() == read(name).as_mapping()
 
 
 def test_what_an_experiment_extends_is_copied_beside_it(tmp_path):
@@ -52,7 +52,7 @@ def test_the_schema_that_a_copy_names_is_there_and_takes_it(tmp_path):
     line, text = first.read_text().split("\n", 1)
     assert first.parent / line.partition("$schema=")[2] == schema
     validator = jsonschema.Draft202012Validator(json.loads(schema.read_text()))
-    assert validator.is_valid(reader.read(text, TextSource("")).plain())
+    assert validator.is_valid(reader.read(text, TextSource("")).as_python())
     assert not validator.is_valid({"step": "supervise"})
     schema.write_text("mine")
     assert copy("digits", tmp_path / "other.yaml") == [tmp_path / "other.yaml"]

@@ -17,7 +17,7 @@ def test_a_key_that_is_text_takes_any_text_of_the_environment(tmp_path, write, m
     assert experiment.name == text
     bare = read("mine.yaml", ["data={name: npz}", "data.path=${env:FITX_SHA}"])
     assert bare.data.options["path"].name == experiment.data.options["path"].name == text
-    assert bare.plain()["name"] == "${env:FITX_SHA}"
+    assert bare.as_mapping()["name"] == "${env:FITX_SHA}"
 
 
 @pytest.mark.parametrize("text", ["012", "1e3", "0x10", "1.50", "-0"])

@@ -1,11 +1,8 @@
-import json
 import os
 import resource
 import subprocess
 import sys
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from fitx.errors import StorageError
@@ -99,30 +96,6 @@ def test_json_is_indented_and_keeps_letters(tmp_path):
 def test_bytes_of_the_command_line_that_are_no_utf8_come_back(tmp_path):
     files.write_json(tmp_path / "a", "\udcff")
     assert files.read_json(tmp_path / "a") == "\udcff"
-
-
-def test_values_become_plain_json(tmp_path):
-    value = {
-        1: (True, np.float32(0.5), np.int64(3), np.bool_(True)),
-        "not finite": [float("nan"), float("inf"), -np.inf],
-        "set": {"b", "a"},
-        "path": Path("a/b"),
-        "array": np.array([[1.0, np.nan]]),
-    }
-    assert files.plain(value) == {
-        "1": [True, 0.5, 3, True],
-        "not finite": ["nan", "inf", "-inf"],
-        "set": ["a", "b"],
-        "path": "a/b",
-        "array": [[1.0, "nan"]],
-    }
-    json.dumps(files.plain(value), allow_nan=False)
-
-
-def test_what_json_cannot_hold_is_refused():
-    with pytest.raises(TypeError) as error:
-        files.plain({"a": b"x"})
-    assert str(error.value) == "bytes cannot be written as JSON: b'x'"
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -67,7 +67,7 @@ class Comparison:
             return f"execution.mode={best} takes {seconds[best] / own:.2g} of the time"
         return self.shares.advice if self.shares else ""
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return everything as the one JSON object of `--json`."""
         return {
             **vars(self),

@@ -83,13 +83,13 @@ class Report:
         lines += [f"repeat: --seed {self.facts['seed']}", f"kept: {self.kept}"]
         return "\n".join(lines)
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the report as the one JSON object of `--json`."""
         return {
             **self.facts,
             "exact": not self.differences,
             "arrays": self.arrays,
-            "interruptions": [one.plain() for one in self.interruptions],
+            "interruptions": [one.to_json() for one in self.interruptions],
             "differences": [str(one) for one in self.differences],
             "kept": str(self.kept) if self.kept is not None else None,
         }

@@ -46,7 +46,7 @@ class Interruption:
         where = "between two epochs, " if self.phase == "between" else ""
         return f"{'killed' if self.killed else 'stopped'} {where}after step {self.step:,}"
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the interruption as JSON has it."""
         return {"step": self.step, "phase": self.phase, "killed": self.killed}
 

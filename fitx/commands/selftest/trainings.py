@@ -171,7 +171,7 @@ class _Look:
 
 def _changes(experiment: Experiment, facts: dict[str, Any]) -> Iterator[str]:
     """Yield what cuts a run short, and what two runs might choose differently."""
-    fit, size = experiment.fit, experiment.plain()["data"]["batch_size"]
+    fit, size = experiment.fit, experiment.as_mapping()["data"]["batch_size"]
     asked = {"train": fit.steps_per_epoch, "validation": fit.validation_steps}
     for split, key in (("train", "steps_per_epoch"), ("validation", "validation_steps")):
         rows = facts["data"].get(split, {}).get("rows", 0)

@@ -184,11 +184,11 @@ def _found(node: Node) -> str:
 def _written(node: Node) -> str:
     """Describe a value; a number as it was written, such as `012` or `1e3`."""
     is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-    return shorten(node.written) if is_number and node.written else describe(node.plain())
+    return shorten(node.written) if is_number and node.written else describe(node.as_python())
 
 
 def _counted(node: Node) -> str:
-    return str(len(node.plain()))
+    return str(len(node.as_python()))
 
 
 def _hint(node: Node, kinds: set[str], expected: str) -> str:
@@ -196,7 +196,7 @@ def _hint(node: Node, kinds: set[str], expected: str) -> str:
     value = node.value
     if value is None:
         return "; give it a value or remove it"
-    if isinstance(value, str) and not node.is_plain and _is_meant(value, kinds, expected):
+    if isinstance(value, str) and not node.is_unquoted and _is_meant(value, kinds, expected):
         on_its_own = "; write it without quotes, on a line of its own"
         return "; remove the quotes" if node.raw is None else on_its_own
     if node.raw is not None:

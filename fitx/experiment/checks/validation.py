@@ -38,7 +38,7 @@ def validate(
 
 def _validated(document: Document, check: OptionCheck) -> tuple[Settings, list[Problem]]:
     try:
-        return Settings.model_validate(document.tree.plain(), context={"check": check}), []
+        return Settings.model_validate(document.tree.as_python(), context={"check": check}), []
     except ValidationError as error:
         tree = text_of_environment(error, document.tree)
         if tree is not document.tree:

@@ -20,7 +20,7 @@ def dump(
         plugins: Where its plugins are, as seen from the file to be written.
         ascii_only: Whether to write other characters as escapes.
     """
-    values = experiment.plain()
+    values = experiment.as_mapping()
     if plugins:
         values["plugins"] = plugins
     return yaml.dump(

@@ -70,7 +70,7 @@ def _value(node: Node, text: str) -> tuple[Scalar, str]:
     if reader.CONTROL.search(result):
         raise ValueError(f"what {text} stands for holds a control character.")
     stands_alone = len(parts) == 2 and not parts[0] and end == len(text)
-    if not (stands_alone and node.is_plain):
+    if not (stands_alone and node.is_unquoted):
         return result, result
     try:
         value = reader.scalar(result)

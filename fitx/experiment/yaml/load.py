@@ -119,7 +119,7 @@ def _compose(opened: tuple[str, TextSource], path: Path, files: list[Path], abov
         raise ConfigError([Problem(Place(source), (), text)])
     tree = with_lists(reader.read(text, source))
     if not isinstance(tree.value, dict):
-        found = "is empty" if tree.value is None else f"holds {describe(tree.plain())}"
+        found = "is empty" if tree.value is None else f"holds {describe(tree.as_python())}"
         text = f"{found}; an experiment is a mapping of keys such as step, model and data."
         raise ConfigError([Problem(Place(source), (), text)])
     values = dict(tree.value)
@@ -150,7 +150,7 @@ def _names(extends: Node | None) -> Iterator[tuple[Node, KeyPath]]:
     for index, node in items:
         at: KeyPath = ("extends",) if index is None else ("extends", index)
         if not isinstance(node.value, str):
-            text = f"expected the name of a file, found {describe(node.plain())}."
+            text = f"expected the name of a file, found {describe(node.as_python())}."
             raise ConfigError([Problem(node.place, at, text)])
         yield node, at
 

@@ -121,7 +121,7 @@ def _as_mapping(node: Node, path: KeyPath) -> dict[str, Node]:
     if isinstance(node.value, str):
         return {"name": node}
     if node.value is not None:
-        found = describe(node.plain()) if node.raw is None else node.raw
+        found = describe(node.as_python()) if node.raw is None else node.raw
         raise Refused(f"{dotted(path)} is {found}; nothing can stand below it.")
     return {}
 

@@ -118,12 +118,12 @@ class _Composer:
             return self._mapping(place, events, depth)
         if isinstance(event, yaml.SequenceStartEvent):
             return Node(list(self._items(events, depth)), place)
-        is_plain = event.implicit[0]  # type: ignore[attr-defined]
+        is_unquoted = event.implicit[0]  # type: ignore[attr-defined]
         text: str = event.value  # type: ignore[attr-defined]
         self._refuse_control(event, text)
         try:
-            value = scalar(text) if is_plain else text
-            return Node(value, place, is_plain=is_plain, written=text)
+            value = scalar(text) if is_unquoted else text
+            return Node(value, place, is_unquoted=is_unquoted, written=text)
         except ValueError as error:
             self.problems.append(Problem(place, (), str(error)))
             return Node(None, place)

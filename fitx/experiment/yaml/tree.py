@@ -53,7 +53,7 @@ class Node:
     place: Place
     keys: Mapping[str, Place] = field(default_factory=dict)
     raw: str | None = None
-    is_plain: bool = False
+    is_unquoted: bool = False
     written: str | None = None
 
     def at(self, path: KeyPath) -> Node | None:
@@ -82,12 +82,12 @@ class Node:
             return self.value[step]
         return None
 
-    def plain(self) -> Any:
+    def as_python(self) -> Any:
         """Return the value as Python holds it; keys are strings."""
         if isinstance(self.value, dict):
-            return {key: node.plain() for key, node in self.value.items()}
+            return {key: node.as_python() for key, node in self.value.items()}
         if isinstance(self.value, list):
-            return [node.plain() for node in self.value]
+            return [node.as_python() for node in self.value]
         return self.value
 
     def depth(self) -> int:

@@ -62,7 +62,7 @@ def compare(
         asked: The experiment that is to go on.
         sealed: What run.json calls `references`: what the run's variables stood for.
     """
-    before, now = trained.plain(), asked.plain()
+    before, now = trained.as_mapping(), asked.as_mapping()
     return [
         Change(
             key=dotted(path),

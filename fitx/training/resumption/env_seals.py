@@ -21,7 +21,7 @@ def seal(experiment: Experiment) -> dict[str, str]:
 
     Left out is what does not touch the numbers, such as the password that a callback is given.
     """
-    shown = experiment.plain()
+    shown = experiment.as_mapping()
     return {
         dotted(path): _sealed(dotted(path), value, secrets.token_hex(16))
         for path, value in leaves(values(experiment))

@@ -48,7 +48,7 @@ def callback_options(experiment: Experiment) -> list[str]:
     However it is spelled, one value is the same: `0` and `0.0`, `early_stopping` and
     `EarlyStopping`. `${env:...}` stays as it was written, but for what is watched.
     """
-    shown = experiment.plain()["callbacks"]
+    shown = experiment.as_mapping()["callbacks"]
     known = map(_known_by, values(experiment)["callbacks"], shown)
     return [json.dumps(options, sort_keys=True) for options in known]
 
@@ -103,7 +103,7 @@ def written(shown: Any, path: KeyPath, value: Any) -> str:
     """Return a value as a message shows it: `${env:...}` as it was written, of a part its name.
 
     Args:
-        shown: What `Experiment.plain` returns.
+        shown: What `Experiment.as_mapping` returns.
         path: Where the value stands.
         value: What is computed with; it may be a default, or absent.
     """

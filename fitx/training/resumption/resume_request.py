@@ -13,9 +13,9 @@ from fitx.experiment.checks.callback_files import refuse_elsewhere
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.dump import dump
+from fitx.json_text import json_ready
 from fitx.rundir import folder, record, run_environment, summary_file
 from fitx.rundir.file_schemas import number
-from fitx.rundir.files import plain
 from fitx.rundir.fingerprint import demand_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved_experiment import EXPERIMENT, read_unimported
@@ -171,7 +171,7 @@ def finished(run: Path, asked: Experiment | None = None) -> Result | None:
         return None
     found = summary_file.read(run)
     values = {name: number(value) for name, value in found.pop("metrics").items()}
-    if found["expect"] != plain(judge(trained.expect, values)):
+    if found["expect"] != json_ready(judge(trained.expect, values)):
         text = f"expect: expected what {EXPERIMENT} asks for, judged by these metrics"
         raise StorageError(f"{run / summary_file.NAME} is damaged: {text}")
     split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)

@@ -29,7 +29,7 @@ class BestEpoch:
     value: float
     weights: State
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return what run.json and summary.json say of it."""
         names = ("monitor", "mode", "epoch", "value")
         return {name: getattr(self, name) for name in names}

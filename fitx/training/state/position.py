@@ -34,7 +34,7 @@ class Position:
         """Return the number of the next batch in the data, where every epoch has as many steps."""
         return self.epoch * steps_per_epoch + self.passed
 
-    def plain(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the position as JSON has it."""
         return asdict(self)
 

@@ -96,7 +96,7 @@ class RunState:
         best = self.best.epoch
         mine = Snapshot(capture(self.variables), {}, self._demanded)
         if best is not None:
-            mine = Snapshot(prefixed(BEST, best.weights), {"best": best.plain()}).over(mine)
+            mine = Snapshot(prefixed(BEST, best.weights), {"best": best.to_json()}).over(mine)
         return self._besides().over(mine)
 
     def take_before_validation(self) -> Snapshot:

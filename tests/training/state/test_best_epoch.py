@@ -29,7 +29,7 @@ def test_the_best_epoch_is_the_first_with_the_best_value(step, monitor, mode, va
     for epoch, value in enumerate(values, start=1):
         watching.see(epoch, {monitor: value}, model_variables(step))
     assert watching.epoch.epoch == best
-    assert watching.epoch.plain()["value"] == values[best - 1]
+    assert watching.epoch.to_json()["value"] == values[best - 1]
 
 
 def test_without_a_monitor_no_epoch_is_the_best(step):

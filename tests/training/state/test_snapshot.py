@@ -118,4 +118,4 @@ def test_a_snapshot_of_something_else_is_refused(made):
 
 def test_a_position_comes_back_from_what_a_checkpoint_says():
     position = Position(2, 45, 5, "validation", True, 1.5, 0.25)
-    assert from_meta({**position.plain(), "journal_bytes": 12}) == position
+    assert from_meta({**position.to_json(), "journal_bytes": 12}) == position
