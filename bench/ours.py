@@ -99,14 +99,14 @@ def stall(experiment: Experiment) -> Callable[[], float]:
     the state is copied.
     """
     copies: list[float] = []
-    take = RunState.take
+    take = RunState.capture
 
-    def timed_take(state: RunState) -> Snapshot:
+    def timed_capture(state: RunState) -> Snapshot:
         snapshots: list[Snapshot] = []
         copies.append(timed(lambda: snapshots.append(take(state))))
         return snapshots[0]
 
-    RunState.take = timed_take  # type: ignore[method-assign]
+    RunState.capture = timed_capture  # type: ignore[method-assign]
 
     def once() -> float:
         copies.clear()

@@ -52,12 +52,14 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
         experiment = use_step(found.experiment, name) if name else found.experiment
 
         with part(experiment, out) as mine, waiting(options["quiet"] or not mine.is_chief):
-            from fitx.commands.evaluate import Question, evaluate
+            from fitx.commands.evaluate import EvaluationRequest, evaluate
 
             from .display import choose
 
             steps = 2 if options["smoke"] else None
-            question = Question(options["split"], found.run, options["weights"], steps, found.note)
+            question = EvaluationRequest(
+                options["split"], found.run, options["weights"], steps, found.note
+            )
             display = choose(options["quiet"] or not mine.is_chief)
             result = evaluate(experiment, question, display)
     if not mine.is_chief:

@@ -35,11 +35,11 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
     """
     from fitx.rundir import folder
     from fitx.rundir.saved_experiment import read_unimported
-    from fitx.training.resumption.resume_request import finished, reopened
+    from fitx.training.resumption.resume_request import finished_result, open_for_resume
 
     with results_alone() as output:
         where = folder.find(run, out)
-        result = finished(where) if not overrides else None
+        result = finished_result(where) if not overrides else None
         if result is not None:
             present(result, output, as_json=options["as_json"])
             return
@@ -47,7 +47,9 @@ def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> 
         follow_seed(trained)
         with (
             part(trained, out) as mine,
-            reopened(mine.own(where), overrides, allow_inexact=options["allow_inexact"]) as order,
+            open_for_resume(
+                mine.own(where), overrides, allow_inexact=options["allow_inexact"]
+            ) as order,
             waiting(options["quiet"] or not mine.is_chief),
         ):
             from fitx.commands.resume import resume

@@ -76,24 +76,28 @@ class _Wish:
 
 def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
     """Begin a run or go on with one, and return what comes out."""
-    from fitx.training.resumption.resume_request import chosen, finished, taken_up
-    from fitx.training.train_request import place
+    from fitx.training.resumption.resume_request import (
+        finished_result,
+        open_for_resume_from_file,
+        select_run,
+    )
+    from fitx.training.train_request import prepare_request
 
     display, inexact = partial(_display, quiet or not mine.is_chief), wish.allow_inexact
-    run, notes = chosen(
+    run, notes = select_run(
         experiment, wish.resume, wish.out, allow_inexact=inexact, alone=mine.is_chief
     )
     if run is None:
-        new = place(experiment, mine.out, smoke=wish.smoke)
+        new = prepare_request(experiment, mine.out, smoke=wish.smoke)
         new = replace(new, stop_after=wish.stop_after, notes=notes)
 
         from fitx.commands.train import train
 
         return train(experiment, new, display())
-    result = finished(run, experiment)
+    result = finished_result(run, experiment)
     if result is not None:
         return result
-    with taken_up(mine.own(run), experiment, allow_inexact=inexact) as going_on:
+    with open_for_resume_from_file(mine.own(run), experiment, allow_inexact=inexact) as going_on:
         from fitx.commands.resume import resume
 
         told = (*notes, *going_on.notes)

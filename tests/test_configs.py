@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.commands.train import Order, train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.experiment.checks.consistency import logged
 from fitx.experiment.yaml.locate import shipped
-from fitx.training.resumption.resume_request import reopened
+from fitx.training.resumption.resume_request import open_for_resume
 
 NAMES = sorted(
     {path: name for name, path in sorted(shipped().items(), key=lambda i: len(i[0]))}.values()
@@ -59,7 +59,9 @@ def outcomes(tmp_path_factory):
 
 def outcome(name, out):
     if name not in TRAINED:
-        return Outcome(evaluate(read(name), Question(), NoDisplay()).metrics, [], {}, {}, {})
+        return Outcome(
+            evaluate(read(name), EvaluationRequest(), NoDisplay()).metrics, [], {}, {}, {}
+        )
     _, before, _ = trained(name, out / "untrained", "fit.epochs=0")
     result, after, folder = trained(name, out / "trained")
     lines = (folder / "metrics.jsonl").read_text().splitlines()
@@ -142,7 +144,7 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes,
     with pytest.raises(Interrupted):
         train(read(name, FEW), Order(tmp_path, stop_after=8), NoDisplay())
     (latest,) = tmp_path.glob("*/latest")
-    with reopened(latest.resolve(), (), allow_inexact=False) as order:
+    with open_for_resume(latest.resolve(), (), allow_inexact=False) as order:
         result = resume(order, NoDisplay())
     lines = (latest / "metrics.jsonl").read_text().splitlines()
     rows = [{**json.loads(line), "seconds": 0} for line in lines]

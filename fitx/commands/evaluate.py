@@ -25,11 +25,11 @@ from fitx.training.nan_search.search import refuse_measured
 from fitx.training.progress import Display, Plan
 from fitx.training.restoration import restore
 from fitx.training.result import Result, relative_to_cwd
-from fitx.training.setup import prepare_runtime, shown
+from fitx.training.setup import prepare_runtime, showing
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationRequest:
     """What is to be measured.
 
     Args:
@@ -47,7 +47,7 @@ class Question:
     note: str = ""
 
 
-def evaluate(experiment: Experiment, question: Question, display: Display) -> Result:
+def evaluate(experiment: Experiment, question: EvaluationRequest, display: Display) -> Result:
     """Measure an experiment's networks and return the values.
 
     Raises:
@@ -68,7 +68,7 @@ def evaluate(experiment: Experiment, question: Question, display: Display) -> Re
     with Stage("reading the checkpoint"):
         restored = restore(built.step, question.run, question.weights) if question.run else None
     examples = _examples(built, split, question.steps)
-    with shown(display, _plan(built, question, device, f"{split} split: {examples:,} examples")):
+    with showing(display, _plan(built, question, device, f"{split} split: {examples:,} examples")):
         notes = (question.note, *external_settings.notes())
         for note in (*notes, *(restored.notes if restored else ())):
             if note:
@@ -108,7 +108,7 @@ def _recorded_mode(
     return {"test": facts["evaluation_mode"]} if is_same and not is_asked_for else None
 
 
-def _plan(built: BuiltExperiment, question: Question, device: Runtime, data: str) -> Plan:
+def _plan(built: BuiltExperiment, question: EvaluationRequest, device: Runtime, data: str) -> Plan:
     run = str(relative_to_cwd(question.run)) if question.run is not None else ""
     # Nothing is trained, whatever optimizers are built.
     untrained = replace(built, experiment=replace(built.experiment, optimizers={}))

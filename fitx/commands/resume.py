@@ -21,7 +21,7 @@ from fitx.rundir.saved_experiment import commit
 from fitx.stages import Stage
 from fitx.training import run_record
 from fitx.training.checkpointing import CheckpointSaver
-from fitx.training.loop import TrainingContext, carry_out
+from fitx.training.loop import TrainingContext, run_training
 from fitx.training.outcome import ended_together, located, recorded, written
 from fitx.training.progress import Display
 from fitx.training.result import Result
@@ -29,7 +29,7 @@ from fitx.training.resumption import changes, env_seals, epochs
 from fitx.training.resumption.changes import Change
 from fitx.training.resumption.experiment_values import callback_options
 from fitx.training.resumption.resume_request import ResumeRequest
-from fitx.training.setup import prepare_runtime, ready, shown
+from fitx.training.setup import build_and_trace, prepare_runtime, showing
 from fitx.training.signals import StopRequest, listening
 from fitx.training.state.position import Position, from_meta
 from fitx.training.state.snapshot import Snapshot, learning_rates, training_part
@@ -66,11 +66,11 @@ def resume(order: ResumeRequest, display: Display) -> Result:
     with located(order.run):
         available = runtime.threads()
         device = prepare_runtime(order.on_threads(available))
-        built = ready(order.experiment, device, order.modes)
+        built = build_and_trace(order.experiment, device, order.modes)
         now = {**run_record.computing(built, device), "data": run_record.fingerprint(built.data)}
         around = _allowed(order, now)
         start = _start(order, built, around)
-        notes = [*order.notes, *changes.notes(around), *_notes(order, built, start)]
+        notes = [*order.notes, *changes.change_notes(around), *_notes(order, built, start)]
         if order.on_threads(available) is not order.experiment:
             notes.append(f"on {device.threads} of {available} threads, as the run began")
         with listening(order.stop_after) as stop:
@@ -86,16 +86,16 @@ def resume(order: ResumeRequest, display: Display) -> Result:
                     built, order.run, journal, saver, display, asked, steps, start.snapshot
                 )
                 plan = run_record.plan(built, order.run, device)
-                with written(saver), ended_together(stop), shown(display, plan):
+                with written(saver), ended_together(stop), showing(display, plan):
                     for text in notes:
                         display.note(text)
-                    return carry_out(work)
+                    return run_training(work)
 
 
 def _allowed(order: ResumeRequest, now: dict[str, Any]) -> list[Change]:
     """Return what differs in device and data; refuse it unless that is allowed."""
     found = changes.compare_environment(order.facts, now)
-    changes.demand(found, allow_inexact=order.allow_inexact)
+    changes.refuse_incompatible(found, allow_inexact=order.allow_inexact)
     return found
 
 
@@ -217,5 +217,5 @@ def _saver(order: ResumeRequest, start: _Start, journal: Journal) -> CheckpointS
         order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts["id"]
     )
     if start.newest is not None and start.snapshot is not None:
-        saver.go_on(start.newest.folder, start.snapshot)
+        saver.resume_from(start.newest.folder, start.snapshot)
     return saver

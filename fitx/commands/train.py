@@ -13,11 +13,11 @@ from fitx.rundir.journal import Journal
 from fitx.rundir.lock import hold
 from fitx.training import run_record
 from fitx.training.checkpointing import CheckpointSaver
-from fitx.training.loop import TrainingContext, carry_out
+from fitx.training.loop import TrainingContext, run_training
 from fitx.training.outcome import ended_together, located, recorded, written
 from fitx.training.progress import Display
 from fitx.training.result import Result
-from fitx.training.setup import prepare_runtime, ready, shown
+from fitx.training.setup import build_and_trace, prepare_runtime, showing
 from fitx.training.signals import StopRequest, listening
 from fitx.training.train_request import (
     SMOKE_STEPS,
@@ -41,7 +41,7 @@ def train(experiment: Experiment, order: TrainRequest, display: Display) -> Resu
     given = order.origin or origin(experiment)
     experiment = shortened(experiment) if order.smoke else experiment
     device = prepare_runtime(experiment)
-    built = ready(experiment, device)
+    built = build_and_trace(experiment, device)
     data = run_record.fingerprint(built.data)
     with listening(order.stop_after) as stop:
         # TensorBoard follows links, and would show every run twice.
@@ -59,11 +59,11 @@ def train(experiment: Experiment, order: TrainRequest, display: Display) -> Resu
                 steps = SMOKE_STEPS if order.smoke else None
                 work = TrainingContext(built, run, journal, saver, display, asked, steps)
                 plan = run_record.plan(built, run, device)
-                with written(saver), ended_together(stop), shown(display, plan):
+                with written(saver), ended_together(stop), showing(display, plan):
                     texts = (*order.notes, *notes(), _unlinked(run, has_link=has_link))
                     for text in filter(None, texts):
                         display.note(text)
-                    return carry_out(work)
+                    return run_training(work)
 
 
 def _unlinked(run: Path, *, has_link: bool) -> str | None:

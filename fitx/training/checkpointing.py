@@ -61,7 +61,7 @@ class CheckpointSaver:
         self._copying = 0.0
         self._writer = Writer()
 
-    def go_on(self, folder: Path, snapshot: Snapshot) -> None:
+    def resume_from(self, folder: Path, snapshot: Snapshot) -> None:
         """Begin with a checkpoint that is on disk already."""
         self.last, self.last_best = folder, snapshot.meta.get("best")
         self._saved = _instant(snapshot.meta)
@@ -104,7 +104,7 @@ class CheckpointSaver:
         """Return when everything that was saved is on disk."""
         self._writer.wait()
 
-    def finish(self, model: State) -> None:
+    def save_final_weights(self, model: State) -> None:
         """Save once more if what is measured is no longer what the last checkpoint holds.
 
         Keras overwrites averaged weights when `fit` ends, early stopping may put back those of
@@ -125,7 +125,7 @@ class CheckpointSaver:
 
     def _commit(self, snapshot: Snapshot) -> Path:
         done, keep = snapshot.meta["step"], self.settings.keep
-        snapshot.demand_finite()
+        snapshot.refuse_non_finite()
         self.sync()
         meta = {**snapshot.meta, "run": self.run}
         self.last = checkpoint.save(self.folder, done, snapshot.state, meta, keep)

@@ -20,7 +20,7 @@ from fitx.training import custom_objects, summary, unapplied_gradients
 from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.evaluation import evaluate_split
 from fitx.training.export import save_networks
-from fitx.training.monitor import Opening, RunMonitor
+from fitx.training.monitor import RunMonitor, ValidationStart
 from fitx.training.nan_search.search import explained, refuse_measured
 from fitx.training.progress import Display
 from fitx.training.result import Result
@@ -59,7 +59,7 @@ class TrainingContext:
 
 
 @dates_within_range()
-def carry_out(work: TrainingContext) -> Result:
+def run_training(work: TrainingContext) -> Result:
     """Bring a run to its end and return its final values."""
     began = time.perf_counter()
     built = work.built
@@ -70,8 +70,8 @@ def carry_out(work: TrainingContext) -> Result:
         state = RunState(built.step, callbacks, Best(experiment.checkpoint), options)
         run_monitor = RunMonitor(work.display, work.journal, work.saver, state, work.stop, built)
         if work.earlier is not None:
-            run_monitor.go_on(work.earlier)
-            for name in state.beginning_anew(work.earlier):
+            run_monitor.resume_from(work.earlier)
+            for name in state.reset_callbacks(work.earlier):
                 key = f"callbacks.{list(state.callbacks).index(name)}"
                 text = "it begins anew, as the checkpoint has no callback with the same options"
                 work.display.note(f"{key} ({type(state.callbacks[name]).__name__}): {text}")
@@ -87,7 +87,7 @@ def carry_out(work: TrainingContext) -> Result:
                 ):
                     _fit(work, run_monitor)
             work.saver.save(run_monitor.snapshot)
-            work.saver.finish(capture(state.model))
+            work.saver.save_final_weights(capture(state.model))
         except Diverged as error:
             raise explained(error, built, run_monitor) from None
         with Stage("saving the networks"):
@@ -115,7 +115,7 @@ def _fit(work: TrainingContext, run_monitor: RunMonitor) -> None:
         validation_data=evaluation_feed(built, "validation") if has_validation else None,
         validation_steps=built.evaluation_steps("validation") if has_validation else None,
         validation_freq=fit.validation_freq,
-        callbacks=[Opening(run_monitor), *with_columns(own, built), run_monitor],
+        callbacks=[ValidationStart(run_monitor), *with_columns(own, built), run_monitor],
         verbose=0,
         # The batches come in their own order; Keras warns if it is left to think otherwise.
         shuffle=False,
@@ -130,7 +130,7 @@ def _fit(work: TrainingContext, run_monitor: RunMonitor) -> None:
 def _warnings(built: BuiltExperiment, run_monitor: RunMonitor) -> Iterator[str]:
     """Say what would keep a resumed run from going on exactly."""
     for name, callback in run_monitor.state.callbacks.items():
-        if callback_state.is_forgetful(callback):
+        if callback_state.loses_state(callback):
             yield (
                 f"callback {name}: it has no get_state and set_state, so what it remembers is lost "
                 "when the run is resumed"

@@ -70,7 +70,7 @@ class RunMonitor(keras.callbacks.Callback):
         self._validated = 0
         self.first_steps = FirstSteps()
 
-    def go_on(self, snapshot: Snapshot) -> None:
+    def resume_from(self, snapshot: Snapshot) -> None:
         """Let the training begin where a snapshot was taken.
 
         Called before `fit`. What a callback does when training begins is undone by it, what it
@@ -139,7 +139,7 @@ class RunMonitor(keras.callbacks.Callback):
         It counts in the same metrics as the epoch. A run that is stopped in the middle of it goes
         on at its beginning.
         """
-        self._trained = self.state.take_before_validation()
+        self._trained = self.state.capture_before_validation()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begin a validation."""
@@ -215,7 +215,7 @@ class RunMonitor(keras.callbacks.Callback):
         return self.at.begun + time.perf_counter() - self._began if is_under_way else 0.0
 
 
-class Opening(keras.callbacks.Callback):
+class ValidationStart(keras.callbacks.Callback):
     """The first callback of a run: what the observer must see before the others do."""
 
     def __init__(self, run_monitor: RunMonitor) -> None:

@@ -45,7 +45,7 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
     return prepared
 
 
-def ready(
+def build_and_trace(
     experiment: Experiment, device: Runtime, modes: Mapping[str, str] | None = None
 ) -> BuiltExperiment:
     """Make everything and find out whether it fits together.
@@ -74,7 +74,7 @@ def _tasks(built: BuiltExperiment) -> list[Task]:
 
 
 @contextmanager
-def shown(display: Display, plan: Plan) -> Iterator[None]:
+def showing(display: Display, plan: Plan) -> Iterator[None]:
     """Show a plan and what follows, and give the terminal back whatever happens."""
     try:
         display.begin(plan)

@@ -37,7 +37,7 @@ class TrainRequest:
     stop_after: int | None = None
 
 
-def place(experiment: Experiment, out: Path, *, smoke: bool = False) -> TrainRequest:
+def prepare_request(experiment: Experiment, out: Path, *, smoke: bool = False) -> TrainRequest:
     """Order a run of an experiment that was just read.
 
     Raises:

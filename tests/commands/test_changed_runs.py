@@ -14,7 +14,7 @@ from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.rundir.record import reopen
-from fitx.training.resumption.resume_request import finished, reopened
+from fitx.training.resumption.resume_request import finished_result, open_for_resume
 from fitx.training.train_request import TrainRequest
 
 LOSS = "{name: early_stopping, monitor: loss, patience: 9, min_delta: 0.1}"
@@ -46,7 +46,7 @@ def stopped(tiny, tmp_path):
 
 def going_on(run, *words, allow_inexact=False):
     display = Notes()
-    with reopened(run, words, allow_inexact=allow_inexact) as request:
+    with open_for_resume(run, words, allow_inexact=allow_inexact) as request:
         resume(request, display)
     return display.notes
 
@@ -87,7 +87,7 @@ def test_an_epoch_of_another_length_is_as_exact_as_any_once_it_goes_on(stopped, 
         if cut:
             with (
                 pytest.raises(Interrupted),
-                reopened(run, [f"data.batch_size={rows}"], allow_inexact=True) as request,
+                open_for_resume(run, [f"data.batch_size={rows}"], allow_inexact=True) as request,
             ):
                 resume(replace(request, stop_after=cut), NoDisplay())
             going_on(run)
@@ -194,7 +194,7 @@ def test_a_rate_from_the_environment_counts_after_a_stop_without_a_checkpoint(
             before = list((run / "checkpoints").iterdir())
             with (
                 pytest.raises(Interrupted),
-                reopened(run, [], allow_inexact=True) as request,
+                open_for_resume(run, [], allow_inexact=True) as request,
             ):
                 resume(request, recording("begin", lambda: os.kill(os.getpid(), signal.SIGTERM)))
             assert list((run / "checkpoints").iterdir()) == before
@@ -216,11 +216,11 @@ def test_a_summary_that_does_not_judge_what_the_experiment_expects_is_damaged(
 ):
     train(tiny("expect.loss=< 99"), TrainRequest(tmp_path), NoDisplay())
     run = (tmp_path / "tiny/latest").resolve()
-    assert finished(run).metrics["loss"] < 99
+    assert finished_result(run).metrics["loss"] < 99
     facts = json.loads((run / "summary.json").read_text())
     (run / "summary.json").write_text(json.dumps({**facts, "expect": judged}))
     with pytest.raises(StorageError, match="summary.json is damaged: expect: "):
-        finished(run)
+        finished_result(run)
 
 
 def test_networks_of_a_best_epoch_that_is_no_longer_kept_are_removed(stopped):

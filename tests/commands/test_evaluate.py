@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.errors import Diverged, StorageError, UsageError
 from fitx.experiment.check import read, use_step
 from fitx.rundir.saved_experiment import read_unimported
@@ -44,7 +44,9 @@ def measured(recording):
 
     def measured(run, *words, display=None, **question):
         experiment = read_unimported(run.folder, words)
-        return evaluate(experiment, Question(run=run.folder, **question), display or recording())
+        return evaluate(
+            experiment, EvaluationRequest(run=run.folder, **question), display or recording()
+        )
 
     return measured
 
@@ -113,14 +115,14 @@ def test_the_split_is_the_first_of_test_validation_and_train(
     kept = {"xyz": ("", "_validation", "_test"), "xy": ("", "_validation"), "x": ("",)}[present]
     names = [f"{part}{suffix}" for part in "xy" for suffix in kept]
     np.savez(tmp_path / "tiny.npz", **{name: arrays[name] for name in names})
-    assert evaluate(experiment, Question(), recording()).split == split
+    assert evaluate(experiment, EvaluationRequest(), recording()).split == split
 
 
 def test_a_split_that_is_not_there_is_named_with_those_that_are(tiny, recording):
     with pytest.raises(UsageError) as error:
         evaluate(
             tiny("data=digits", "model=mlp", "~metrics", "~checkpoint", SPARSE),
-            Question(split="validation"),
+            EvaluationRequest(split="validation"),
             recording(),
         )
     assert str(error.value) == (
@@ -175,7 +177,7 @@ def test_another_step_measures_on_those_networks_that_it_takes(trained, recordin
     (tmp_path / "gan.yaml").write_text(GAN)
     run, _ = trained(read(str(tmp_path / "gan.yaml")))
     experiment = use_step(read_unimported(run.folder), "plugin")
-    found = evaluate(experiment, Question(run=run.folder), recording())
+    found = evaluate(experiment, EvaluationRequest(run=run.folder), recording())
     generator = keras.saving.load_model(run.folder / "networks/generator.keras")
     brightness = generator(np.ones((1, 6))).numpy().mean()
     assert found.metrics == {"brightness": pytest.approx(brightness, rel=1e-5)}
@@ -266,7 +268,7 @@ def test_values_that_are_not_finite_are_no_result(tiny, trained, measured, recor
 
 def test_an_untrained_experiment_is_measured_as_its_seed_makes_it(tiny, trained, recording):
     run, _ = trained(tiny("fit.epochs=0"))
-    found = evaluate(tiny(), Question(), recording())
+    found = evaluate(tiny(), EvaluationRequest(), recording())
     assert found.run is None
     assert found.metrics == pytest.approx(logged(run, "test"), rel=1e-6)
 
@@ -274,5 +276,5 @@ def test_an_untrained_experiment_is_measured_as_its_seed_makes_it(tiny, trained,
 def test_another_step_can_measure(tiny, trained, recording):
     run, _ = trained(tiny())
     experiment = use_step(read_unimported(run.folder), "low_level")
-    found = evaluate(experiment, Question(run=run.folder), recording())
+    found = evaluate(experiment, EvaluationRequest(run=run.folder), recording())
     assert found.metrics["mae"] == pytest.approx(logged(run, "test")["mae"], rel=1e-6)

@@ -5,14 +5,14 @@ import shutil
 import keras
 import pytest
 
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.check import read
 from fitx.rundir.record import reopen
 from fitx.rundir.saved_experiment import read_unimported
-from fitx.training.resumption.auto_resume import choose
-from fitx.training.resumption.resume_request import reopened
+from fitx.training.resumption.auto_resume import newest_resumable
+from fitx.training.resumption.resume_request import open_for_resume
 
 TUNED = """
 from pathlib import Path
@@ -45,19 +45,21 @@ def tuned(tiny, trained, tmp_path, monkeypatch):
 
 
 def going_on(run, *words, display, allow_inexact=False):
-    with reopened(run.folder, words, allow_inexact=allow_inexact) as order:
+    with open_for_resume(run.folder, words, allow_inexact=allow_inexact) as order:
         return resume(order, display)
 
 
 def notes_of_evaluating(run, display):
-    evaluate(read_unimported(run.folder), Question(run=run.folder), display)
+    evaluate(read_unimported(run.folder), EvaluationRequest(run=run.folder), display)
     return display.notes
 
 
 def test_a_fine_tuned_run_is_measured_and_goes_on_from_another_folder(tuned, tmp_path, recording):
     known = tuned.record["files"]["networks.model.weights"]
     assert known["bytes"] == (tmp_path / "start.weights.h5").stat().st_size
-    measured = evaluate(read_unimported(tuned.folder), Question(run=tuned.folder), recording())
+    measured = evaluate(
+        read_unimported(tuned.folder), EvaluationRequest(run=tuned.folder), recording()
+    )
     assert measured.metrics["loss"] == tuned.json("summary.json")["metrics"]["test_loss"]
     going_on(tuned, "fit.epochs=2", display=recording())
     assert [line["epoch"] for line in tuned.epochs] == [1, 2]
@@ -83,10 +85,10 @@ def test_a_run_does_not_go_on_with_another_file_unless_that_is_allowed(tuned, tm
 def test_a_new_run_begins_where_the_newest_had_another_file(tuned, tmp_path):
     reopen(tuned.folder).update(status="interrupted")
     experiment = read(str(tmp_path / "tiny.yaml"), [TUNING.replace("start", "../start")])
-    assert choose(experiment, tmp_path / "runs").run == tuned.folder.resolve()
+    assert newest_resumable(experiment, tmp_path / "runs").run == tuned.folder.resolve()
     with (tmp_path / "start.weights.h5").open("ab") as file:
         file.write(b"more")
-    choice = choose(experiment, tmp_path / "runs")
+    choice = newest_resumable(experiment, tmp_path / "runs")
     assert choice.run is None
     assert "files.networks.model.weights.bytes" in choice.notes[0]
 

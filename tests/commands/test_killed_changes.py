@@ -14,7 +14,7 @@ from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.rundir.saved_experiment import read_unimported
-from fitx.training.resumption.resume_request import finished, reopened
+from fitx.training.resumption.resume_request import finished_result, open_for_resume
 from fitx.training.train_request import TrainRequest
 
 EVERY = bool(os.environ.get("FITX_SOAK"))
@@ -74,7 +74,7 @@ def copies():
 
 
 def going_on(run, *words):
-    with reopened(run, words, allow_inexact=True) as order:
+    with open_for_resume(run, words, allow_inexact=True) as order:
         resume(order, NoDisplay())
 
 
@@ -110,11 +110,11 @@ def test_a_change_is_made_whole_or_not_at_all(kind, tiny, tmp_path, copies):
     if not EVERY:
         # Once it trains, a kill is one as of any run.
         killed = [copy for copy in killed if not has_trained(copy, unchanged)]
-    if finished(unchanged) is None:
+    if finished_result(unchanged) is None:
         going_on(unchanged)
     expected = [outcome(unchanged)]
     for copy in killed:
-        if finished(copy) is None:
+        if finished_result(copy) is None:
             going_on(copy)
         if read_unimported(copy).as_mapping() == read_unimported(run).as_mapping():
             expected = [outcome(run)]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fitx.build.make import make
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.errors import FitxError
 from fitx.experiment.check import read, use_step
 
@@ -175,6 +175,8 @@ def test_another_step_measures_the_networks_that_were_trained(on, trained, recor
     experiment = on("two classes", "loss=binary_crossentropy", "fit.epochs=1")
     run, _ = trained(experiment)
     display = recording()
-    measured = evaluate(use_step(experiment, "low_level"), Question(run=run.folder), display)
+    measured = evaluate(
+        use_step(experiment, "low_level"), EvaluationRequest(run=run.folder), display
+    )
     assert "1 sigmoid output" in display.plan.summary
     assert measured.metrics["mae"] < 0.5

@@ -13,13 +13,13 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display.quiet import NoDisplay
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.rundir.saved_experiment import read_unimported
-from fitx.training.resumption.resume_request import reopened
+from fitx.training.resumption.resume_request import open_for_resume
 from fitx.training.train_request import TrainRequest
 
 STOP = 7
@@ -326,7 +326,9 @@ class Left:
         notes = []
         display = NoDisplay()
         display.note = notes.append
-        found = evaluate(read_unimported(self.run), Question(run=self.run, **question), display)
+        found = evaluate(
+            read_unimported(self.run), EvaluationRequest(run=self.run, **question), display
+        )
         assert notes == []
         return found.metrics
 
@@ -340,7 +342,7 @@ def test_what_is_restored_is_what_was(folder, kind, mode, is_short):
     with pytest.raises(Interrupted):
         train(experiment, TrainRequest(out / "stopped", stop_after=STOP), NoDisplay())
     run = (out / "stopped" / kind / "latest").resolve()
-    with reopened(run, (), allow_inexact=False) as request:
+    with open_for_resume(run, (), allow_inexact=False) as request:
         resume(request, NoDisplay())
     resumed = Left(run)
 

@@ -16,8 +16,8 @@ from fitx.experiment.check import read
 from fitx.rundir.journal import Journal
 from fitx.rundir.record import reopen
 from fitx.training import loop
-from fitx.training.resumption.resume_request import finished, reopened
-from fitx.training.setup import ready
+from fitx.training.resumption.resume_request import finished_result, open_for_resume
+from fitx.training.setup import build_and_trace
 from fitx.training.state import snapshot
 from fitx.training.train_request import TrainRequest
 
@@ -158,7 +158,7 @@ class Silent:
 
 def going_on(run, *words, display=None, allow_inexact=False):
     words = ("checkpoint.every=epoch", *words)
-    with reopened(run, words, allow_inexact=allow_inexact) as order:
+    with open_for_resume(run, words, allow_inexact=allow_inexact) as order:
         resume(order, display or Silent())
     return Finished(run)
 
@@ -169,7 +169,7 @@ def traced():
     made = []
 
     def traced(*arguments):
-        made.extend([] if made else [ready(*arguments)])
+        made.extend([] if made else [build_and_trace(*arguments)])
         return made[0]
 
     return traced
@@ -392,7 +392,7 @@ def test_a_finished_run_is_trained_further_from_what_training_left(straight, sto
 def test_a_finished_run_of_which_nothing_is_asked_is_left_as_it_is(straight):
     run = straight("rich").run
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    result = finished(run)
+    result = finished_result(run)
     assert result.metrics == json.loads((run / "summary.json").read_text())["metrics"]
     assert result.split == "validation"
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
@@ -501,7 +501,7 @@ def test_another_mode_is_taken_only_where_inexact_is_allowed(straight, stopped):
 
 def test_a_run_goes_on_with_the_threads_it_had(stopped):
     run = stopped("rich", 11)
-    with reopened(run, (), allow_inexact=False) as order:
+    with open_for_resume(run, (), allow_inexact=False) as order:
         had = order.facts["threads"]
         assert order.on_threads(had) is order.experiment
         assert order.on_threads(had + 6).execution.threads == had
@@ -509,13 +509,13 @@ def test_a_run_goes_on_with_the_threads_it_had(stopped):
 
 def test_the_state_that_was_put_back_is_not_kept_beside_the_run(stopped, monkeypatch):
     seen = []
-    carry_out = resuming.carry_out
+    run_training = resuming.run_training
 
     def watched(work):
-        result = carry_out(work)
+        result = run_training(work)
         seen.append(work.earlier.state)
         return result
 
-    monkeypatch.setattr(resuming, "carry_out", watched)
+    monkeypatch.setattr(resuming, "run_training", watched)
     going_on(stopped("rich", 11))
     assert seen == [{}]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fitx.cli.display.quiet import NoDisplay
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random
 from fitx.experiment.check import read
@@ -100,7 +100,7 @@ def test_evaluation(guide, untrained):
     model.compile(loss="mse", metrics=["mae"])
     theirs = model.evaluate(data.x, data.y, verbose=0, return_dict=True)
 
-    ours = evaluate(read("guide/evaluation", [ROWS]), Question(), NoDisplay())
+    ours = evaluate(read("guide/evaluation", [ROWS]), EvaluationRequest(), NoDisplay())
 
     assert ours.split == "train"
     assert ours.metrics == same(theirs)

@@ -11,7 +11,7 @@ import pytest
 import tf_keras
 
 from fitx.cli.display.quiet import NoDisplay
-from fitx.commands.evaluate import Question, evaluate
+from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random
 from fitx.experiment.check import read
@@ -186,5 +186,5 @@ def test_an_evaluation_prints_the_same_for_every_size_of_batch(optimizer, untrai
 
     for size in (32, 40, 99, 100):
         experiment = read("guide/evaluation", [*words, f"data.batch_size={size}"])
-        ours = evaluate(experiment, Question(), NoDisplay()).metrics
+        ours = evaluate(experiment, EvaluationRequest(), NoDisplay()).metrics
         assert [ours, ours] == [same(values) for values in expected]

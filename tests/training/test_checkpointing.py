@@ -138,7 +138,7 @@ def test_what_is_saved_is_the_state_of_that_moment(saving):
 def test_networks_that_end_as_training_left_them_are_not_saved_twice(saving):
     saver, _, training = saving("epoch")
     saver.save(training.at(4))
-    saver.finish(training.networks)
+    saver.save_final_weights(training.networks)
     assert saved(saver) == ["000004"]
 
 
@@ -147,7 +147,7 @@ def test_networks_that_end_otherwise_are_saved_beside_what_training_goes_on_from
     training.others = {f"{BEST}kernel": np.full(3, 7.0)}
     saver.save(training.at(4))
     final = {"networks/model/kernel": np.ones(3, "float32")}
-    saver.finish(final)
+    saver.save_final_weights(final)
     assert saved(saver) == ["000004-1"]
     state, meta = checkpoint.load(saver.last)
     assert meta["step"] == 4
@@ -161,7 +161,7 @@ def test_a_run_that_goes_on_writes_nothing_that_is_there(saving):
     saver, clock, training = saving("epoch")
     saver.save(training.at(4))
     final = {"networks/model/kernel": np.ones(3, "float32")}
-    saver.finish(final)
+    saver.save_final_weights(final)
     state, meta = checkpoint.load(saver.last)
     again = CheckpointSaver(saver.folder, Checkpoint(every="epoch"))
     again.go_on(saver.last, Snapshot(state, meta))

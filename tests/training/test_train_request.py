@@ -2,13 +2,13 @@ import pytest
 
 from fitx.errors import StorageError
 from fitx.experiment.problems import ConfigError
-from fitx.training.train_request import place, shortened
+from fitx.training.train_request import prepare_request, shortened
 
 
 def test_an_order_has_the_files_as_they_were_read(tiny, tmp_path):
     experiment = tiny(plugin="from fitx import models\n\n@models.register\ndef plugin(): pass\n")
     files = {file: file.read_bytes() for file in tmp_path.glob("*.[yp][ay]*")}
-    order = place(experiment, tmp_path / "runs")
+    order = prepare_request(experiment, tmp_path / "runs")
     (tmp_path / "plugin.py").write_text("changed while TensorFlow is imported")
     assert order.origin.files == files
     assert {file.name for file in files} == {"plugin.py", "tiny.yaml"}
@@ -16,7 +16,7 @@ def test_an_order_has_the_files_as_they_were_read(tiny, tmp_path):
 
 def test_an_experiment_that_trains_nothing_is_refused_with_what_can_be_done(tiny, tmp_path):
     with pytest.raises(ConfigError) as error:
-        place(tiny("~optimizer"), tmp_path / "runs")
+        prepare_request(tiny("~optimizer"), tmp_path / "runs")
     assert (
         str(error.value)
         .partition("\n")[0]
@@ -29,14 +29,14 @@ def test_an_experiment_that_trains_nothing_is_refused_with_what_can_be_done(tiny
 
 def test_untrained_networks_need_no_optimizer_but_trying_it_does(tiny, tmp_path):
     untrained = tiny("~optimizer", "fit.epochs=0")
-    assert place(untrained, tmp_path / "runs").smoke is False
+    assert prepare_request(untrained, tmp_path / "runs").smoke is False
     with pytest.raises(ConfigError):
-        place(untrained, tmp_path / "runs", smoke=True)
+        prepare_request(untrained, tmp_path / "runs", smoke=True)
 
 
 def test_a_place_that_cannot_take_a_run_is_refused(tiny, tmp_path):
     with pytest.raises(StorageError) as error:
-        place(tiny(), tmp_path / "tiny.yaml/runs")
+        prepare_request(tiny(), tmp_path / "tiny.yaml/runs")
     assert "tiny.yaml is not a folder" in str(error.value)
 
 

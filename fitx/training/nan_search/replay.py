@@ -10,7 +10,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.step_feeds import evaluation_feed, training_batch, training_feed
 from fitx.engine.loops import silent_loop
 from fitx.training.state.position import Position
-from fitx.training.state.variables import State, assign, capture, test_changes_metrics_only
+from fitx.training.state.variables import State, assign, capture, test_changes_only_metrics
 
 
 class Stopped(Exception):
@@ -62,7 +62,7 @@ class Replay:
         self.lines = {line["epoch"]: line for line in lines}
         self.is_exact = True
         is_validated = "validation" in built.data.splits
-        self._validates = is_validated and not test_changes_metrics_only(built.step)
+        self._validates = is_validated and not test_changes_only_metrics(built.step)
 
     def run(self, begin: Instant, end: int) -> Instant:
         """Go on from an instant until so many steps are done.

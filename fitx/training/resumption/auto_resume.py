@@ -33,7 +33,7 @@ class Choice:
     notes: tuple[str, ...] = ()
 
 
-def choose(
+def newest_resumable(
     experiment: Experiment, out: Path, *, allow_inexact: bool = False, alone: bool = True
 ) -> Choice:
     """Find the newest unfinished run that is this experiment, but for harmless changes.
@@ -79,7 +79,7 @@ def _changes(run: Path, experiment: Experiment) -> list[Change]:
         facts = record.load(run)
         if facts["smoke"]:
             raise _Other("it only tries the experiment, as --smoke asked")
-        other = other_plugin(facts["plugins"], experiment)
+        other = changed_plugin(facts["plugins"], experiment)
         if other is not None:
             raise _Other(f"the plugin {other} is not what it was")
         files = {"files": fingerprints(input_files(experiment))}
@@ -89,7 +89,7 @@ def _changes(run: Path, experiment: Experiment) -> list[Change]:
         raise _Other(str(error).partition("\n")[0]) from error
 
 
-def other_plugin(trained: Mapping[str, str], experiment: Experiment) -> str | None:
+def changed_plugin(trained: Mapping[str, str], experiment: Experiment) -> str | None:
     """Return the name of a plugin that is not what a run was trained with; None if all are.
 
     Args:

@@ -90,17 +90,17 @@ def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> l
     ]
 
 
-def demand(changes: Iterable[Change], *, allow_inexact: bool = False) -> None:
+def refuse_incompatible(changes: Iterable[Change], *, allow_inexact: bool = False) -> None:
     """Raise UsageError that lists every change with which a run cannot go on."""
     changes = list(changes)
-    unfit = [f"  {change}" for change in changes if change.verdict == "unfit"]
+    incompatible = [f"  {change}" for change in changes if change.verdict == "incompatible"]
     inexact = [f"  {change}" for change in changes if change.verdict == "inexact"]
     lines = []
-    if unfit:
-        lines += ["the run cannot go on with what does not fit what was trained:", *unfit]
+    if incompatible:
+        lines += ["the run cannot go on with what does not fit what was trained:", *incompatible]
     if inexact and not allow_inexact:
         lines += ["the run cannot go on exactly as it was trained:", *inexact]
-    if unfit:
+    if incompatible:
         lines += ["Train a new run with `fitx train`."]
     elif lines:
         lines += ["`--allow-inexact` goes on with that, no longer bit-exact."]
@@ -108,7 +108,7 @@ def demand(changes: Iterable[Change], *, allow_inexact: bool = False) -> None:
         raise UsageError("\n".join(lines))
 
 
-def notes(changes: Iterable[Change]) -> list[str]:
+def change_notes(changes: Iterable[Change]) -> list[str]:
     """Return a line for each change that a run goes on with."""
     remarks = {"processor": ": the last bits may differ"}
     inexact = ": no longer bit-exact"

@@ -22,7 +22,7 @@ from fitx.rundir.saved_experiment import EXPERIMENT, read_unimported
 from fitx.training.expectations import judge
 from fitx.training.result import Result, relative_to_cwd
 from fitx.training.resumption import changes
-from fitx.training.resumption.auto_resume import choose, other_plugin
+from fitx.training.resumption.auto_resume import changed_plugin, newest_resumable
 from fitx.training.resumption.changes import Change
 
 
@@ -77,7 +77,9 @@ class ResumeRequest:
 
 
 @contextmanager
-def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterator[ResumeRequest]:
+def open_for_resume(
+    run: Path, words: Sequence[str], *, allow_inexact: bool
+) -> Iterator[ResumeRequest]:
     """Hold a run while it goes on, changed by words of the command line.
 
     Raises:
@@ -93,7 +95,9 @@ def reopened(run: Path, words: Sequence[str], *, allow_inexact: bool) -> Iterato
 
 
 @contextmanager
-def taken_up(run: Path, asked: Experiment, *, allow_inexact: bool) -> Iterator[ResumeRequest]:
+def open_for_resume_from_file(
+    run: Path, asked: Experiment, *, allow_inexact: bool
+) -> Iterator[ResumeRequest]:
     """Hold a run while it goes on as an experiment file says.
 
     Raises:
@@ -114,14 +118,14 @@ def _judged(
     demand_present(files, facts["files"])
     here = {**run_environment.describe(), "files": fingerprints(files)}
     around = changes.compare_environment(facts, here)
-    changes.demand([*found, *around], allow_inexact=allow_inexact)
-    notes = tuple(changes.notes([*found, *around]))
+    changes.refuse_incompatible([*found, *around], allow_inexact=allow_inexact)
+    notes = tuple(changes.change_notes([*found, *around]))
     return ResumeRequest(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)
 
 
 def _demand_plugins(run: Path, asked: Experiment) -> None:
     """Refuse plugins that are not what a run was trained with."""
-    other = other_plugin(record.load(run)["plugins"], asked)
+    other = changed_plugin(record.load(run)["plugins"], asked)
     if other is not None:
         raise UsageError(
             f"plugins: {other} is not what {run} was trained with, so the run cannot go on "
@@ -129,7 +133,7 @@ def _demand_plugins(run: Path, asked: Experiment) -> None:
         )
 
 
-def chosen(
+def select_run(
     experiment: Experiment, wish: str | None, out: Path, *, allow_inexact: bool, alone: bool = True
 ) -> tuple[Path | None, tuple[str, ...]]:
     """Return the run that `--resume` means, None for a new one, and what there is to say of it.
@@ -149,11 +153,11 @@ def chosen(
         return None, ()
     if wish != "auto":
         return folder.find(wish, out), ()
-    choice = choose(experiment, out, allow_inexact=allow_inexact, alone=alone)
+    choice = newest_resumable(experiment, out, allow_inexact=allow_inexact, alone=alone)
     return choice.run, choice.notes
 
 
-def finished(run: Path, asked: Experiment | None = None) -> Result | None:
+def finished_result(run: Path, asked: Experiment | None = None) -> Result | None:
     """Return what came out of a run; None if it is not finished, or more is asked of it.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 from fitx.experiment.yaml.tree import KeyPath
 
-Verdict: TypeAlias = Literal["harmless", "inexact", "unfit"]
+Verdict: TypeAlias = Literal["harmless", "inexact", "incompatible"]
 """Whether a run that goes on ends as it would have ended, ends otherwise, or cannot go on."""
 
 
@@ -22,7 +22,7 @@ def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
             # Where a file is does not matter; what is read is compared by its hash.
             return "harmless"
         case ("step", "name") | ("metrics" | "weighted_metrics", *_):
-            return "unfit"
+            return "incompatible"
         case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
-            return "unfit"
+            return "incompatible"
     return "inexact"

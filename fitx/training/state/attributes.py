@@ -12,7 +12,7 @@ _HOLDERS = (keras.Layer, keras.metrics.Metric, tf.Module, tf.random.Generator)
 """Objects whose attributes may hold variables, beside lists, tuples and dictionaries."""
 
 
-def plain_variables(owner: Any) -> Iterator[tuple[str, tf.Variable]]:
+def untracked_variables(owner: Any) -> Iterator[tuple[str, tf.Variable]]:
     """Yield (path, variable) for each plain `tf.Variable` that an object holds, each once.
 
     The path is that of the attributes, such as `heads/0/scale`, so that it is the same in every

@@ -59,7 +59,7 @@ def remembers(callback: keras.callbacks.Callback) -> bool:
     return _has_own(callback) or bool(attributes(callback))
 
 
-def is_forgetful(callback: keras.callbacks.Callback) -> bool:
+def loses_state(callback: keras.callbacks.Callback) -> bool:
     """Whether nothing is known of what a callback remembers."""
     is_known = type(callback) in REMEMBERED or vars(type(callback)).get("stateless")
     return not is_known and not _has_own(callback)

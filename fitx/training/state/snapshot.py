@@ -22,9 +22,9 @@ from fitx.training.state.variables import (
     State,
     assign,
     capture,
+    changed_by_test,
     model_variables,
     variables,
-    written_by_test,
 )
 
 BEST, FINAL, CALLBACKS, RANDOM = "best/", "final/", "callbacks/", "random/"
@@ -52,7 +52,7 @@ class Snapshot:
         state, meta = {**other.state, **self.state}, {**other.meta, **self.meta}
         return Snapshot(state, meta, self.demanded | other.demanded)
 
-    def demand_finite(self) -> None:
+    def refuse_non_finite(self) -> None:
         """Raise Diverged if there is nothing to go on with; takes milliseconds per 100 MB."""
         found = first_not_finite({name: self.state[name] for name in sorted(self.demanded)})
         if found is not None:
@@ -88,7 +88,7 @@ class RunState:
         self.options = dict(zip_longest(self.callbacks, options, fillvalue="{}"))
         self.best = best
         self.built_rates = learning_rates(self.variables)
-        self._changed_by_test = written_by_test(step, self.variables)
+        self._changed_by_test = changed_by_test(step, self.variables)
         self._demanded = frozenset(_finite_from_the_start(self.variables))
 
     def take(self) -> Snapshot:
@@ -99,7 +99,7 @@ class RunState:
             mine = Snapshot(prefixed(BEST, best.weights), {"best": best.to_json()}).over(mine)
         return self._besides().over(mine)
 
-    def take_before_validation(self) -> Snapshot:
+    def capture_before_validation(self) -> Snapshot:
         """Copy what a validation may change: a run can then be resumed at its beginning."""
         return self._besides().over(Snapshot(capture(self._changed_by_test), {}))
 
@@ -124,7 +124,7 @@ class RunState:
         except StorageError as error:
             raise StorageError(f"meta.json: meta.callbacks.{saved}: {error}") from error
 
-    def beginning_anew(self, snapshot: Snapshot) -> list[str]:
+    def reset_callbacks(self, snapshot: Snapshot) -> list[str]:
         """Return the names of callbacks that remember things, and not from this snapshot."""
         known = self._matched(snapshot.meta)
         return [

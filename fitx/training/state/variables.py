@@ -12,7 +12,7 @@ from fitx.engine.resources import tables
 from fitx.engine.step_graph import held, written
 from fitx.errors import StorageError
 from fitx.step import Step
-from fitx.training.state.attributes import plain_variables
+from fitx.training.state.attributes import untracked_variables
 
 State = dict[str, np.ndarray]
 
@@ -39,7 +39,7 @@ def variables(step: Step) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
         named.update(_named(f"{NETWORKS}{name}", network.variables))
-        named.update((f"{NETWORKS}{name}/{path}", v) for path, v in plain_variables(network))
+        named.update((f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network))
     for name, optimizer in step.network_optimizers.items():
         named.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.logs.items():
@@ -48,7 +48,7 @@ def variables(step: Step) -> dict[str, Any]:
     known = {id(variable) for variable in named.values()}
     named.update(_named("metrics", _unseen(step.metrics_variables, known)))
     named.update(_named("step", _unseen(step.variables, known)))
-    plain = (item for item in plain_variables(step) if id(item[1]) not in known)
+    plain = (item for item in untracked_variables(step) if id(item[1]) not in known)
     named.update((f"step/{path}", variable) for path, variable in plain)
     known = {id(copy) for variable in named.values() for copy in replica_variables.of(variable)}
     # Those of an evaluation first: one that traces nothing else finds them by the same names.
@@ -77,7 +77,7 @@ def model_variables(step: Step) -> dict[str, Any]:
     }
 
 
-def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
+def changed_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
     """Return those of the variables that an evaluation may change; metrics at least, it resets."""
     changed = _changed_by_test(step) | _reset(step)
     return {
@@ -85,7 +85,7 @@ def written_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_changes_metrics_only(step: Step) -> bool:
+def test_changes_only_metrics(step: Step) -> bool:
     """Whether an evaluation changes metrics alone: it draws no random numbers, for example."""
     return _changed_by_test(step) <= _reset(step)
 

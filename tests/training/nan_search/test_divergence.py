@@ -7,7 +7,7 @@ import pytest
 from fitx import checkpoint
 from fitx.commands.resume import resume
 from fitx.errors import Diverged
-from fitx.training.resumption.resume_request import reopened
+from fitx.training.resumption.resume_request import open_for_resume
 
 ADVICE = "Lower the learning rate, or look at the data and the loss."
 NO_CHECKPOINT = f"\n{ADVICE} There is no checkpoint: it diverged before the first."
@@ -254,7 +254,7 @@ def test_a_learning_rate_that_was_changed_on_resume_is_the_one_that_counts(
     words = ["optimizer=sgd", "checkpoint.every=epoch", "fit.epochs=2"]
     run, _ = trained(tiny(*words))
     changes = ["optimizer.learning_rate=10", "fit.epochs=9"]
-    reopening = reopened(run.folder, changes, allow_inexact=True)
+    reopening = open_for_resume(run.folder, changes, allow_inexact=True)
     with reopening as order, pytest.raises(Diverged) as error:
         resume(order, recording())
     text = str(error.value)

@@ -8,7 +8,7 @@ from fitx.experiment import plugins
 from fitx.experiment.check import read
 from fitx.experiment.yaml.dump import dump
 from fitx.rundir import lock, record
-from fitx.training.resumption.auto_resume import choose
+from fitx.training.resumption.auto_resume import newest_resumable
 from fitx.training.resumption.env_seals import seal
 
 EXPERIMENT = """
@@ -70,51 +70,51 @@ def run(tmp_path, whole_record):
 
 
 @pytest.fixture
-def chosen(tmp_path):
-    return lambda experiment, **options: choose(experiment, tmp_path / "runs", **options)
+def select_run(tmp_path):
+    return lambda experiment, **options: newest_resumable(experiment, tmp_path / "runs", **options)
 
 
-def test_without_any_run_a_new_one_begins(experiment, chosen):
-    choice = chosen(experiment())
+def test_without_any_run_a_new_one_begins(experiment, select_run):
+    choice = select_run(experiment())
     assert (choice.run, choice.notes) == (None, ())
 
 
 @pytest.mark.parametrize("status", ["interrupted", "failed", "running"])
-def test_an_unfinished_run_of_the_same_experiment_goes_on(experiment, run, chosen, status):
+def test_an_unfinished_run_of_the_same_experiment_goes_on(experiment, run, select_run, status):
     folder = run(1, experiment(), status)
-    assert chosen(experiment()).run == folder
+    assert select_run(experiment()).run == folder
 
 
 @pytest.mark.parametrize("status", ["finished", "diverged"])
-def test_a_run_that_is_over_does_not(experiment, run, chosen, status):
+def test_a_run_that_is_over_does_not(experiment, run, select_run, status):
     run(1, experiment(), status)
-    choice = chosen(experiment())
+    choice = select_run(experiment())
     assert (choice.run, choice.notes) == (None, ())
 
 
-def test_of_several_the_newest_goes_on(experiment, run, chosen):
+def test_of_several_the_newest_goes_on(experiment, run, select_run):
     run(1, experiment())
     newest = run(2, experiment())
     run(3, experiment(), "finished")
-    assert chosen(experiment()).run == newest
+    assert select_run(experiment()).run == newest
 
 
-def test_a_run_of_another_name_is_none_of_this_experiment(experiment, run, chosen):
+def test_a_run_of_another_name_is_none_of_this_experiment(experiment, run, select_run):
     run(1, experiment("name=other"))
-    assert chosen(experiment()).run is None
+    assert select_run(experiment()).run is None
 
 
-def test_harmless_changes_are_taken_along(experiment, run, chosen):
+def test_harmless_changes_are_taken_along(experiment, run, select_run):
     folder = run(1, experiment())
-    choice = chosen(experiment("fit.epochs=5"))
+    choice = select_run(experiment("fit.epochs=5"))
     assert choice.run == folder
 
 
-def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run, chosen):
+def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run, select_run):
     older = run(1, experiment())
     run(2, experiment("seed=7"))
     run(3, experiment("data.batch_size=8", "seed=7", "fit.epochs=5"), "running")
-    choice = chosen(experiment())
+    choice = select_run(experiment())
     assert choice.run == older
     assert choice.notes == (
         "passed over runs/mine/20261103-120000-abcd (killed): seed: 7 -> 0 and 1 more",
@@ -122,77 +122,81 @@ def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run,
     )
 
 
-def test_of_many_runs_that_are_passed_over_the_newest_are_told(experiment, run, chosen):
+def test_of_many_runs_that_are_passed_over_the_newest_are_told(experiment, run, select_run):
     for day in range(1, 9):
         run(day, experiment(f"seed={day}"))
-    notes = chosen(experiment()).notes
+    notes = select_run(experiment()).notes
     assert [re.search(r"seed: (\d)", note)[1] for note in notes[:-1]] == ["8", "7", "6", "5"]
     assert notes[-1] == "passed over 4 more"
 
 
-def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, chosen):
-    unfit = run(2, experiment("model={name: mlp, units: [2]}"))
+def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, select_run):
+    other = run(2, experiment("model={name: mlp, units: [2]}"))
     folder = run(1, experiment("seed=7"))
-    choice = chosen(experiment(), allow_inexact=True)
+    choice = select_run(experiment(), allow_inexact=True)
     assert choice.run == folder
     assert choice.notes == (
-        f"passed over runs/mine/{unfit.name} (interrupted): networks.model.name: mlp -> linear",
+        f"passed over runs/mine/{other.name} (interrupted): networks.model.name: mlp -> linear",
     )
 
 
 def test_a_run_that_another_value_of_a_variable_began_is_passed_over(
-    experiment, run, chosen, monkeypatch
+    experiment, run, select_run, monkeypatch
 ):
     word = "data.batch_size=${env:BATCH:64}"
     monkeypatch.setenv("BATCH", "32")
     folder = run(1, experiment(word))
-    assert chosen(experiment(word)).run == folder
+    assert select_run(experiment(word)).run == folder
     monkeypatch.delenv("BATCH")
-    assert chosen(experiment(word)).notes == (
+    assert select_run(experiment(word)).notes == (
         f"passed over runs/mine/{folder.name} (interrupted): "
         "data.batch_size: ${env:BATCH:64} stands for another value now",
     )
 
 
-def test_data_that_lies_elsewhere_may_be_other_data(experiment, run, chosen):
+def test_data_that_lies_elsewhere_may_be_other_data(experiment, run, select_run):
     run(1, experiment("data={name: npz, path: a.npz}"))
-    choice = chosen(experiment("data={name: npz, path: b.npz}"))
+    choice = select_run(experiment("data={name: npz, path: b.npz}"))
     assert choice.run is None
     assert "(interrupted): data.path: " in choice.notes[0]
 
 
-def test_a_run_that_is_being_trained_is_in_use(experiment, run, chosen):
+def test_a_run_that_is_being_trained_is_in_use(experiment, run, select_run):
     folder = run(1, experiment(), "running")
     with lock.hold(folder), pytest.raises(BusyError) as error:
-        chosen(experiment())
+        select_run(experiment())
     assert f"{folder} is in use by process " in str(error.value)
 
 
-def test_a_run_of_other_settings_that_is_being_trained_is_in_nobodys_way(experiment, run, chosen):
+def test_a_run_of_other_settings_that_is_being_trained_is_in_nobodys_way(
+    experiment, run, select_run
+):
     folder = run(1, experiment("seed=7"), "running")
     with lock.hold(folder):
-        choice = chosen(experiment())
+        choice = select_run(experiment())
     assert choice.run is None
     assert choice.notes == (f"passed over runs/mine/{folder.name} (running): seed: 7 -> 0",)
 
 
-def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(experiment, run, chosen):
+def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(
+    experiment, run, select_run
+):
     folder = run(1, experiment(plugin=PLUGIN))
     asked = experiment(plugin=PLUGIN)
     imported = sys.modules["fitx_plugins.plugin"]
-    assert chosen(asked).run == folder
+    assert select_run(asked).run == folder
     assert sys.modules["fitx_plugins.plugin"] is imported
 
 
-def test_a_run_with_another_plugin_is_passed_over(experiment, run, chosen):
+def test_a_run_with_another_plugin_is_passed_over(experiment, run, select_run):
     run(1, experiment(plugin=PLUGIN))
     told = "passed over runs/mine/20261101-120000-abcd (interrupted): "
     told += "the plugin plugin.py is not what it was"
-    assert chosen(experiment(plugin=f"{PLUGIN}# changed\n")).notes == (told,)
-    assert chosen(experiment()).notes == (told,)
+    assert select_run(experiment(plugin=f"{PLUGIN}# changed\n")).notes == (told,)
+    assert select_run(experiment()).notes == (told,)
 
 
-def test_damaged_runs_are_passed_over(experiment, run, chosen):
+def test_damaged_runs_are_passed_over(experiment, run, select_run):
     run(1, experiment())
     missing, broken, linked = (run(day, experiment()) for day in (2, 3, 4))
     unread = run(6, experiment())
@@ -200,7 +204,7 @@ def test_damaged_runs_are_passed_over(experiment, run, chosen):
     (missing / "experiment.yaml").unlink()
     (broken / "experiment.yaml").write_text("step: [")
     (linked / "checkpoints").symlink_to("/")
-    choice = chosen(experiment())
+    choice = select_run(experiment())
     assert choice.run.name == "20261101-120000-abcd"
     reasons = [note.partition("): ")[2] for note in choice.notes]
     assert reasons == [

@@ -2,7 +2,13 @@ import pytest
 
 from fitx.errors import UsageError
 from fitx.experiment.check import read
-from fitx.training.resumption.changes import Change, compare, compare_environment, demand, notes
+from fitx.training.resumption.changes import (
+    Change,
+    change_notes,
+    compare,
+    compare_environment,
+    refuse_incompatible,
+)
 
 EXPERIMENT = """
 name: mine
@@ -94,7 +100,7 @@ def test_what_changes_the_numbers_is_inexact(told, word, change):
     ],
 )
 def test_what_has_other_variables_is_unfit(told, word, change):
-    assert told(word) == {change: "unfit"}
+    assert told(word) == {change: "incompatible"}
 
 
 def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
@@ -102,13 +108,13 @@ def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
     removed, added = compare(experiment(), frozen), compare(frozen, experiment())
     for changes, word in ((removed, "-> not set"), (added, ": not set ->")):
         (change,) = (c for c in changes if c.key == "optimizers.model")
-        assert word in str(change) and change.verdict == "unfit"
+        assert word in str(change) and change.verdict == "incompatible"
 
 
 def test_another_step_is_unfit_and_its_options_are_not_told_besides(experiment):
     other = experiment("step=low_level", "~loss", "~metrics", "~callbacks")
     (change,) = (c for c in compare(experiment(), other) if c.key.startswith("step"))
-    assert (str(change), change.verdict) == ("step.name: supervised -> low_level", "unfit")
+    assert (str(change), change.verdict) == ("step.name: supervised -> low_level", "incompatible")
 
 
 @pytest.mark.parametrize(
@@ -224,8 +230,8 @@ def test_another_environment_is_inexact(fact, change):
 
 def test_another_processor_is_only_noted():
     changes = compare_environment(FACTS, {**FACTS, "processor": "B CPU"})
-    demand(changes)
-    assert notes(changes) == ["processor: A CPU -> B CPU: the last bits may differ"]
+    refuse_incompatible(changes)
+    assert change_notes(changes) == ["processor: A CPU -> B CPU: the last bits may differ"]
 
 
 def test_what_only_one_side_knows_is_not_compared():
@@ -246,14 +252,14 @@ def test_a_hostile_record_neither_writes_to_the_terminal_nor_exhausts_anything()
 
 def test_harmless_changes_are_not_refused(experiment):
     changes = compare(experiment(), experiment("fit.epochs=5", "~callbacks"))
-    demand(changes)
-    assert notes(changes) == ["callbacks.0: early_stopping -> not set", "fit.epochs: 3 -> 5"]
+    refuse_incompatible(changes)
+    assert change_notes(changes) == ["callbacks.0: early_stopping -> not set", "fit.epochs: 3 -> 5"]
 
 
 def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experiment):
     changes = compare(experiment(), experiment("seed=7", "data.batch_size=8", "fit.epochs=5"))
     with pytest.raises(UsageError) as error:
-        demand(changes)
+        refuse_incompatible(changes)
     assert str(error.value) == (
         "the run cannot go on exactly as it was trained:\n"
         "  seed: 0 -> 7\n"
@@ -261,8 +267,8 @@ def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experim
         "`--allow-inexact` goes on with that, no longer bit-exact."
     )
     assert error.value.exit_code == 2
-    demand(changes, allow_inexact=True)
-    assert notes(changes) == [
+    refuse_incompatible(changes, allow_inexact=True)
+    assert change_notes(changes) == [
         "seed: 0 -> 7: no longer bit-exact",
         "data.batch_size: 32 -> 8: no longer bit-exact",
         "fit.epochs: 3 -> 5",
@@ -271,17 +277,17 @@ def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experim
 
 def test_what_does_not_fit_is_refused_always(experiment):
     changes = compare(experiment(), experiment("model={name: linear}", "seed=7"))
-    unfit = (
+    incompatible = (
         "the run cannot go on with what does not fit what was trained:\n"
         "  networks.model.name: sequential -> linear\n"
     )
     with pytest.raises(UsageError) as error:
-        demand(changes)
+        refuse_incompatible(changes)
     assert str(error.value) == (
-        f"{unfit}the run cannot go on exactly as it was trained:\n"
+        f"{incompatible}the run cannot go on exactly as it was trained:\n"
         "  seed: 0 -> 7\n"
         "Train a new run with `fitx train`."
     )
     with pytest.raises(UsageError) as error:
-        demand(changes, allow_inexact=True)
-    assert str(error.value) == f"{unfit}Train a new run with `fitx train`."
+        refuse_incompatible(changes, allow_inexact=True)
+    assert str(error.value) == f"{incompatible}Train a new run with `fitx train`."

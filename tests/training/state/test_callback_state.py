@@ -4,7 +4,7 @@ import pytest
 
 from fitx.errors import StorageError, UserCodeError
 from fitx.training.state import callback_state
-from fitx.training.state.callback_state import is_forgetful, keep_files, named, put_back, take
+from fitx.training.state.callback_state import keep_files, loses_state, named, put_back, take
 
 
 class Counting(keras.callbacks.Callback):
@@ -121,11 +121,11 @@ def test_a_table_of_epochs_goes_on_where_the_state_was_taken(tmp_path):
 
 
 def test_callbacks_without_words_for_their_state_are_known():
-    assert is_forgetful(Forgetful())
-    assert is_forgetful(OwnPatience("loss"))
-    assert not is_forgetful(Counting())
-    assert not is_forgetful(keras.callbacks.EarlyStopping("loss"))
-    assert not is_forgetful(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1))
+    assert loses_state(Forgetful())
+    assert loses_state(OwnPatience("loss"))
+    assert not loses_state(Counting())
+    assert not loses_state(keras.callbacks.EarlyStopping("loss"))
+    assert not loses_state(keras.callbacks.LearningRateScheduler(lambda epoch: 0.1))
 
 
 def test_what_keras_remembers_for_a_subclass_is_kept_all_the_same():

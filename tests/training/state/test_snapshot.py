@@ -6,7 +6,7 @@ import pytest
 
 from fitx.errors import StorageError
 from fitx.experiment.schema import Checkpoint
-from fitx.training.setup import prepare_runtime, ready
+from fitx.training.setup import build_and_trace, prepare_runtime
 from fitx.training.state.best_epoch import Best, BestEpoch
 from fitx.training.state.position import Position, from_meta
 from fitx.training.state.snapshot import RunState, Snapshot, best_epoch
@@ -50,7 +50,7 @@ def made(tiny):
 
     def made(*words, **options):
         experiment = tiny(*words, **options)
-        built = ready(experiment, prepare_runtime(experiment))
+        built = build_and_trace(experiment, prepare_runtime(experiment))
         stopping = keras.callbacks.EarlyStopping("loss")
         stopping.on_train_begin()
         return built.step, RunState(built.step, [stopping], Best(experiment.checkpoint))
@@ -87,12 +87,14 @@ def test_variables_of_tensorflow_and_keras_own_generator_belong_to_the_state(mad
 
 def test_before_a_validation_only_that_is_copied_which_it_may_change(made):
     _, state = made(NOISY)
-    kept = state.take_before_validation().state
+    kept = state.capture_before_validation().state
     layers = {name.split("/")[-2] for name in kept if name.startswith("networks/")}
     assert layers == set()
     assert any(name.startswith("metrics/") for name in kept)
     _, state = made(*WORDS, NOISY, plugin=DRAWING)
-    kept = {name for name in state.take_before_validation().state if name.startswith("networks/")}
+    kept = {
+        name for name in state.capture_before_validation().state if name.startswith("networks/")
+    }
     changed = {"moving_mean", "moving_variance", "seed_generator_state"}
     assert {name.rpartition("/")[2] for name in kept} == changed
 
