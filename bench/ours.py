@@ -34,7 +34,8 @@ from fitx.experiment.check import read
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 from fitx.training.setup import prepare_runtime
-from fitx.training.state.snapshot import RunState, Snapshot
+from fitx.training.state.run_state import RunState
+from fitx.training.state.snapshot import Snapshot
 from fitx.training.train_request import TrainRequest
 
 SECONDS = 0.3

@@ -31,9 +31,9 @@ from fitx.training.resumption.experiment_values import callback_options
 from fitx.training.resumption.resume_request import ResumeRequest
 from fitx.training.setup import build_and_trace, prepare_runtime, showing
 from fitx.training.signals import StopRequest, listening
-from fitx.training.state.position import Position, from_meta
-from fitx.training.state.snapshot import Snapshot, learning_rates, training_part
-from fitx.training.state.variables import capture, differences, variables
+from fitx.training.state.run_state import learning_rates
+from fitx.training.state.snapshot import Position, Snapshot, position_from_meta, training_part
+from fitx.training.state.variables import capture, mismatches, variables
 from fitx.training.train_request import SMOKE_STEPS
 
 
@@ -46,7 +46,7 @@ class _Start:
 
     @property
     def at(self) -> Position:
-        return from_meta(self.snapshot.meta) if self.snapshot is not None else Position()
+        return position_from_meta(self.snapshot.meta) if self.snapshot is not None else Position()
 
     @property
     def journal_bytes(self) -> int:
@@ -112,7 +112,7 @@ def _start(order: ResumeRequest, built: BuiltExperiment, around: list[Change]) -
     if newest is None:
         return _Start(None, None)
     named = variables(built.step)
-    _demand_fit(order, newest, differences(named, training_part(newest.state)))
+    _demand_fit(order, newest, mismatches(named, training_part(newest.state)))
     return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, named))
 
 

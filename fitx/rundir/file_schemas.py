@@ -167,7 +167,7 @@ def _options(text: str) -> str:
 class CheckpointMeta(Model):
     """What a checkpoint says beside its arrays: where the run stood, and what callbacks remember.
 
-    The fields are those of `fitx.training.state.position.Position`; `journal_bytes` is how much of
+    The fields are those of `fitx.training.state.snapshot.Position`; `journal_bytes` is how much of
     metrics.jsonl had been written, `callback_options` are the options of each callback as JSON,
     `built_rates` the learning rates that the experiment asked for.
     """

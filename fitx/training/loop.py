@@ -27,8 +27,9 @@ from fitx.training.result import Result
 from fitx.training.resumption.experiment_values import callback_options
 from fitx.training.signals import StopRequest
 from fitx.training.state import callback_state
-from fitx.training.state.best_epoch import Best
-from fitx.training.state.snapshot import RunState, Snapshot
+from fitx.training.state.best_epoch import BestEpochTracker
+from fitx.training.state.run_state import RunState
+from fitx.training.state.snapshot import Snapshot
 from fitx.training.state.variables import capture
 from fitx.training.zip_dates import dates_within_range
 
@@ -67,7 +68,7 @@ def run_training(work: TrainingContext) -> Result:
         callbacks = make_callbacks(built.experiment, work.run)
         experiment = built.experiment
         options = callback_options(experiment)
-        state = RunState(built.step, callbacks, Best(experiment.checkpoint), options)
+        state = RunState(built.step, callbacks, BestEpochTracker(experiment.checkpoint), options)
         run_monitor = RunMonitor(work.display, work.journal, work.saver, state, work.stop, built)
         if work.earlier is not None:
             run_monitor.resume_from(work.earlier)
@@ -75,7 +76,7 @@ def run_training(work: TrainingContext) -> Result:
                 key = f"callbacks.{list(state.callbacks).index(name)}"
                 text = "it begins anew, as the checkpoint has no callback with the same options"
                 work.display.note(f"{key} ({type(state.callbacks[name]).__name__}): {text}")
-            callback_state.keep_files(callbacks)
+            callback_state.append_to_files(callbacks)
         for text in custom_objects.notes(experiment, built.step):
             work.display.note(text)
         _stop_if_asked(run_monitor)
@@ -107,10 +108,10 @@ def _fit(work: TrainingContext, run_monitor: RunMonitor) -> None:
     built.step.fit(
         training_feed(built, at.batches(built.steps_per_epoch)),
         initial_epoch=at.epoch,
-        epochs=at.epoch if at.stopping and not at.passed else fit.epochs,
+        epochs=at.epoch if at.stopping and not at.epoch_steps else fit.epochs,
         steps_per_epoch=built.steps_per_epoch,
         # A callback that has asked to stop within an epoch has ended that.
-        steps_passed=built.steps_per_epoch if at.stopping and at.passed else at.passed,
+        steps_passed=built.steps_per_epoch if at.stopping and at.epoch_steps else at.epoch_steps,
         steps_until_due=run_monitor.steps_until_due,
         validation_data=evaluation_feed(built, "validation") if has_validation else None,
         validation_steps=built.evaluation_steps("validation") if has_validation else None,

@@ -17,9 +17,9 @@ from fitx.training.first_steps import FirstSteps
 from fitx.training.nan_search.replay_log import Trail
 from fitx.training.progress import Display
 from fitx.training.signals import StopRequest
-from fitx.training.state.finite import refuse_values, when
-from fitx.training.state.position import Position, from_meta
-from fitx.training.state.snapshot import RunState, Snapshot
+from fitx.training.state.finite import position_text, refuse_values
+from fitx.training.state.run_state import RunState
+from fitx.training.state.snapshot import Position, Snapshot, position_from_meta
 
 CHECKED_EVERY = 1.0
 """Seconds between two looks at whether an epoch under way has diverged."""
@@ -76,14 +76,14 @@ class RunMonitor(keras.callbacks.Callback):
         Called before `fit`. What a callback does when training begins is undone by it, what it
         does when an epoch begins only where that epoch is under way.
         """
-        self.at = from_meta(snapshot.meta)
+        self.at = position_from_meta(snapshot.meta)
         self.values = journals.last_values(journals.read(self.journal.run))
         self._earlier = snapshot
 
     def snapshot(self) -> Snapshot:
         """Return the state of the run as it stands."""
         where = {**self.at.to_json(), "journal_bytes": self.journal.size, **self._rows}
-        taken = self.state.take()
+        taken = self.state.capture()
         taken = self._trained.over(taken) if self._trained is not None else taken
         return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})
 
@@ -119,8 +119,8 @@ class RunMonitor(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""
         self.first_steps.reached()
-        self.at.step += batch + 1 - self.at.passed
-        self.at.passed = batch + 1
+        self.at.step += batch + 1 - self.at.epoch_steps
+        self.at.epoch_steps = batch + 1
         self.at.stopping = self.model.stop_training
         self.stop.passed(self.at.step)
         self.display.step(batch + 1, self.model.logged)
@@ -166,7 +166,7 @@ class RunMonitor(keras.callbacks.Callback):
         self.journal.append(self.at.epoch, self.at.step, seconds, self.values)
         self.display.epoch_end(self.at.epoch, self.values, seconds)
         self._refuse(self.values, self.at.epoch)
-        self.state.best.see(self.at.epoch, self.values, self.state.model, before)
+        self.state.best.update(self.at.epoch, self.values, self.state.model, before)
         is_last = self.at.stopping or self.at.epoch == self.params["epochs"]
         if is_last or self.saver.is_due_after_epoch():
             self.saver.save(self.snapshot)
@@ -185,7 +185,7 @@ class RunMonitor(keras.callbacks.Callback):
         """Go on within an epoch, or with the first after those that are over."""
         history = self.model.history
         history.epoch, history.history = journals.history(journals.read(self.journal.run))
-        if self.at.passed:
+        if self.at.epoch_steps:
             self.at.phase = snapshot.meta["phase"]
             self._put_back(snapshot)
             self.model.logs["train"].running = True
@@ -195,7 +195,7 @@ class RunMonitor(keras.callbacks.Callback):
 
     def _put_back(self, snapshot: Snapshot) -> None:
         try:
-            self.state.put_back(snapshot)
+            self.state.restore(snapshot)
         except StorageError as error:
             raise StorageError(f"checkpoint {self.saver.last} is damaged: {error}") from error
 
@@ -206,7 +206,7 @@ class RunMonitor(keras.callbacks.Callback):
             self._refuse(self.model.logged(), self.at.epoch + 1)
 
     def _refuse(self, values: dict[str, float], epoch: int) -> None:
-        refuse_values(values, when(self.at.step, epoch), allow_nan=self.allow_nan)
+        refuse_values(values, position_text(self.at.step, epoch), allow_nan=self.allow_nan)
         self.trail.finite_until = self.at.step
 
     def _seconds(self) -> float:

@@ -13,7 +13,7 @@ from fitx.rundir import record
 from fitx.rundir.checkpoint_meta import demand_meta
 from fitx.step import Step
 from fitx.training.state.snapshot import BEST, FINAL, part
-from fitx.training.state.variables import NETWORKS, State, assign, differences, model_variables
+from fitx.training.state.variables import NETWORKS, State, assign, mismatches, model_variables
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _restore_fitting(named: Mapping[str, object], state: State) -> list[str]:
     others = []
     for name, variable in named.items():
         one, array = {name: variable}, state.get(name)
-        if array is None or differences(one, {name: array}):
+        if array is None or mismatches(one, {name: array}):
             others.append(name)
         else:
             assign(one, {name: array})

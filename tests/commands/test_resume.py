@@ -18,7 +18,7 @@ from fitx.rundir.record import reopen
 from fitx.training import loop
 from fitx.training.resumption.resume_request import finished_result, open_for_resume
 from fitx.training.setup import build_and_trace
-from fitx.training.state import snapshot
+from fitx.training.state import run_state
 from fitx.training.train_request import TrainRequest
 
 DENSE = "{name: dense, units: 8, activation: tanh}"
@@ -179,7 +179,7 @@ def traced():
 def test_a_run_stopped_after_any_step_ends_as_if_it_had_not(
     straight, stopped, traced, step, monkeypatch
 ):
-    monkeypatch.setattr(resuming, "ready", traced)
+    monkeypatch.setattr(resuming, "build_and_trace", traced)
     assert not straight("rich").differences(going_on(stopped("rich", step)))
 
 
@@ -345,12 +345,12 @@ CONTROLS = {
 def test_a_part_of_the_state_that_were_lost_would_be_noticed(straight, stopped, name, monkeypatch):
     experiment, step, spoiled = CONTROLS[name]
     whole, run = straight(experiment), stopped(experiment, step)
-    put_back = snapshot.RunState.put_back
+    restore = run_state.RunState.restore
 
     def without(state, snapshot):
-        put_back(state, spoiled(state, snapshot, state.take().state))
+        restore(state, spoiled(state, snapshot, state.capture().state))
 
-    monkeypatch.setattr(snapshot.RunState, "put_back", without)
+    monkeypatch.setattr(run_state.RunState, "restore", without)
     assert whole.differences(going_on(run))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from fitx.build.built import BuiltExperiment
 from fitx.build.step_feeds import evaluation_feed, training_batch, training_feed
 from fitx.engine.loops import silent_loop
-from fitx.training.state.position import Position
+from fitx.training.state.snapshot import Position
 from fitx.training.state.variables import State, assign, capture, test_changes_only_metrics
 
 
@@ -73,11 +73,11 @@ class Replay:
         at = self.place(begin)
         feed = iter(training_feed(self.built, at.batches(self.built.steps_per_epoch)))
         while True:
-            count = min(end - at.step, self.built.steps_per_epoch - at.passed)
+            count = min(end - at.step, self.built.steps_per_epoch - at.epoch_steps)
             silent_loop.run(self.built.step.make_train_function(), feed, count, self.is_wanted)
             if not self.is_wanted():
                 raise Stopped
-            at = replace(at, step=at.step + count, passed=at.passed + count)
+            at = replace(at, step=at.step + count, epoch_steps=at.epoch_steps + count)
             if at.step == end:
                 return Instant(capture(self.variables), at, self.built.step.logged())
             at = self._next(at)
@@ -93,10 +93,10 @@ class Replay:
 
     def _next(self, at: Position) -> Position:
         """End the epoch whose steps are all done; begin the one that a step is to begin."""
-        if at.passed == self.built.steps_per_epoch:
+        if at.epoch_steps == self.built.steps_per_epoch:
             self._end_epoch(at.epoch + 1)
             at = Position(at.epoch + 1, at.step)
-        if not at.passed:
+        if not at.epoch_steps:
             self.built.step.reset_metrics()
         changed = self.rates.get(at.step, {})
         assign({name: self.variables[name] for name in changed}, changed)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fitx.training.state.snapshot import Snapshot, is_rate
+from fitx.training.state.run_state import is_rate
+from fitx.training.state.snapshot import Snapshot
 from fitx.training.state.variables import State, capture
 
 

@@ -20,28 +20,27 @@ from fitx.training.nan_search.replay import Instant, Replay, Stopped, turn
 from fitx.training.result import relative_to_cwd
 from fitx.training.state.finite import (
     ADVICE,
-    first_not_finite,
-    held,
+    first_non_finite,
+    forbidden_values,
     is_finite,
+    non_finite_number,
+    position_text,
     refuse_values,
-    refused,
-    told,
-    when,
+    values_text,
 )
-from fitx.training.state.position import from_meta
-from fitx.training.state.snapshot import Snapshot, training_part
+from fitx.training.state.snapshot import Snapshot, position_from_meta, training_part
 from fitx.training.state.variables import NETWORKS, OPTIMIZERS, capture, network_state
 
 
 def refuse_measured(values: dict[str, float], split: str, built: BuiltExperiment) -> None:
     """Raise Diverged if a measured value is not finite, saying whether the networks are."""
     allow_nan = built.experiment.fit.allow_nan
-    if not refused(values, allow_nan):
+    if not forbidden_values(values, allow_nan):
         return
     networks = network_state(built.step)
-    name = first_not_finite(networks)
+    name = first_non_finite(networks)
     if name is not None:
-        more = f"'{name}' holds {held(networks[name])}."
+        more = f"'{name}' holds {non_finite_number(networks[name])}."
     else:
         more = "Every variable of the networks is finite: look at the data and the step."
     refuse_values(values, f"on the {split} split", more, allow_nan)
@@ -148,7 +147,7 @@ class _Search:
     def _is_sound(self) -> bool:
         trained = (NETWORKS, OPTIMIZERS)
         named = {k: v for k, v in self.variables.items() if k.startswith(trained)}
-        return first_not_finite(capture(named)) is None
+        return first_non_finite(capture(named)) is None
 
     def _beginning(self) -> Instant | None:
         """Return the newest instant that is known in full."""
@@ -157,7 +156,7 @@ class _Search:
             found = Snapshot(self.newest.state, self.newest.meta)
         if found is None:
             return None
-        return Instant(training_part(found.state), from_meta(found.meta), {})
+        return Instant(training_part(found.state), position_from_meta(found.meta), {})
 
     def _replay(self) -> Replay:
         run_monitor = self.run_monitor
@@ -179,7 +178,7 @@ class _Search:
                 return None
             after = found[1]
         values = {n: after.values[n] for n in self.names if not math.isfinite(after.values[n])}
-        return told(values), when(after.at.step, after.at.epoch + 1)
+        return values_text(values), position_text(after.at.step, after.at.epoch + 1)
 
     def _first(self, replay: Replay, before: Instant, after: Instant, sound: set[str]) -> str:
         """Return what was not finite first in the step between two instants."""
@@ -244,4 +243,4 @@ def _largest(instant: Instant) -> str:
 
 def _spoilt(instant: Instant, sound: set[str]) -> str | None:
     """Return the first variable that is not finite and was at the beginning."""
-    return first_not_finite({n: array for n, array in instant.state.items() if n in sound})
+    return first_non_finite({n: array for n, array in instant.state.items() if n in sound})

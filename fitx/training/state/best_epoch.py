@@ -1,4 +1,4 @@
-"""The best epoch so far, by the value that `checkpoint.monitor` names, and its weights."""
+"""Tracks the best epoch by the value that `checkpoint.monitor` names, and keeps its weights."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from fitx.training.state.variables import State, capture
 
 @dataclass(frozen=True)
 class BestEpoch:
-    """An epoch, the monitored value it reached, and a copy of what was measured then.
+    """The best epoch, its monitored value, and a copy of its variables.
 
     Args:
-        monitor: Name of the value.
-        mode: Whether lower values are better ("min") or higher ones ("max").
+        monitor: The name of the value.
+        mode: "min" if lower values are better, "max" if higher ones are.
         epoch: Its number; the first is 1.
-        value: What was reached.
+        value: The monitored value of this epoch.
         weights: `model_variables` as they were before the epoch's validation.
     """
 
@@ -30,13 +30,17 @@ class BestEpoch:
     weights: State
 
     def to_json(self) -> dict[str, Any]:
-        """Return what run.json and summary.json say of it."""
+        """Return the epoch as run.json and summary.json record it."""
         names = ("monitor", "mode", "epoch", "value")
         return {name: getattr(self, name) for name in names}
 
 
-class Best:
-    """Watches one logged value; `epoch` is the best so far, None without a monitor."""
+class BestEpochTracker:
+    """Compares one logged value over the epochs.
+
+    Attributes:
+        epoch: The best epoch so far; None before the first and without a monitor.
+    """
 
     def __init__(self, settings: Checkpoint) -> None:
         self.monitor = settings.monitor
@@ -44,20 +48,20 @@ class Best:
         self.sign = -1.0 if self.mode == "min" else 1.0
         self.epoch: BestEpoch | None = None
 
-    def see(
+    def update(
         self,
         epoch: int,
         values: dict[str, float],
         model: dict[str, Any],
         before: State | None = None,
     ) -> None:
-        """Take the state of an epoch whose monitored value is better than any before; NaN is none.
+        """Copy the state of an epoch if its monitored value is the best so far; NaN never is.
 
         Args:
             epoch: Its number.
-            values: What it logged.
-            model: The `model_variables` that were measured.
-            before: Variables as they were before the validation, which has changed them.
+            values: Its logged values.
+            model: The `model_variables` of the step.
+            before: Those that the validation has changed, as they were before it.
         """
         value = values.get(self.monitor) if self.monitor is not None else None
         if value is None or math.isnan(value) or self.monitor is None or self.mode is None:

@@ -1,4 +1,4 @@
-"""Pydantic models of what Keras' own callbacks remember: names of attributes, types, ranges."""
+"""Schemas of the states of Keras' own callbacks: attributes, types and ranges."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from fitx.json_model import Count, Model, demand, found
 
-BY_EPOCH = ("wait", "stopped_epoch", "best_epoch")
-"""Fields that count epochs, of which there cannot be more than are over."""
+EPOCH_COUNTS = ("wait", "stopped_epoch", "best_epoch")
+"""Fields that count epochs; none can exceed the number of finished epochs."""
 
 
 def _number(value: Any) -> Any:
@@ -60,56 +60,56 @@ class _CSVLogger(Model):
     size: Count
 
 
-class _OfOtherClass(Model):
-    """Of a class made from one of Keras', which may keep anything in the same attributes."""
+class _Subclass(Model):
+    """The state of a subclass, which may keep anything in the attributes of its base class."""
 
     model_config = ConfigDict(extra="allow")
 
     size: Count = 0
 
 
-REMEMBERED: dict[type, type[Model]] = {
+SCHEMAS: dict[type, type[Model]] = {
     keras.callbacks.EarlyStopping: _EarlyStopping,
     keras.callbacks.ReduceLROnPlateau: _ReduceLROnPlateau,
     keras.callbacks.LearningRateScheduler: _LearningRateScheduler,
     keras.callbacks.TensorBoard: _TensorBoard,
     keras.callbacks.CSVLogger: _CSVLogger,
 }
-"""Keras' callbacks, and what they remember; what else they have is settings.
+"""Keras' callbacks with a schema of their states; their other attributes are settings.
 
-The fields are attributes, but for `size`: the bytes of the logger's file.
+Every field is an attribute, except `size`: the bytes of the file that `CSVLogger` writes.
 """
 
 
 def attributes(callback: keras.callbacks.Callback) -> tuple[str, ...]:
-    """Return the attributes in which a callback of Keras, or of a class made from it, remembers."""
-    models = [model for kind, model in REMEMBERED.items() if isinstance(callback, kind)]
+    """Return the attributes with the state of a Keras callback, or of a subclass of one."""
+    models = [model for kind, model in SCHEMAS.items() if isinstance(callback, kind)]
     fields = [item for model in models for item in model.model_fields.items()]
     return tuple(field.alias or name for name, field in fields if name != "size")
 
 
 def demand_state(callback: keras.callbacks.Callback, state: Any, epoch: int | None) -> None:
-    """Refuse a state that one of Keras' own callbacks cannot have.
+    """Raise ValueError for a state that one of Keras' own callbacks cannot have.
 
     Args:
-        callback: The callback; of one of another class nothing is known.
-        state: What it is to remember.
-        epoch: Epochs that are over; None if that is not known.
+        callback: The callback; one of another class may have any state.
+        state: Its saved state.
+        epoch: The number of finished epochs; None if unknown.
 
     Raises:
-        ValueError: Names the field that is wrong.
+        ValueError: The state is invalid; names the field.
     """
-    model = REMEMBERED.get(type(callback))
+    model = SCHEMAS.get(type(callback))
     if model is None:
-        demand(_OfOtherClass, state)
+        demand(_Subclass, state)
         return
     demand(model, state)
-    for field in BY_EPOCH if epoch is not None else ():
+    for field in EPOCH_COUNTS if epoch is not None else ():
         if state.get(field, 0) > epoch:
-            raise ValueError(f"{field} is {state[field]}, and {epoch} epochs were over")
+            raise ValueError(f"{field} is {state[field]}, but only {epoch} epochs were finished")
     weights = state.get("best_weights")
     if weights is not None and _forms(weights) != _forms(callback.model.weights):
-        raise ValueError("best_weights are those of other networks")
+        raise ValueError("best_weights have the shapes or dtypes of another network")
 
 
 def _forms(arrays: list[Any]) -> list[tuple[tuple[int, ...], str]]:

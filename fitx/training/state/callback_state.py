@@ -1,4 +1,4 @@
-"""What callbacks remember from one epoch to the next, taken down and put back."""
+"""Captures and restores the states of callbacks."""
 
 from __future__ import annotations
 
@@ -12,71 +12,74 @@ import numpy as np
 
 from fitx.errors import StorageError, UserCodeError
 from fitx.json_model import found
-from fitx.training.state.callback_schema import REMEMBERED, attributes, demand_state
+from fitx.training.state.callback_schema import SCHEMAS, attributes, demand_state
 
 MAX_DEPTH = 100
-"""Levels of what a callback remembers: fewer than a file of a checkpoint may have."""
+"""The most levels of nesting in a callback's state; below the limit for meta.json."""
 
 Arrays = dict[str, np.ndarray]
 
 
-def named(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
-    """Return callbacks by the name of their class, a second one of it as `EarlyStopping#2`."""
-    found: dict[str, keras.callbacks.Callback] = {}
+def by_name(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
+    """Return callbacks by the names of their classes; a second as `EarlyStopping#2`."""
+    named: dict[str, keras.callbacks.Callback] = {}
     for callback in callbacks:
         name, count = type(callback).__name__, 1
-        while (name if count == 1 else f"{name}#{count}") in found:
+        while (name if count == 1 else f"{name}#{count}") in named:
             count += 1
-        found[name if count == 1 else f"{name}#{count}"] = callback
-    return found
+        named[name if count == 1 else f"{name}#{count}"] = callback
+    return named
 
 
 def matched(saved: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:
-    """Return which callbacks of a checkpoint those of a run go on from, by their names now.
+    """Match the callbacks of a run with those of a checkpoint, by class and options.
 
-    A callback goes on from one of the same class and options, wherever that stands in the list.
-    With other options it begins anew: what it remembers may be of another value.
+    The order in the list does not matter. A callback with other options is reset, as its state may
+    be that of another monitored value.
 
     Args:
         saved: The options of the checkpoint's callbacks, as JSON, by name.
-        now: Those of the run's.
+        now: The options of the run's callbacks.
+
+    Returns:
+        Names in the checkpoint by names in the run.
     """
-    free, found = dict(saved), {}
+    free, matches = dict(saved), {}
     for name, options in now.items():
         alike = [s for s, text in free.items() if text == options and _class(s) == _class(name)]
         if alike:
-            found[name] = alike[0]
+            matches[name] = alike[0]
             del free[alike[0]]
-    return found
+    return matches
 
 
 def _class(name: str) -> str:
     return name.partition("#")[0]
 
 
-def remembers(callback: keras.callbacks.Callback) -> bool:
-    """Whether a callback keeps something in checkpoints."""
+def has_state(callback: keras.callbacks.Callback) -> bool:
+    """Return whether checkpoints hold a state of this callback."""
     return _has_own(callback) or bool(attributes(callback))
 
 
 def loses_state(callback: keras.callbacks.Callback) -> bool:
-    """Whether nothing is known of what a callback remembers."""
-    is_known = type(callback) in REMEMBERED or vars(type(callback)).get("stateless")
+    """Return whether a callback may have a state that checkpoints do not hold."""
+    is_known = type(callback) in SCHEMAS or vars(type(callback)).get("stateless")
     return not is_known and not _has_own(callback)
 
 
-def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
-    """Return what a callback remembers as JSON has it; what are arrays goes into `arrays`.
+def capture_callback(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
+    """Return the state of a callback, ready for JSON; adds its arrays to `arrays`.
 
     Raises:
-        UserCodeError: its `get_state` returns what cannot be kept, or is nested too deeply.
+        UserCodeError: `get_state` returns a value that cannot be saved or is nested too deeply.
     """
     if _has_own(callback):
         state = callback.get_state()  # type: ignore[attr-defined]
-        _packed(state, name, {})  # Refuses what would be too deep for the copy, too.
-        # A callback may go on changing what it returned.
+        _packed(state, name, {})  # Refuses nesting that is too deep for `deepcopy`.
+        # The callback may change the returned objects later.
         return _packed(copy.deepcopy(state), name, arrays)
-    # Some attributes come into being when training begins.
+    # Some attributes are created when training begins.
     keys = [key for key in attributes(callback) if hasattr(callback, key)]
     state = {key: getattr(callback, key) for key in keys}
     if isinstance(callback, keras.callbacks.CSVLogger):
@@ -84,19 +87,19 @@ def take(name: str, callback: keras.callbacks.Callback, arrays: Arrays) -> Any:
     return _packed(state, name, arrays)
 
 
-def put_back(
+def restore_callback(
     callback: keras.callbacks.Callback, packed: Any, arrays: Arrays, epoch: int | None = None
 ) -> None:
-    """Let a callback remember what `take` took.
+    """Set a callback to a captured state.
 
     Args:
         callback: The callback.
-        packed: What `take` returned.
-        arrays: What it put there.
-        epoch: Epochs that are over; None if that is not known.
+        packed: The state that `capture_callback` returned.
+        arrays: The arrays that it added.
+        epoch: The number of finished epochs; None if unknown.
 
     Raises:
-        StorageError: It is nothing that `take` took; says what is wrong.
+        StorageError: The state is invalid; names the field.
     """
     try:
         state = _unpacked(packed, arrays)
@@ -117,8 +120,8 @@ def _set(callback: keras.callbacks.Callback, state: dict[str, Any]) -> None:
         _continue_file(callback, state["size"])
 
 
-def keep_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
-    """Let callbacks go on with the files that they began; to be called before `fit`."""
+def append_to_files(callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    """Let callbacks append to the files that they began; call it before `fit`."""
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
             callback.append = True
@@ -134,7 +137,7 @@ def _size(callback: keras.callbacks.CSVLogger) -> int:
 
 
 def _continue_file(callback: keras.callbacks.CSVLogger, size: int) -> None:
-    """Cut off what was written after the state was taken."""
+    """Remove the lines that were written after the state was captured."""
     if os.path.getsize(callback.filename) > size:
         if size and not _ends_line(callback.filename, size):
             raise ValueError(f"size is {size}, within a line of {callback.filename}")
@@ -167,7 +170,7 @@ def _packed(value: Any, path: str, arrays: Arrays, depth: int = 0) -> Any:
             return {"$array": path}
     raise UserCodeError(
         f"callback '{name}': get_state returns a {type(value).__name__} under '{key}', which "
-        "cannot be kept; return numbers, text, arrays, and lists and dictionaries of them."
+        "cannot be saved; return numbers, text, arrays, and lists and dictionaries of them."
     )
 
 
@@ -180,6 +183,6 @@ def _unpacked(value: Any, arrays: Arrays) -> Any:
         name = value["$array"]
         array = arrays.get(name) if isinstance(name, str) else None
         if array is None:
-            raise ValueError(f"state.npz holds no array {found(name)} of it")
+            raise ValueError(f"state.npz holds no array {found(name)}")
         return array if array.ndim else array[()]
     return {key: _unpacked(item, arrays) for key, item in value.items()}

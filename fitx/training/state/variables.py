@@ -1,40 +1,44 @@
-"""Every number of a step, by name: what a checkpoint holds and what is read back from it."""
+"""Names the variables of a step, copies them to arrays and sets them from arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import keras
 import numpy as np
+import tensorflow as tf
 
 from fitx.engine.replicas import replica_variables
 from fitx.engine.resources import tables
 from fitx.engine.step_graph import held, written
 from fitx.errors import StorageError
 from fitx.step import Step
-from fitx.training.state.attributes import untracked_variables
 
 State = dict[str, np.ndarray]
 
 NETWORKS, OPTIMIZERS = "networks/", "optimizers/"
-"""How the names of the networks' and of the optimizers' variables begin."""
+"""Prefixes of the networks' and of the optimizers' variables."""
 
 MODEL = (NETWORKS, "step/", "graph/")
-"""How the names of all variables begin that an evaluation may depend on, whatever it reads."""
+"""Prefixes of the variables that every evaluation may depend on."""
 
-GATHERED = ("metrics/", "means/")
-"""How the names of variables begin that start anew with each epoch and each evaluation."""
+RESET_EACH_EPOCH = ("metrics/", "means/")
+"""Prefixes of the variables that are reset before each epoch and each evaluation."""
 
-MOST = 5
-"""Differences that one message tells."""
+MOST_MISMATCHES = 5
+"""The most mismatches that one message lists."""
+
+_HOLDERS = (keras.Layer, keras.metrics.Metric, tf.Module, tf.random.Generator)
+"""Types whose attributes are searched for variables, besides lists, tuples and mappings."""
 
 
 def variables(step: Step) -> dict[str, Any]:
-    """Return every variable of a step: networks, optimizers, metrics, its own; by unique path.
+    """Return every variable of a step by a unique path: networks, optimizers, metrics, its own.
 
-    Plain variables of TensorFlow are known by the attributes that hold them. What else the graphs
-    hold, once the step is traced, comes last: variables of modules, those of Keras' global random
-    generator, lookup tables.
+    Variables that Keras does not track are named after the attributes that hold them. Those that
+    only the traced graphs hold come last: variables of modules, of Keras' global random generator,
+    and lookup tables.
     """
     named: dict[str, Any] = {}
     for name, network in step.networks.items():
@@ -46,39 +50,41 @@ def variables(step: Step) -> dict[str, Any]:
         for name, mean in log.means.items():
             named.update(_named(f"means/{mode}/{name}", mean.variables))
     known = {id(variable) for variable in named.values()}
-    named.update(_named("metrics", _unseen(step.metrics_variables, known)))
-    named.update(_named("step", _unseen(step.variables, known)))
-    plain = (item for item in untracked_variables(step) if id(item[1]) not in known)
-    named.update((f"step/{path}", variable) for path, variable in plain)
+    named.update(_named("metrics", _new(step.metrics_variables, known)))
+    named.update(_named("step", _new(step.variables, known)))
+    untracked = (item for item in untracked_variables(step) if id(item[1]) not in known)
+    named.update((f"step/{path}", variable) for path, variable in untracked)
     known = {id(copy) for variable in named.values() for copy in replica_variables.of(variable)}
-    # Those of an evaluation first: one that traces nothing else finds them by the same names.
+    # Those of the evaluation come first, so that `fitx evaluate`, which traces nothing else, gives
+    # them the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
-    named.update(_named("graph", [*_unseen(held(graphs), known), *tables.held(graphs)]))
+    named.update(_named("graph", [*_new(held(graphs), known), *tables.held(graphs)]))
     return named
 
 
 def model_variables(step: Step) -> dict[str, Any]:
-    """Return the variables that make up what is measured: all that an evaluation depends on.
+    """Return the variables that an evaluation depends on.
 
-    These are the networks, layers and variables of the step, random generators, and what else its
-    `test_step` uses, such as a learning rate; but no metrics, which begin anew.
+    These are the networks, layers and variables of the step, random generators, and whatever else
+    its `test_step` uses, such as a learning rate. Metrics are left out: they are reset.
     """
     named = variables(step)
     graphs = step.execution.graphs("test")
-    tested = [*held(graphs), *tables.held(graphs)]
-    used = {id(copy) for variable in tested for copy in replica_variables.of(variable)}
+    captured = [*held(graphs), *tables.held(graphs)]
+    used = {id(copy) for variable in captured for copy in replica_variables.of(variable)}
     return {
         name: variable
         for name, variable in named.items()
         if name.startswith(MODEL)
         or (
-            not name.startswith(GATHERED) and used & {id(c) for c in replica_variables.of(variable)}
+            not name.startswith(RESET_EACH_EPOCH)
+            and used & {id(c) for c in replica_variables.of(variable)}
         )
     }
 
 
 def changed_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
-    """Return those of the variables that an evaluation may change; metrics at least, it resets."""
+    """Return the variables that an evaluation may change; always the metrics, which it resets."""
     changed = _changed_by_test(step) | _reset(step)
     return {
         k: v for k, v in named.items() if changed & {id(copy) for copy in replica_variables.of(v)}
@@ -86,7 +92,7 @@ def changed_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_changes_only_metrics(step: Step) -> bool:
-    """Whether an evaluation changes metrics alone: it draws no random numbers, for example."""
+    """Return whether an evaluation changes nothing but metrics; drawing random numbers does."""
     return _changed_by_test(step) <= _reset(step)
 
 
@@ -97,14 +103,14 @@ def _changed_by_test(step: Step) -> set[int]:
 
 
 def _reset(step: Step) -> set[int]:
-    """Return the ids of metrics' variables, which begin anew with each epoch."""
+    """Return the ids of the metrics' variables, which are reset before each epoch."""
     means = [mean for log in step.logs.values() for mean in log.means.values()]
     reset = [*step.metrics_variables, *(variable for mean in means for variable in mean.variables)]
     return {id(copy) for variable in reset for copy in replica_variables.of(variable)}
 
 
 def network_variables(step: Step) -> dict[str, Any]:
-    """Return the variables of the networks alone."""
+    """Return the variables of the networks."""
     return {k: v for k, v in variables(step).items() if k.startswith(NETWORKS)}
 
 
@@ -114,31 +120,33 @@ def capture(named: dict[str, Any]) -> State:
 
 
 def network_state(step: Step) -> State:
-    """Copy the variables of the networks alone."""
+    """Copy the variables of the networks to arrays."""
     return capture(network_variables(step))
 
 
 def assign(named: dict[str, Any], state: State) -> None:
-    """Set variables from arrays of the same names; nothing is set unless all fit.
+    """Set variables from arrays of the same names; sets none unless all fit.
 
     Raises:
         StorageError: A variable is missing on either side, or has another shape or dtype.
     """
-    problems = differences(named, state)
+    problems = mismatches(named, state)
     if problems:
         raise StorageError(problems)
     for name, variable in named.items():
         replica_variables.assign(variable, state[name])
 
 
-def differences(named: dict[str, Any], state: State) -> str:
-    """Return how a state does not fit variables, a line each; empty if it fits."""
-    problems = list(_differences(named, state))
-    more = [f"and {len(problems) - MOST} more."] if len(problems) > MOST else []
-    return "\n".join([*problems[:MOST], *more])
+def mismatches(named: dict[str, Any], state: State) -> str:
+    """Return a line for each mismatch between variables and a state; empty if they fit."""
+    problems = list(_mismatches(named, state))
+    more = (
+        [f"and {len(problems) - MOST_MISMATCHES} more."] if len(problems) > MOST_MISMATCHES else []
+    )
+    return "\n".join([*problems[:MOST_MISMATCHES], *more])
 
 
-def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
+def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
     for name in sorted(named.keys() - state.keys()):
         yield f"the checkpoint lacks '{name}', which the experiment builds."
     for name in sorted(state.keys() - named.keys()):
@@ -147,10 +155,10 @@ def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
         array, expected = state[name], replica_variables.spec(named[name])
         is_alike = array.dtype.name == expected.dtype.name
         if not is_alike or not expected.shape.is_compatible_with(array.shape):
-            found = f"{array.dtype.name} {array.shape}"
+            saved = f"{array.dtype.name} {array.shape}"
             sizes = "of any rank" if expected.shape.rank is None else tuple(expected.shape)
             built = f"{expected.dtype.name} {sizes}"
-            yield f"the checkpoint's '{name}' is {found}; the experiment builds {built}."
+            yield f"the checkpoint's '{name}' is {saved}; the experiment builds {built}."
             continue
         try:
             replica_variables.demand_fit(named[name], array)
@@ -158,7 +166,7 @@ def _differences(named: dict[str, Any], state: State) -> Iterator[str]:
             yield f"the checkpoint's '{name}': {error}."
 
 
-def _unseen(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
+def _new(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
     for variable in some:
         if id(variable) not in known:
             known.add(id(variable))
@@ -171,3 +179,37 @@ def _named(prefix: str, some: Iterable[Any]) -> Iterator[tuple[str, Any]]:
         path = f"{prefix}/{getattr(variable, 'path', variable.name)}"
         counts[path] = counts.get(path, 0) + 1
         yield (path if counts[path] == 1 else f"{path}#{counts[path]}"), variable
+
+
+def untracked_variables(owner: Any) -> Iterator[tuple[str, tf.Variable]]:
+    """Yield path and variable of each `tf.Variable` in the attributes of an object, each once.
+
+    Keras does not list these. The path names the attributes, such as `heads/0/scale`: it is the
+    same in every process, whatever was traced and however many variables share a name.
+
+    Args:
+        owner: A step or a network.
+    """
+    yield from _in_attributes(owner, "", set())
+
+
+def _in_attributes(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, tf.Variable]]:
+    if id(value) in visited or isinstance(value, keras.Variable):
+        return
+    visited.add(id(value))
+    if isinstance(value, tf.Variable):
+        if value.dtype.is_numpy_compatible:
+            yield path, value
+        return
+    for name, inner in _members(value):
+        yield from _in_attributes(inner, f"{path}/{name}" if path else str(name), visited)
+
+
+def _members(value: Any) -> Iterator[tuple[Any, Any]]:
+    if isinstance(value, Mapping):
+        yield from value.items()
+    elif isinstance(value, list | tuple):
+        yield from enumerate(value)
+    elif isinstance(value, _HOLDERS):
+        # Keras' own attributes, which begin with an underscore, hold the same layers again.
+        yield from sorted(vars(value).items(), key=lambda item: item[0].startswith("_"))

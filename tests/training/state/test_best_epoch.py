@@ -3,7 +3,7 @@ import pytest
 
 from fitx.build.make import make
 from fitx.experiment.schema import Checkpoint
-from fitx.training.state.best_epoch import Best
+from fitx.training.state.best_epoch import BestEpochTracker
 from fitx.training.state.variables import model_variables
 
 
@@ -25,30 +25,30 @@ def step(tiny):
     ],
 )
 def test_the_best_epoch_is_the_first_with_the_best_value(step, monitor, mode, values, best):
-    watching = Best(Checkpoint(monitor=monitor, mode=mode))
+    tracker = BestEpochTracker(Checkpoint(monitor=monitor, mode=mode))
     for epoch, value in enumerate(values, start=1):
-        watching.see(epoch, {monitor: value}, model_variables(step))
-    assert watching.epoch.epoch == best
-    assert watching.epoch.to_json()["value"] == values[best - 1]
+        tracker.update(epoch, {monitor: value}, model_variables(step))
+    assert tracker.epoch.epoch == best
+    assert tracker.epoch.to_json()["value"] == values[best - 1]
 
 
 def test_without_a_monitor_no_epoch_is_the_best(step):
-    watching = Best(Checkpoint())
-    watching.see(1, {"loss": 1.0}, model_variables(step))
-    assert watching.epoch is None
+    tracker = BestEpochTracker(Checkpoint())
+    tracker.update(1, {"loss": 1.0}, model_variables(step))
+    assert tracker.epoch is None
 
 
 def test_epochs_that_do_not_log_the_value_are_passed_over(step):
-    watching = Best(Checkpoint(monitor="val_loss"))
-    watching.see(1, {"loss": 1.0}, model_variables(step))
-    watching.see(2, {"val_loss": 5.0}, model_variables(step))
-    assert watching.epoch.epoch == 2
+    tracker = BestEpochTracker(Checkpoint(monitor="val_loss"))
+    tracker.update(1, {"loss": 1.0}, model_variables(step))
+    tracker.update(2, {"val_loss": 5.0}, model_variables(step))
+    assert tracker.epoch.epoch == 2
 
 
 def test_the_weights_are_a_copy(step):
-    watching = Best(Checkpoint(monitor="loss"))
-    watching.see(1, {"loss": 1.0}, model_variables(step))
-    name, before = next((n, a.copy()) for n, a in watching.epoch.weights.items())
+    tracker = BestEpochTracker(Checkpoint(monitor="loss"))
+    tracker.update(1, {"loss": 1.0}, model_variables(step))
+    name, before = next((n, a.copy()) for n, a in tracker.epoch.weights.items())
     for variable in step.networks["model"].trainable_variables:
         variable.assign_add(np.ones(variable.shape))
-    assert np.array_equal(watching.epoch.weights[name], before)
+    assert np.array_equal(tracker.epoch.weights[name], before)

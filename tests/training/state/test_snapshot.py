@@ -7,9 +7,9 @@ import pytest
 from fitx.errors import StorageError
 from fitx.experiment.schema import Checkpoint
 from fitx.training.setup import build_and_trace, prepare_runtime
-from fitx.training.state.best_epoch import Best, BestEpoch
-from fitx.training.state.position import Position, from_meta
-from fitx.training.state.snapshot import RunState, Snapshot, best_epoch
+from fitx.training.state.best_epoch import BestEpoch, BestEpochTracker
+from fitx.training.state.run_state import RunState
+from fitx.training.state.snapshot import Position, Snapshot, best_epoch, position_from_meta
 from fitx.training.state.variables import capture
 
 DRAWING = '''
@@ -53,7 +53,7 @@ def made(tiny):
         built = build_and_trace(experiment, prepare_runtime(experiment))
         stopping = keras.callbacks.EarlyStopping("loss")
         stopping.on_train_begin()
-        return built.step, RunState(built.step, [stopping], Best(experiment.checkpoint))
+        return built.step, RunState(built.step, [stopping], BestEpochTracker(experiment.checkpoint))
 
     return made
 
@@ -62,12 +62,12 @@ def test_a_snapshot_puts_back_variables_callbacks_random_numbers_and_the_best_ep
     step, state = made()
     state.callbacks["EarlyStopping"].wait = 3
     state.best.epoch = BestEpoch("val_loss", "min", 4, 0.5, {"networks/model/w": np.ones(2)})
-    snapshot, expected = state.take(), random.random()
+    snapshot, expected = state.capture(), random.random()
     for variable in step.networks["model"].trainable_variables:
         variable.assign_add(np.ones(variable.shape))
     state.callbacks["EarlyStopping"].wait, state.best.epoch = 9, None
-    state.put_back(snapshot)
-    after = state.take()
+    state.restore(snapshot)
+    after = state.capture()
     assert after.state.keys() == snapshot.state.keys()
     assert random.random() == expected
     assert state.callbacks["EarlyStopping"].wait == 3
@@ -102,22 +102,22 @@ def test_before_a_validation_only_that_is_copied_which_it_may_change(made):
 def test_a_best_epoch_by_another_value_or_direction_is_left_out(made):
     _, state = made()
     state.best.epoch = BestEpoch("val_loss", "min", 1, 0.5, {})
-    taken, wanted = state.take(), Checkpoint(monitor="val_loss")
-    assert best_epoch(taken, Best(wanted)) == state.best.epoch
-    assert best_epoch(taken, Best(Checkpoint(monitor="val_mae"))) is None
-    assert best_epoch(taken, Best(Checkpoint(monitor="val_loss", mode="max"))) is None
-    assert best_epoch(Snapshot({}, {}), Best(wanted)) is None
+    taken, wanted = state.capture(), Checkpoint(monitor="val_loss")
+    assert best_epoch(taken, BestEpochTracker(wanted)) == state.best.epoch
+    assert best_epoch(taken, BestEpochTracker(Checkpoint(monitor="val_mae"))) is None
+    assert best_epoch(taken, BestEpochTracker(Checkpoint(monitor="val_loss", mode="max"))) is None
+    assert best_epoch(Snapshot({}, {}), BestEpochTracker(wanted)) is None
 
 
 def test_a_snapshot_of_something_else_is_refused(made):
     _, state = made()
-    snapshot = state.take()
+    snapshot = state.capture()
     name = "networks/model/sequential/dense/kernel"
     del snapshot.state[name]
     with pytest.raises(StorageError, match=f"lacks '{name}'"):
-        state.put_back(snapshot)
+        state.restore(snapshot)
 
 
 def test_a_position_comes_back_from_what_a_checkpoint_says():
     position = Position(2, 45, 5, "validation", True, 1.5, 0.25)
-    assert from_meta({**position.to_json(), "journal_bytes": 12}) == position
+    assert position_from_meta({**position.to_json(), "journal_bytes": 12}) == position

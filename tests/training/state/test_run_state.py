@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitx.errors import StorageError
-from fitx.training.state import host_random
+from fitx.training.state.run_state import capture_host_random, restore_host_random
 
 
 def drawn():
@@ -13,9 +13,9 @@ def drawn():
 
 def test_both_generators_go_on_where_they_stood():
     drawn()
-    state = {name: array.copy() for name, array in host_random.take().items()}
+    state = {name: array.copy() for name, array in capture_host_random().items()}
     expected = [drawn() for _ in range(400)]
-    host_random.put_back(state)
+    restore_host_random(state)
     assert [drawn() for _ in range(400)] == expected
     assert all(array.dtype.kind in "fiu" for array in state.values())
 
@@ -31,4 +31,4 @@ def test_both_generators_go_on_where_they_stood():
 )
 def test_what_is_no_state_of_theirs_is_refused(change):
     with pytest.raises(StorageError, match="^state.npz holds no state of random numbers: "):
-        host_random.put_back({**host_random.take(), **change})
+        restore_host_random({**capture_host_random(), **change})
