@@ -1,4 +1,4 @@
-"""fitx bench: time the ways to train an experiment, and say where the time goes."""
+"""The `fitx bench` command: times stock Keras and every execution mode on an experiment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._shadowed import tell_shadowed
 from .display.waiting import waiting
 
 if TYPE_CHECKING:
-    from fitx.commands.benchmark.table import Comparison, Row
+    from fitx.commands.benchmark import Comparison, Row
 
 
 @click.command()
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="How often each way is timed; the median counts.",
+    help="How often each is timed; the medians are shown.",
 )
 @_options.json_output
 @_options.progress
@@ -38,22 +38,15 @@ def command(
     quiet: bool,
     verbose: bool,
 ) -> None:
-    """Time the training of FILE: stock Keras, with several steps a call too, and every mode.
+    """Time the training of FILE with stock Keras and in every execution mode, side by side.
 
     \b
     fitx bench digits
     fitx bench my.yaml data.batch_size=256 --json
 
-    All train in turn on the same rows, each on networks of its own; long epochs are cut short.
-    Then the time of a step in the experiment's own mode is divided:
-
-    \b
-    input      what a step takes less when its batch is always there already
-    dispatch   what fit takes for a step whose batch is there, beyond the step itself
-    device     the compiled step alone, on batches that are there
-    callbacks  inside the experiment's callbacks, which run in a temporary folder
-
-    Validation, checkpoints and what they cost are no part of it. No run folder is made.
+    Stock Keras is timed twice: one step a call, and several. Each way trains networks of its own on
+    the same rows; all are timed in turn, and long epochs are cut short. Callbacks, validation and
+    checkpoints are not timed. No run folder is made.
     """
     from fitx.experiment.check import check_unimported
     from fitx.experiment.yaml.load import load
@@ -78,31 +71,25 @@ def command(
         write_lines(_layout.fitted(table(comparison), wide), output)
 
 
-def table(found: Comparison) -> Iterator[str]:
-    """Yield the lines that people read."""
-    rows = found.rows
+def table(comparison: Comparison) -> Iterator[str]:
+    """Yield the lines of the table, and the mode of `fitx train` below it."""
+    rows, name = comparison.rows, comparison.experiment
     width = max(len(row.name) for row in rows)
-    yield f"{found.experiment}: epochs of {found.steps:,} steps of {found.batch_size:,} examples"
-    yield f"{'':<{width}}  first step     a step  examples/s  to stock"
+    yield f"{name}: epochs of {comparison.steps:,} steps of {comparison.batch_size:,} examples"
+    yield f"{'':<{width}}  first step  next steps  examples/s  vs stock"
     for row in rows:
         yield f"{row.name:<{width}}  {_numbers(row) if row.step else row.reason}"
-    yield f"fitx train: {found.mode} ({found.why})"
-    if found.shares is not None:
-        seconds = found.shares.seconds()
-        whole = sum(seconds.values())
-        parts = (f"{name} {_time(s)} ({s / whole:.0%})" for name, s in seconds.items())
-        yield f"where a step goes: {', '.join(parts)}"
-        yield f"bottleneck: {found.shares.bottleneck}; {found.advice}"
+    yield f"fitx train runs this experiment in mode {comparison.mode} ({comparison.why})."
 
 
 def _numbers(row: Row) -> str:
     ratio = "" if row.ratio is None else f"{row.ratio:8.2f}x"
-    times = f"{_time(row.first_step):>10}  {_time(row.step):>9}"
+    times = f"{_time(row.first_step):>10}  {_time(row.step):>10}"
     return f"{times}  {row.examples_per_second:10,.0f} {ratio}".rstrip()
 
 
 def _time(seconds: float | None) -> str:
-    """Spell a time with three digits: 12.3 us, 4.56 ms, 7.89 s."""
+    """Format a time with three digits: 12.3 us, 4.56 ms, 7.89 s."""
     seconds = seconds or 0.0
     for unit, size in (("s", 1.0), ("ms", 1e-3)):
         if seconds >= size:

@@ -1,18 +1,22 @@
-"""Time the ways to train an experiment side by side, and say where the time goes."""
+"""Compares the speed of stock Keras and of every execution mode on one experiment."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, user_errors
 from fitx.build.execution_setup import ModeInputs, Task, prepare_execution
 from fitx.build.make import make
-from fitx.commands.benchmark.shares import Shares, measured
-from fitx.commands.benchmark.table import Comparison, Row
-from fitx.commands.benchmark.ways import STOCK, Fitx, Stock, Way, another, shortened
+from fitx.commands.benchmark.timed_training import (
+    FitxTraining,
+    StockTraining,
+    TimedTraining,
+    shortened,
+)
 from fitx.engine.modes.auto import is_sensible
 from fitx.engine.modes.modes import MODES
 from fitx.errors import FitxError, Interrupted
@@ -25,26 +29,77 @@ from fitx.training.setup import prepare_runtime, showing
 from fitx.training.signals import StopRequest, listening
 from fitx.training.train_request import demand_training
 
-AT_ONCE = 100
-"""Steps that stock Keras runs in one call where it is asked to run several."""
+STOCK = "stock fit"
+"""The name of Keras' own `fit` in the table."""
+
+STEPS_PER_CALL = 100
+"""The value of Keras' `steps_per_execution` in the second row of the table."""
 
 ROUND_SECONDS = 0.4
-"""That a way is timed for at a time, if two of its epochs do not take longer."""
+"""The time that a round of one way takes, unless two of its epochs take longer."""
 
 MOST_EPOCHS = 50
-"""That a way is timed for at a time."""
+"""The most epochs of a round."""
 
 TOO_SLOW = "left out: XLA can take minutes to compile and run convolutions in a loop on a CPU"
 
 
-def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparison:
-    """Time stock Keras and every mode of fitx on an experiment; nothing is kept.
+@dataclass(frozen=True)
+class Row:
+    """The times of one way to train.
 
     Args:
-        experiment: What is to be trained.
-        display: Told of every way that has started.
-        rounds: In each of which every way is timed once, so that a machine whose speed drifts
-            slows them all.
+        name: `stock fit`, or a mode.
+        first_step: Seconds until the first step has run, with tracing and compiling.
+        step: Seconds of each later step; the costs of an epoch are spread over its steps.
+        examples_per_second: The training examples per second at that rate.
+        ratio: The speed relative to stock `fit`, the median over the rounds.
+        reason: Why the row has no times; None if it has.
+    """
+
+    name: str
+    first_step: float | None = None
+    step: float | None = None
+    examples_per_second: float | None = None
+    ratio: float | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All ways to train an experiment, side by side.
+
+    Args:
+        experiment: The name of the experiment.
+        device: A description of the device.
+        batch_size: The examples per step.
+        steps: The steps of each timed epoch.
+        rows: One row per way.
+        mode: The mode in which `fitx train` trains the experiment.
+        why: The reason for that mode.
+    """
+
+    experiment: str
+    device: str
+    batch_size: int
+    steps: int
+    rows: tuple[Row, ...]
+    mode: str
+    why: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return everything as the one JSON object of `--json`."""
+        return {**vars(self), "rows": [vars(row) for row in self.rows]}
+
+
+def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparison:
+    """Time stock Keras and every mode on an experiment; leave no files.
+
+    Args:
+        experiment: The experiment to train.
+        display: Shows the progress.
+        rounds: In each round every way is timed once, so that a drift of the machine's speed
+            affects all ways alike.
 
     Raises:
         ConfigError: Nothing is trained, several devices are asked for, or the parts do not fit.
@@ -53,7 +108,7 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
     """
     demand_training(experiment, smoke=True)
     if experiment.execution.strategy != "auto":
-        text = "is for several devices, and one is timed; run it with execution.strategy=auto."
+        text = "`fitx bench` times a single device; run it with execution.strategy=auto."
         raise experiment.error(("execution", "strategy"), text)
     device = prepare_runtime(experiment)
     built = make(experiment)
@@ -66,123 +121,114 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
 
 
 def left_out(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
-    """Return the modes that are not tried, with the reason; the experiment's own always is.
+    """Return the modes that are not timed, with the reasons; the experiment's own always is.
 
     Args:
-        built: What is trained; its execution is prepared.
+        built: The experiment; its execution is prepared.
         device_kind: "cpu" or "gpu".
     """
-    work = ModeInputs(built, "train", built.total_steps, device_kind)
-    own, obstacle = built.step.execution.plan.modes["train"], work.full.obstacle
+    inputs = ModeInputs(built, "train", built.total_steps, device_kind)
+    own_mode, obstacle = built.step.execution.plan.modes["train"], inputs.full.obstacle
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
             reasons[mode.name] = f"XLA cannot compile {obstacle}"
-        elif mode is not own and not is_sensible(mode, work.count, work.device_kind):
+        elif mode is not own_mode and not is_sensible(mode, inputs.count, inputs.device_kind):
             reasons[mode.name] = TOO_SLOW
     return reasons
 
 
 class _Bench:
-    """One comparison while it goes on.
+    """One comparison in progress.
 
     Args:
-        built: What is trained; its execution is prepared.
-        device: What computes.
-        display: Told of every way.
-        stop: Whether a signal asked to stop.
+        built: The experiment; its execution is prepared.
+        device: The device that trains.
+        display: Shows the progress.
+        stop: Asked whether a signal came.
     """
 
     def __init__(
         self, built: BuiltExperiment, device: Runtime, display: Display, stop: StopRequest
     ) -> None:
-        self._trial, self._device, self._display, self._stop = built, device, display, stop
-        self._own = built.step.execution.plan.modes["train"]
+        self._built, self._device, self._display, self._stop = built, device, display, stop
         self._rows: dict[str, Row] = {}
 
     def comparison(self, rounds: int) -> Comparison:
-        """Time everything so many times."""
-        built = shortened(self._trial, self._check, self._device)
-        ways = self._started(built)
-        self._time(ways, rounds)
+        """Time every way in this number of rounds."""
+        plan = self._built.step.execution.plan
+        built = shortened(self._built, self._check, self._device)
+        self._time(self._start(built), rounds)
         return Comparison(
             experiment=built.experiment.name,
             device=self._device.description,
             batch_size=built.data.batch_size,
             steps=built.steps_per_epoch,
             rows=tuple(self._rows.values()),
-            mode=self._own.name,
-            why=self._trial.step.execution.plan.why["train"],
-            shares=self._shares(ways.get(self._own.name), rounds),
+            mode=plan.modes["train"].name,
+            why=plan.why["train"],
         )
 
-    def _started(self, built: BuiltExperiment) -> dict[str, Way]:
-        """Return the ways that can take a step, by name; the others get the reason in their row."""
-        started = dict[str, Way]()
-        for name, way in self._ways(built):
+    def _start(self, built: BuiltExperiment) -> dict[str, TimedTraining]:
+        """Return the trainings that can take a step; every other gets a row with the reason."""
+        started = dict[str, TimedTraining]()
+        for name, training in self._trainings(built):
             try:
                 with Stage(f"{name}: preparing the first step"):
-                    first = way.first_step()
+                    first_step = training.first_step()
                 with Stage(f"{name}: running the first epochs"):
-                    # A fused mode finds out by and by how much it can run at once.
-                    way.epochs(1)
+                    # A fused mode adjusts how many steps it runs in one call.
+                    training.epochs(1)
             except FitxError:
                 raise
             except Exception as error:
                 failure, self._rows[name] = error, Row(name, reason=first_line(error))
                 self._display.note(f"{name}: {first_line(error)}")
             else:
-                started[name], self._rows[name] = way, Row(name, first)
-                self._display.note(f"{name}: first step after {first:.2f} s")
+                started[name], self._rows[name] = training, Row(name, first_step)
+                self._display.note(f"{name}: first step after {first_step:.2f} s")
         if not started:
             raise failure
         return started
 
-    def _ways(self, built: BuiltExperiment) -> Iterator[tuple[str, Way]]:
-        """Yield every way with its name; one that is left out gets its row."""
-        yield STOCK, Stock(another(built), self._check)
-        at_once = min(AT_ONCE, built.steps_per_epoch)
-        if at_once > 1:
-            yield f"{STOCK}, {at_once} steps a call", Stock(another(built), self._check, at_once)
-        reasons = left_out(self._trial, self._device.kind)
+    def _trainings(self, built: BuiltExperiment) -> Iterator[tuple[str, TimedTraining]]:
+        """Yield every way to train with its name; each that is left out gets its row."""
+        yield STOCK, StockTraining(built, self._check)
+        steps_per_call = min(STEPS_PER_CALL, built.steps_per_epoch)
+        if steps_per_call > 1:
+            name = f"{STOCK}, {steps_per_call} steps a call"
+            yield name, StockTraining(built, self._check, steps_per_call)
+        reasons = left_out(self._built, self._device.kind)
         for mode in MODES.values():
             if mode.name in reasons:
                 self._rows[mode.name] = Row(mode.name, reason=reasons[mode.name])
             else:
-                yield mode.name, Fitx(another(built), self._check, mode, self._device)
+                yield mode.name, FitxTraining(built, self._check, mode, self._device)
 
-    def _time(self, ways: dict[str, Way], rounds: int) -> None:
-        """Time all ways in turn and fill in their rows."""
-        self._display.note("timing them in turn")
-        counts = {name: _epochs(way) for name, way in ways.items()}
-        found = [
-            {name: statistics.median(way.epochs(counts[name])) for name, way in ways.items()}
+    def _time(self, trainings: dict[str, TimedTraining], rounds: int) -> None:
+        """Time all trainings in turn, round by round, and fill in their rows."""
+        self._display.note(f"timing each in turn, {rounds} rounds")
+        epochs = {name: _epochs(training) for name, training in trainings.items()}
+        seconds = [
+            {name: statistics.median(t.epochs(epochs[name])) for name, t in trainings.items()}
             for _ in range(rounds)
         ]
-        for name, way in ways.items():
-            epoch = statistics.median(times[name] for times in found)
+        for name, training in trainings.items():
+            epoch = statistics.median(times[name] for times in seconds)
+            ratios = [times[STOCK] / times[name] for times in seconds if STOCK in trainings]
             self._rows[name] = replace(
                 self._rows[name],
-                step=epoch / way.built.steps_per_epoch,
-                examples_per_second=len(way.built.data.splits["train"]) / epoch,
-                ratio=statistics.median(t[STOCK] / t[name] for t in found)
-                if STOCK in ways
-                else None,
+                step=epoch / training.built.steps_per_epoch,
+                examples_per_second=len(training.built.data.splits["train"]) / epoch,
+                ratio=statistics.median(ratios) if ratios else None,
             )
-
-    def _shares(self, own: Way | None, rounds: int) -> Shares | None:
-        if not isinstance(own, Fitx):
-            return None
-        self._display.note(f"looking where the time of {own.mode.name} goes")
-        steps = self._trial.steps_per_epoch
-        return measured(own, _epochs(own), rounds, steps, self._device.kind)
 
     def _check(self) -> None:
         if self._stop.number:
-            text = f"stopped by {self._stop.name}; nothing was measured to the end."
+            text = f"stopped by {self._stop.name} before all times were measured."
             raise Interrupted(text, self._stop.number)
 
 
-def _epochs(way: Way) -> int:
-    """Return how many epochs of a way fill a round."""
-    return max(1, min(MOST_EPOCHS, int(ROUND_SECONDS / way.epochs(1)[0])))
+def _epochs(training: TimedTraining) -> int:
+    """Return the number of epochs that fill a round."""
+    return max(1, min(MOST_EPOCHS, int(ROUND_SECONDS / training.epochs(1)[0])))

@@ -1,15 +1,14 @@
-"""The ways to train that are compared: stock Keras, and each of fitx' modes."""
+"""Trainings whose epochs are timed: by Keras' own `fit`, and in each execution mode of fitx."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import Task, prepare_execution
@@ -20,64 +19,63 @@ from fitx.engine.modes.modes import PLAIN, Mode
 from fitx.runtime import Runtime
 from fitx.step import Step
 
-STOCK = "stock fit"
-"""What Keras' own way is called."""
-
 LONGEST_EPOCH = 1.0
-"""Seconds; an epoch that takes longer one step a call is cut short, for all ways alike."""
+"""The most seconds of an epoch in plain mode; longer epochs are cut short, for all ways alike."""
 
 GROWTH = 8
-"""How many times as long as the one before each epoch is that tells how long steps take."""
+"""The factor by which `shortened` lengthens the epoch from one try to the next."""
 
 
-class Way:
-    """One way to train an experiment, with networks, optimizers and metrics of its own.
+class TimedTraining:
+    """A training of an experiment with networks, optimizers and metrics of its own.
 
     Args:
-        built: What is trained.
+        built: The experiment; only its data are shared.
         check: Called at the end of every epoch; ends the training by raising.
     """
 
     def __init__(self, built: BuiltExperiment, check: Callable[[], None]) -> None:
-        self.built = built
+        self.built = copied(built)
         self._check = check
 
     def prepare(self) -> None:
-        """Do what training does before `fit` is called."""
+        """Do what precedes the call of `fit`."""
 
-    def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train for some epochs."""
         raise NotImplementedError
 
     def first_step(self) -> float:
-        """Return the seconds until the first step is done: tracing, compiling, running it."""
+        """Return the seconds until the first step has run, with tracing and compiling."""
         began, stop = time.perf_counter(), _StopAtOnce()
         self.prepare()
         self.fit(1, [stop])
         return stop.ended - began
 
-    def epochs(self, count: int, callbacks: Iterable[keras.callbacks.Callback] = ()) -> list[float]:
-        """Train; return the seconds of each epoch, without the first, which fills the pipeline."""
+    def epochs(self, count: int) -> list[float]:
+        """Train; return the seconds of each epoch after the first, which fills the pipeline."""
         clock = _EpochClock(self._check)
-        self.fit(count + 1, [clock, *callbacks])
+        self.fit(count + 1, [clock])
         return clock.seconds[1:]
 
 
-class Stock(Way):
-    """Keras' own `fit` with the experiment's step, on arrays as most people give them.
+class StockTraining(TimedTraining):
+    """Trains by Keras' own `fit` with the experiment's step, on arrays.
 
     Args:
-        built: What is trained.
-        check: As for every way.
-        at_once: Steps in one call, which Keras calls `steps_per_execution`.
+        built: The experiment.
+        check: As for `TimedTraining`.
+        steps_per_call: Keras' `steps_per_execution`.
     """
 
-    def __init__(self, built: BuiltExperiment, check: Callable[[], None], at_once: int = 1) -> None:
+    def __init__(
+        self, built: BuiltExperiment, check: Callable[[], None], steps_per_call: int = 1
+    ) -> None:
         super().__init__(built, check)
-        self._model = _StockModel(built.step)
-        self._model.compile(optimizer=None, steps_per_execution=at_once)
+        self._model = _StockModel(self.built.step)
+        self._model.compile(optimizer=None, steps_per_execution=steps_per_call)
 
-    def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train as `model.fit(x, y)` does."""
         data = self.built.data
         self._model.fit(
@@ -90,17 +88,14 @@ class Stock(Way):
         )
 
 
-class Fitx(Way):
-    """One of fitx' modes, as `fitx train` runs it.
+class FitxTraining(TimedTraining):
+    """Trains in one of fitx' execution modes, as `fitx train` does.
 
     Args:
-        built: What is trained.
-        check: As for every way.
-        mode: How its steps are executed.
-        device: What computes.
-
-    Attributes:
-        feed: What `fit` is given; None for the experiment's data.
+        built: The experiment.
+        check: As for `TimedTraining`.
+        mode: The execution mode.
+        device: The device that trains.
     """
 
     def __init__(
@@ -108,17 +103,16 @@ class Fitx(Way):
     ) -> None:
         super().__init__(built, check)
         self.mode, self.device = mode, device
-        self.feed: tf.data.Dataset | None = None
 
     def prepare(self) -> None:
-        """Trace the step, as is done before a run folder is made."""
+        """Trace the step, as `fitx train` does before it makes a run folder."""
         task = Task("train", "train", self.built.total_steps)
         prepare_execution(self.built, self.device, [task], {"train": self.mode.name})
 
-    def fit(self, epochs: int, callbacks: Iterable[keras.callbacks.Callback]) -> None:
+    def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train as `fitx train` does."""
         self.built.step.fit(
-            training_feed(self.built) if self.feed is None else self.feed,
+            training_feed(self.built),
             epochs=epochs,
             steps_per_epoch=self.built.steps_per_epoch,
             callbacks=callbacks,
@@ -130,28 +124,28 @@ class Fitx(Way):
 def shortened(
     built: BuiltExperiment, check: Callable[[], None], device: Runtime
 ) -> BuiltExperiment:
-    """Return a built experiment of at most one epoch's rows, fewer where an epoch takes long."""
-    way, steps = Fitx(another(built), check, PLAIN, device), 1
-    way.prepare()
+    """Return an experiment whose epoch is at most one pass over the rows, and at most a second."""
+    training, steps = FitxTraining(built, check, PLAIN, device), 1
+    training.prepare()
     most = min(built.steps_per_epoch, built.data.steps("train"))
     while True:
-        way.built = replace(_cut(built, steps), step=way.built.step)
-        seconds = way.epochs(1)[0]
+        training.built = replace(_cut(built, steps), step=training.built.step)
+        seconds = training.epochs(1)[0]
         if steps == most or seconds * GROWTH > LONGEST_EPOCH:
             return _cut(built, max(1, min(most, int(steps * LONGEST_EPOCH / seconds))))
         steps = min(steps * GROWTH, most)
 
 
-def another(built: BuiltExperiment) -> BuiltExperiment:
-    """Return a built experiment with networks, step and optimizers of its own, on the same data."""
+def copied(built: BuiltExperiment) -> BuiltExperiment:
+    """Return an experiment with networks, step and optimizers of its own, on the same data."""
     networks = make_networks(built.experiment, built.data)
-    made = replace(built, step=make_step(built.experiment, networks))
-    compile_step(made)
-    return made
+    copy = replace(built, step=make_step(built.experiment, networks))
+    compile_step(copy)
+    return copy
 
 
 def _cut(built: BuiltExperiment, steps: int) -> BuiltExperiment:
-    """Return a built experiment whose data are the training rows of so many steps."""
+    """Return an experiment whose data are the training rows of the first steps."""
     data = built.data
     rows = min(len(data.splits["train"]), steps * data.batch_size)
     arrays = data.splits["train"].arrays()
@@ -160,28 +154,28 @@ def _cut(built: BuiltExperiment, steps: int) -> BuiltExperiment:
 
 
 class _StockModel(keras.Model):
-    """A plain Keras model whose train step is an experiment's."""
+    """A plain Keras model that trains by an experiment's train step."""
 
     def __init__(self, step: Step) -> None:
         super().__init__()
         self.step = step
-        # Everything inside is built.
+        # The networks of the step are built.
         self.built = True
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Train on one batch."""
-        returned: dict[str, Any] = self.step.train_step(data)
-        return returned
+        logs: dict[str, Any] = self.step.train_step(data)
+        return logs
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The step's; Keras takes none from a model inside a model."""
+        """The metrics of the step; Keras finds none in a model inside a model."""
         metrics: list[keras.metrics.Metric] = self.step.metrics
         return metrics
 
 
 class _StopAtOnce(keras.callbacks.Callback):
-    """Ends a training after the first call of its function."""
+    """Ends a training after the first call of its train function."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -193,7 +187,7 @@ class _StopAtOnce(keras.callbacks.Callback):
 
 
 class _EpochClock(keras.callbacks.Callback):
-    """Notes how long each epoch takes; of batches Keras would tell it at some expense."""
+    """Measures the time of each epoch. It has no hooks for batches, which would slow Keras down."""
 
     def __init__(self, check: Callable[[], None]) -> None:
         super().__init__()
