@@ -1,4 +1,4 @@
-"""fitx selftest: prove what a user's own steps and callbacks are to keep to."""
+"""The `fitx selftest` command: tests properties that user code has to have."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .display.waiting import waiting
 
 @click.group()
 def command() -> None:
-    """Prove what your own steps and callbacks are to keep to."""
+    """Test properties that your own steps and callbacks must have."""
 
 
 @command.command()
@@ -28,10 +28,12 @@ def command() -> None:
     type=click.IntRange(1, 100),
     default=3,
     show_default=True,
-    help="How often the run is interrupted.",
+    help="The number of interruptions.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="Chooses the steps; else chance does.")
-@click.option("--epochs", type=click.IntRange(1), help="To train; by default FILE's, at most 3.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="Chooses the interruptions; random by default."
+)
+@click.option("--epochs", type=click.IntRange(2), help="Epochs to train; by default 2 or 3.")
 @_options.json_output
 @_options.progress
 def resume(
@@ -43,17 +45,19 @@ def resume(
     quiet: bool,
     **more: int | None,
 ) -> None:
-    """Prove that FILE goes on exactly after interruptions, with your own steps and callbacks.
+    """Test that the training of FILE resumes exactly, with your own steps and callbacks.
 
     \b
     fitx selftest resume my.yaml
+    fitx selftest resume my.yaml fit.steps_per_epoch=100      shortens long epochs
     fitx selftest resume my.yaml execution.mode=fused --stops 8 --seed 1
 
-    It is trained without an end in between, and again with interruptions: stopped at some steps,
-    and killed once. Then every array and every logged value is compared, to the bit. If one
-    differs, the exit code is 6, and both runs are kept.
+    The experiment is trained without interruptions, then once more with interruptions: the process
+    is killed once, stopped at the other steps, and the run is resumed each time. Every array and
+    every logged value of both runs is compared, to the bit. If one differs, the exit code is 6 and
+    both runs are kept.
     """
-    from fitx.commands.selftest import Order, selftest
+    from fitx.commands.selftest import SelftestRequest, selftest
     from fitx.experiment.check import check_unimported
     from fitx.experiment.yaml.load import load
     from fitx.training.train_request import demand_training
@@ -62,18 +66,18 @@ def resume(
     experiment = check_unimported(load(file, overrides))
     demand_training(experiment, smoke=False)
     seed = secrets.randbelow(1000) if more["seed"] is None else more["seed"]
-    order = Order(
+    request = SelftestRequest(
         experiment,
         [file, *overrides],
         epochs,
         stops,
         seed,
-        # -P: no module is imported from the working folder.
+        # -P: Python imports no module from the working folder.
         [sys.executable, "-P", "-m", f"{__package__}.main"],
         ["-q", *(["--verbose"] if more["verbose"] else [])],
     )
     with waiting(quiet):
-        report = selftest(order, (lambda text: None) if quiet else print_error)
+        report = selftest(request, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
         write_json({**report.to_json(), **(failure if report.differences else {})})

@@ -1,4 +1,4 @@
-"""fitx selftest, as it is typed, on steps and callbacks of a user's own."""
+"""The `fitx selftest` command, on steps and callbacks of a user's own."""
 
 import json
 import os
@@ -92,9 +92,9 @@ def test_a_step_that_keeps_all_it_knows_in_variables_and_tables_is_exact(tried, 
     done, _ = tried
     assert done.code == 0, done.err
     first, second, third = done.err.splitlines()
-    assert first == "own: 2 epochs, interrupted at steps chosen by --seed 4"
+    assert first == "own: training 2 epochs, once straight and once interrupted"
     assert second == "straight: 12 steps, mode plain"
-    step = third.removeprefix("interrupted: killed after step ")
+    step = third.removeprefix("interrupted: killed between two epochs, after step ")
     assert done.out.startswith("exact: ")
     assert done.out.endswith(f" arrays are equal to the bit after 1 interruption (step {step})\n")
     assert not (folder / "runs").exists()
@@ -107,12 +107,12 @@ def test_a_callback_that_forgets_is_found_out(tried, folder):
     assert (report["exact"], report["code"]) == (False, 6)
     assert report["differences"][0].startswith("networks/model/")
     assert report["error"] == done.err.rstrip("\n")
-    hint = "hint: no get_state and set_state, so what it remembers is lost: Moody"
-    assert hint in report["error"].splitlines()
+    assert report["unreproducible"] is None
+    assert report["error"].startswith("not exact: the training ends differently after 1 ")
     (kept,) = (folder / "temporary").iterdir()
     assert report["kept"] == str(kept)
-    assert f"kept: {kept}" in report["error"].splitlines()
-    assert "repeat: --seed 2" in report["error"].splitlines()
+    assert f"The runs are kept in {kept}." in report["error"].splitlines()
+    assert "To repeat the interruptions: --seed 2" in report["error"].splitlines()
 
 
 def test_an_error_of_the_experiment_is_told_as_training_tells_it(folder, fitx):

@@ -1,4 +1,4 @@
-"""What `fitx selftest` makes of the runs that it compares; quick ones, that only count."""
+"""The verdicts of the self-test, on quick runs that only count."""
 
 import signal
 import sys
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from fitx.commands.selftest import Order, selftest, trainings
-from fitx.commands.selftest.child import ChildFailed, KilledFromOutside
+from fitx.commands.selftest import SelftestRequest, selftest
+from fitx.commands.selftest.child_process import ChildFailed, KilledFromOutside
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
 
@@ -26,16 +26,18 @@ fit: {epochs: 9}
 
 @pytest.fixture
 def tried(tmp_path, monkeypatch):
-    """Try counting instead of training; return the report and what was said meanwhile."""
+    """Run the self-test on counting instead of training; return the report and the notices."""
     file = tmp_path / "counter.yaml"
     file.write_text(EXPERIMENT)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
     def tried(*words, changes=(), epochs=None, stops=3, seed=1, say=None):
         experiment = read(str(file), changes)
-        order = Order(experiment, [str(file), *words], epochs, stops, seed, COUNTER, ["-q"])
+        request = SelftestRequest(
+            experiment, [str(file), *words], epochs, stops, seed, COUNTER, ["-q"]
+        )
         said = []
-        return selftest(order, say or said.append), said
+        return selftest(request, say or said.append), said
 
     return tried
 
@@ -52,7 +54,7 @@ def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
         f"exact: 1 array is equal to the bit after 3 interruptions (steps {steps})"
     )
     assert said == [
-        "counter: 3 of 9 epochs, interrupted at steps chosen by --seed 1",
+        "counter: training 3 epochs, once straight and once interrupted",
         "straight: 24 steps, mode plain",
         *(f"interrupted: {one}" for one in report.interruptions),
     ]
@@ -62,67 +64,75 @@ def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
         "epochs": 3,
         "steps": 24,
         "mode": "plain",
-        "changes": [],
         "seed": 1,
         "exact": True,
         "arrays": 1,
-        "interruptions": [one.to_json() for one in report.interruptions],
+        "interruptions": [vars(one) for one in report.interruptions],
         "differences": [],
+        "unreproducible": None,
         "kept": None,
     }
     assert not left(tmp_path)
 
 
-def test_the_first_interruption_after_which_a_run_differs_is_named(tried, tmp_path):
-    report, said = tried("fault=forgets", stops=3)
-    first, second, _ = report.interruptions
-    lines = report.text.splitlines()
+def test_a_step_that_loses_state_on_resume_is_found(tried, tmp_path):
+    report, said = tried("fault=forgets")
     steps = ", ".join(str(one.step) for one in report.interruptions)
-    assert lines[0] == (
-        "not exact: the run does not end as it would have ended after 3 interruptions "
-        f"(steps {steps})"
+    assert report.text == (
+        f"not exact: the training ends differently after 3 interruptions (steps {steps})\n"
+        f"first difference: {report.differences[0]}\n"
+        f"first logged difference: {report.differences[1]}\n"
+        "On resume only this is restored: variables, lookup tables and "
+        "keras.random.SeedGenerators of the step, the random states of Python and NumPy, and what "
+        "get_state of a callback returns.\n"
+        "To repeat the interruptions: --seed 1\n"
+        f"The runs are kept in {report.kept}."
     )
-    assert lines[1].startswith("first: networks/model/count: 3 of 3 numbers differ, by at most ")
-    assert lines[2] == f"seen at step {second.step}, after the run was {first}"
-    assert lines[3].startswith("hint: the training depends on what fitx cannot see")
-    assert lines[4:] == ["repeat: --seed 1", f"kept: {report.kept}"]
-    assert said[-1] == "they differ; looking for the interruption to blame"
+    assert report.differences[0].startswith(
+        "networks/model/count: 3 of 3 numbers differ, by at most "
+    )
+    assert report.differences[1].startswith("metrics.jsonl, epoch ")
+    assert said[-1] == "the results differ; training once more without interruptions"
     assert left(tmp_path) == [report.kept]
-    assert report.to_json()["differences"][0].startswith("networks/model/count: 3 of 3 numbers")
+    assert report.to_json()["differences"] == report.differences
     assert (report.kept / "straight").is_dir()
     assert (report.kept / "interrupted").is_dir()
 
 
-def test_a_callback_of_which_nothing_is_kept_is_named(tried):
-    report, _ = tried("fault=forgets", "callback=1", stops=1)
+def test_a_single_interruption_finds_a_step_that_loses_state(tried):
+    report, _ = tried("fault=forgets", stops=1)
     (only,) = report.interruptions
-    lines = report.text.splitlines()
-    assert lines[2] == f"seen at the end, after the run was {only}"
-    assert lines[3].endswith("so what it remembers is lost: Forgetful")
+    assert only.killed
+    assert f"after 1 interruption (step {only.step})" in report.text
 
 
-def test_a_difference_of_what_is_logged_alone_is_found(tried):
+def test_a_difference_in_logged_values_alone_is_found(tried):
     report, _ = tried("fault=logs", stops=2)
-    assert {one.kind for one in report.differences} == {"journal", "values"}
-    assert "in metrics.jsonl: count: " in report.text
-    assert "hint: all arrays are the same" in report.text
+    places = {difference.partition(":")[0] for difference in report.differences}
+    assert "summary.json" in places
+    assert all(place.startswith(("metrics.jsonl, epoch ", "summary.json")) for place in places)
 
 
-def test_an_experiment_that_never_gives_the_same_numbers_is_told_apart(tried):
+def test_an_experiment_that_never_gives_the_same_numbers_is_not_reproducible(tried):
     report, _ = tried("fault=chance", stops=1)
-    assert report.text.splitlines()[1].startswith(
-        "no interruption is to blame: two runs without one differ too, first networks/model/count"
+    assert report.text == (
+        "not reproducible: two trainings differ even without an interruption\n"
+        f"first difference: {report.unreproducible}\n"
+        "Seed every random generator, or set execution.deterministic=true.\n"
+        f"The runs are kept in {report.kept}."
     )
+    assert report.unreproducible.startswith("networks/model/count: 3 of 3 numbers differ")
+    assert report.to_json()["exact"] is False
 
 
 def test_a_run_that_fails_only_after_an_interruption_is_kept(tried, tmp_path):
     with pytest.raises(ChildFailed) as error:
         tried("fault=fails", stops=1)
     (kept,) = left(tmp_path)
-    first, second = str(error.value).splitlines()
+    first, second, third = str(error.value).splitlines()
     assert first == "KeyError: 'of the user'"
-    assert second.startswith("it fails only after it was killed after step ")
-    assert second.endswith(f"; kept: {kept}")
+    assert second.startswith("The training fails only after it was killed between two epochs, ")
+    assert third == f"The runs are kept in {kept}."
     assert error.value.exit_code == 1
 
 
@@ -138,37 +148,37 @@ def test_a_run_that_cannot_even_be_trained_says_so_once(tried, tmp_path):
 def test_a_training_killed_from_outside_is_not_blamed(tried, tmp_path, where, number):
     with pytest.raises(KilledFromOutside) as error:
         tried(f"fault=killed-{where}", f"signal={int(number)}")
-    assert str(error.value).startswith(
-        f"a training was ended by a {number.name} that the test did not send, which proves nothing"
-    )
+    assert str(error.value).startswith(f"a training was ended by a {number.name} that ")
     assert error.value.exit_code == 4
     assert not left(tmp_path)
 
 
-def test_long_epochs_are_cut_short_in_all_runs_alike(tried, monkeypatch):
-    monkeypatch.setattr(trainings, "MOST_STEPS", 5)
-    report, said = tried("rows=8000", epochs=2)
-    assert said[1:3] == ["for this test: fit.steps_per_epoch=5", "straight: 10 steps, mode plain"]
-    assert report.to_json()["changes"] == ["fit.steps_per_epoch=5"]
-    assert not report.differences
-
-
-def test_what_was_measured_once_holds_for_all_runs(tried):
+def test_the_mode_that_the_first_training_measured_holds_for_all(tried):
     measure = "execution.mode=measure"
-    report, said = tried(measure, changes=[measure], stops=1, epochs=1)
-    assert said[1:3] == ["for this test: execution.mode=xla", "straight: 8 steps, mode xla"]
+    report, said = tried(measure, changes=[measure], stops=1)
+    assert said[1] == "straight: 24 steps, mode xla"
+    assert (report.kept, report.mode) == (None, "xla")
+
+
+def test_an_experiment_of_one_epoch_is_trained_for_two(tried):
+    report, _ = tried(changes=["fit.epochs=1"], stops=1)
+    assert report.epochs == 2
     assert not report.differences
 
 
-def test_a_training_of_one_step_cannot_be_interrupted(tried):
-    with pytest.raises(UsageError, match="^the training has a single step, so it cannot be"):
-        tried("rows=8", epochs=1)
+def test_a_training_that_a_callback_ends_in_its_first_epoch_is_refused(tried, tmp_path):
+    with pytest.raises(UsageError) as error:
+        tried("fault=ends")
+    assert str(error.value) == (
+        "a callback ended the training in its first epoch; the self-test needs two epochs."
+    )
+    assert not left(tmp_path)
 
 
-def test_a_training_that_is_over_before_it_can_be_killed_proves_nothing(tried, tmp_path):
+def test_a_training_that_ends_before_it_can_be_killed_proves_nothing(tried, tmp_path):
     with pytest.raises(UsageError) as error:
         tried("fault=hasty", stops=1)
-    text = "the training was over before it could be killed; try more --epochs."
+    text = "the training ended before it could be killed; try more --epochs."
     assert str(error.value) == text
     assert not left(tmp_path)
 
@@ -179,12 +189,14 @@ def test_a_training_that_is_over_before_it_can_be_killed_proves_nothing(tried, t
         ("fit.epochs=0", "fit.epochs is 0, so there is no training to interrupt."),
         (
             "execution.strategy=multi_worker",
-            "the test trains in one process; try the step with `execution.strategy=mirrored "
-            "execution.virtual_devices=2`.",
+            "the self-test trains in a single process; test the step with "
+            "`execution.strategy=mirrored execution.virtual_devices=2`.",
         ),
     ],
 )
-def test_what_cannot_be_tried_is_refused_before_anything_runs(tried, tmp_path, change, text):
+def test_an_experiment_that_cannot_be_tested_is_refused_before_anything_runs(
+    tried, tmp_path, change, text
+):
     with pytest.raises(UsageError) as error:
         tried(changes=[change])
     assert str(error.value) == text

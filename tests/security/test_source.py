@@ -84,7 +84,7 @@ def test_yaml_is_read_as_events_only():
 PROGRAMS = {
     "fitx/rundir/environment.py": "git, asked about the working folder",
     "cli/_workers.py": "the workers of `fitx launch`",
-    "fitx/run/selftest/child.py": "the runs of `fitx selftest`",
+    "fitx/commands/selftest/child_process.py": "the runs of `fitx selftest`",
 }
 """What starts other programs, and which."""
 

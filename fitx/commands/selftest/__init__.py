@@ -1,4 +1,4 @@
-"""Prove that an experiment goes on exactly: train it straight, train it interrupted, compare."""
+"""Tests that a training resumes exactly: train it straight and interrupted, compare the results."""
 
 from __future__ import annotations
 
@@ -7,42 +7,48 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from fitx.checkpoint import folders
-from fitx.commands.selftest.child import ChildFailed, ended_by_signals
-from fitx.commands.selftest.difference import Difference, Outcome, differences, outcome
-from fitx.commands.selftest.hints import hint
-from fitx.commands.selftest.interruptions import Interruption, plan
-from fitx.commands.selftest.trainings import INTERRUPTED, STRAIGHT, Trainings
+import numpy as np
+
+from fitx.commands.selftest.child_process import ChildFailed
+from fitx.commands.selftest.differences import differences, results
+from fitx.commands.selftest.trainings import Interruption, Trainings, plan
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
+from fitx.rundir import journal, record
+from fitx.training.signals import listening
 
-MOST_EPOCHS = 3
+FEWEST_EPOCHS, MOST_EPOCHS = 2, 3
+"""The range of epochs that are trained unless the user says how many."""
 
-Say = Callable[[str], None]
-"""Hears what is going on."""
+ADVICE = (
+    "On resume only this is restored: variables, lookup tables and keras.random.SeedGenerators of "
+    "the step, the random states of Python and NumPy, and what get_state of a callback returns."
+)
+
+Notify = Callable[[str], None]
+"""Takes each line on the progress of the self-test."""
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be tried.
+class SelftestRequest:
+    """The self-test that the user asked for.
 
     Args:
-        experiment: The experiment, its plugins not imported.
-        words: The command line's, by which a process of its own trains it: the file, and changes.
-        epochs: How many to train; None for all, and `MOST_EPOCHS` at most.
-        stops: How many interruptions.
-        seed: What their choice follows from.
-        command: What starts fitx.
-        options: Of `fitx train` and `fitx resume`.
+        experiment: The experiment; its plugins have not been imported.
+        arguments: The experiment file and the overrides, as on the command line.
+        epochs: The epochs to train; 2 at least; None for the experiment's own, 2 or 3.
+        stops: The number of interruptions.
+        seed: Seeds the choice of the interruptions.
+        command: The command that starts fitx.
+        options: The options for `fitx train` and `fitx resume`.
     """
 
     experiment: Experiment
-    words: Sequence[str]
+    arguments: Sequence[str]
     epochs: int | None
     stops: int
     seed: int
@@ -51,105 +57,117 @@ class Order:
 
 
 @dataclass(frozen=True)
-class Report:
-    """What came out.
+class SelftestReport:
+    """The result of a self-test.
 
     Attributes:
-        facts: What was tried, as JSON has it.
-        arrays: How many arrays were compared.
-        interruptions: Where the run was interrupted.
-        differences: In what it did not end as the one that was not interrupted.
-        finding: What is to say of the first of them; empty without any.
-        kept: The folder of both runs, if they differ.
+        experiment: The name of the experiment.
+        epochs: The epochs that were trained.
+        steps: The training steps of all epochs.
+        mode: The execution mode.
+        seed: The seed of the interruptions.
+        arrays: The number of arrays that were compared.
+        interruptions: The interruptions that took place.
+        differences: What differs between the results, causes before consequences.
+        unreproducible: The first difference between two uninterrupted trainings; None if they are
+            the same.
+        kept: The folder of the runs, if they differ.
     """
 
-    facts: dict[str, Any]
+    experiment: str
+    epochs: int
+    steps: int
+    mode: str
+    seed: int
     arrays: int
     interruptions: list[Interruption]
-    differences: list[Difference]
-    finding: str = ""
+    differences: list[str]
+    unreproducible: str | None = None
     kept: Path | None = None
 
     @property
     def text(self) -> str:
-        """The result, as people read it."""
+        """The verdict, and what differs, for people to read."""
         count = len(self.interruptions)
         steps = ", ".join(f"{one.step:,}" for one in self.interruptions)
-        after = f"after {count} interruption{'s' * (count != 1)} (step{'s' * (count != 1)} {steps})"
+        after = f"{count} interruption{'s' * (count != 1)} (step{'s' * (count != 1)} {steps})"
         if not self.differences:
             are = "1 array is" if self.arrays == 1 else f"{self.arrays:,} arrays are"
-            return f"exact: {are} equal to the bit {after}"
-        lines = [f"not exact: the run does not end as it would have ended {after}", self.finding]
-        lines += [f"repeat: --seed {self.facts['seed']}", f"kept: {self.kept}"]
+            return f"exact: {are} equal to the bit after {after}"
+        kept = f"The runs are kept in {self.kept}."
+        if self.unreproducible:
+            return (
+                "not reproducible: two trainings differ even without an interruption\n"
+                f"first difference: {self.unreproducible}\n"
+                "Seed every random generator, or set execution.deterministic=true.\n"
+                f"{kept}"
+            )
+        lines = [f"not exact: the training ends differently after {after}"]
+        lines += [f"first difference: {self.differences[0]}"]
+        logged = next((d for d in self.differences[1:] if d.startswith(journal.NAME)), None)
+        lines += [f"first logged difference: {logged}"] if logged else []
+        lines += [ADVICE, f"To repeat the interruptions: --seed {self.seed}", kept]
         return "\n".join(lines)
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as the one JSON object of `--json`."""
         return {
-            **self.facts,
+            **vars(self),
             "exact": not self.differences,
-            "arrays": self.arrays,
-            "interruptions": [one.to_json() for one in self.interruptions],
-            "differences": [str(one) for one in self.differences],
+            "interruptions": [vars(one) for one in self.interruptions],
             "kept": str(self.kept) if self.kept is not None else None,
         }
 
 
-def selftest(order: Order, say: Say) -> Report:
-    """Train an experiment straight and interrupted, and compare what comes out.
+def selftest(request: SelftestRequest, notify: Notify) -> SelftestReport:
+    """Train an experiment straight and interrupted, and compare the results.
 
     Raises:
-        UsageError: There is no step at which the training could be interrupted.
-        ChildFailed: The training failed, be it after an interruption.
-        KilledFromOutside: A signal that the test did not send ended a training.
+        UsageError: The training cannot be interrupted.
+        ChildFailed: A training failed.
+        KilledFromOutside: A signal that the self-test did not send ended a training.
         Interrupted: A signal came.
     """
-    epochs = _epochs(order)
-    with ended_by_signals(), _folder() as (root, keep):
-        words = [*order.words, f"fit.epochs={epochs}"]
-        words += ["expect={}"] if order.experiment.expect else []
-        trainings = Trainings(order.command, order.options, order.experiment, words, root)
-        say(_opening(order, epochs))
-        straight, facts, changes = trainings.first()
-        for change in changes:
-            say(f"for this test: {change}")
-        steps = straight.facts["step"]
-        say(f"straight: {steps:,} steps, mode {facts['mode']}")
-        interruptions = _interrupted(order, trainings, straight, say, keep)
-        found = outcome(trainings.run(INTERRUPTED))
-        different = differences(straight, found)
-        tried = {"experiment": order.experiment.name, "epochs": epochs, "steps": steps}
-        tried |= {"mode": facts["mode"], "changes": changes, "seed": order.seed}
-        if not different:
-            return Report(tried, len(straight.state), interruptions, [])
+    _check(request)
+    asked, name = request.experiment.fit.epochs, request.experiment.name
+    epochs = request.epochs or max(FEWEST_EPOCHS, min(asked, MOST_EPOCHS))
+    arguments = [*request.arguments, f"fit.epochs={epochs}", "checkpoint.every=epoch"]
+    arguments += ["expect={}"] if request.experiment.expect else []
+    with listening() as stop, _temporary_folder() as (root, keep):
+        trainings = Trainings(request.command, arguments, request.options, name, root, stop)
+        notify(f"{name}: training {epochs:,} epochs, once straight and once interrupted")
+        straight = trainings.uninterrupted("straight")
+        mode, steps = record.load(straight)["mode"], journal.read(straight)[-1]["step"]
+        notify(f"straight: {steps:,} steps, mode {mode}")
+        if request.experiment.execution.mode == "measure":
+            # Two trainings could measure differently.
+            trainings = replace(trainings, arguments=[*arguments, f"execution.mode={mode}"])
+        interruptions = _interrupt(request, trainings, notify, keep)
+        expected = results(straight)
+        found = differences(expected, results(trainings.run_folder("interrupted")))
+        arrays = sum(isinstance(value, np.ndarray) for value in expected.values())
+        tested = (name, epochs, steps, mode, request.seed, arrays, interruptions, found)
+        if not found:
+            return SelftestReport(*tested)
         keep()
-        say("they differ; looking for the interruption to blame")
-        finding = _finding(trainings, straight, interruptions, different)
-        return Report(tried, len(straight.state), interruptions, different, finding, root)
+        notify("the results differ; training once more without interruptions")
+        again = differences(expected, results(trainings.uninterrupted("again")))
+        return SelftestReport(*tested, unreproducible=again[0] if again else None, kept=root)
 
 
-def _epochs(order: Order) -> int:
-    asked = order.experiment.fit.epochs
-    epochs = order.epochs if order.epochs is not None else min(asked, MOST_EPOCHS)
-    if not epochs:
+def _check(request: SelftestRequest) -> None:
+    if not request.experiment.fit.epochs:
         raise UsageError("fit.epochs is 0, so there is no training to interrupt.")
-    if order.experiment.execution.strategy == "multi_worker":
+    if request.experiment.execution.strategy == "multi_worker":
         raise UsageError(
-            "the test trains in one process; try the step with `execution.strategy=mirrored "
-            "execution.virtual_devices=2`."
+            "the self-test trains in a single process; test the step with "
+            "`execution.strategy=mirrored execution.virtual_devices=2`."
         )
-    return epochs
-
-
-def _opening(order: Order, epochs: int) -> str:
-    asked = order.experiment.fit.epochs
-    of_all = f"{epochs:,} of {asked:,} epochs" if epochs < asked else f"{epochs:,} epochs"
-    return f"{order.experiment.name}: {of_all}, interrupted at steps chosen by --seed {order.seed}"
 
 
 @contextmanager
-def _folder() -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield a temporary folder, and what is to be called to keep it."""
+def _temporary_folder() -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Yield a temporary folder, and a function that lets it stay."""
     root = Path(tempfile.mkdtemp(prefix="fitx-selftest-"))
     kept: list[bool] = []
     try:
@@ -159,64 +177,28 @@ def _folder() -> Iterator[tuple[Path, Callable[[], None]]]:
             shutil.rmtree(root, ignore_errors=True)
 
 
-def _interrupted(
-    order: Order, trainings: Trainings, straight: Outcome, say: Say, keep: Callable[[], None]
+def _interrupt(
+    request: SelftestRequest, trainings: Trainings, notify: Notify, keep: Callable[[], None]
 ) -> list[Interruption]:
     """Train with interruptions; return those that took place."""
-    steps = straight.facts["step"]
-    if steps < 2:
-        raise UsageError("the training has a single step, so it cannot be interrupted.")
-    per_epoch = straight.epochs[0]["step"]
+    epochs = journal.read(trainings.run_folder("straight"))
+    if len(epochs) < FEWEST_EPOCHS:
+        raise UsageError(
+            "a callback ended the training in its first epoch; the self-test needs two epochs."
+        )
     done: list[Interruption] = []
-    chance = random.Random(order.seed)
-    planned = plan(steps, per_epoch, order.stops, chance)
+    planned = plan(epochs, request.stops, random.Random(request.seed))
     try:
-        for one in trainings.interrupted(planned, steps, chance):
-            say(f"interrupted: {one}")
-            done.append(one)
+        for interruption in trainings.interrupted("interrupted", planned):
+            notify(f"interrupted: {interruption}")
+            done.append(interruption)
     except ChildFailed as error:
         if not done:
             raise
         keep()
-        text = f"{error}\nit fails only after it was {done[-1]}; kept: {trainings.root}"
+        text = f"{error}\nThe training fails only after it was {done[-1]}."
+        text += f"\nThe runs are kept in {trainings.root}."
         raise ChildFailed(text, error.exit_code) from None
     if not done:
-        raise UsageError("the training was over before it could be killed; try more --epochs.")
+        raise UsageError("the training ended before it could be killed; try more --epochs.")
     return done
-
-
-def _finding(
-    trainings: Trainings,
-    straight: Outcome,
-    interruptions: Sequence[Interruption],
-    different: Sequence[Difference],
-) -> str:
-    """Say what differs first, after which interruption, and what may be the reason."""
-    again = differences(straight, trainings.straight("again"))
-    if again:
-        return (
-            f"no interruption is to blame: two runs without one differ too, first {again[0]}\n"
-            "the experiment must give the same numbers twice: see `execution.deterministic`, and "
-            "random numbers without a seed"
-        )
-    run = trainings.run(INTERRUPTED)
-    # After the last step, nothing of a training is left to change.
-    within = [one for one in interruptions if one.step < straight.facts["step"]] or interruptions
-    blamed, seen, first = within[-1], "at the end", different[0]
-    for before, following in pairwise(within):
-        expected = _reference(trainings, following)
-        found = differences(expected, outcome(run, following.folder))
-        if found:
-            blamed, seen, first = before, f"at step {following.step:,}", found[0]
-            break
-    callbacks = straight.facts["callbacks"]
-    return (
-        f"first: {first}\nseen {seen}, after the run was {blamed}\nhint: {hint(first, callbacks)}"
-    )
-
-
-def _reference(trainings: Trainings, at: Interruption) -> Outcome:
-    """Return what a run without interruptions is at the step of an interruption."""
-    if at.phase == "between":
-        return outcome(trainings.run(STRAIGHT), folders.name(at.step))
-    return trainings.straight(f"up-to-{at.step}", at.step)
