@@ -3,13 +3,14 @@
 # make format rewrites the code's layout          make clean  removes what make made
 # make soak   runs every test, with many more kills and faults
 # make newest runs every test with the newest versions that pyproject.toml admits
+# make pictures    draws docs/pictures anew from real runs
 # make constraints   writes the versions that `make newest` installed to constraints.txt
 PYTHON ?= python3
 BIN := .venv/bin
 NEWEST := .venv-newest/bin
 INSTALL := -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check format bench soak newest constraints clean
+.PHONY: demo test check format bench soak pictures newest constraints clean
 .DELETE_ON_ERROR:
 
 demo: .venv/ready
@@ -33,6 +34,9 @@ soak: .venv/ready-dev
 
 bench: .venv/ready-dev
 	$(BIN)/python bench/run.py
+
+pictures: .venv/ready
+	$(BIN)/python docs/pictures/make.py
 
 newest:
 	rm -rf .venv-newest

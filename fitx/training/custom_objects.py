@@ -32,7 +32,7 @@ def notes(experiment: Experiment, step: Step) -> Iterator[str]:
         for source, names in found.items():
             yield (
                 f"networks/{network}.keras refers to {listed(names)} of {source}: import that "
-                "before loading it, as the README's section 'A run' shows"
+                "before loading it, as docs/steps.md shows"
             )
 
 

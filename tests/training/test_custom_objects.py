@@ -1,4 +1,4 @@
-"""A network with a plugin's layers is named at the start, and loads as the README says."""
+"""A network with a plugin's layers is named at the start, and loads as docs/steps.md says."""
 
 import re
 import subprocess
@@ -95,11 +95,12 @@ def test_a_plugins_layers_are_named_at_the_start_and_load_from_the_runs_source(
 
     assert display.notes == [
         "networks/model.keras refers to Double, Scale, half, thirds of plugin.py: import that "
-        "before loading it, as the README's section 'A run' shows"
+        "before loading it, as docs/steps.md shows"
     ]
     assert display.told.index("note") < display.told.index("epoch 1")
     file = str(run.folder / "networks" / "model.keras")
-    shown = re.search(r'^PYTHONPATH=(\S+) python -c "(.*)$', (ROOT / "README.md").read_text(), re.M)
+    page = (ROOT / "docs/steps.md").read_text()
+    shown = re.search(r'^PYTHONPATH=(\S+) python -c "(.*)$', page, re.M)
     assert shown[1].endswith("/source")
     imports = shown[2].replace("my_net", "plugin")
     done = subprocess.run(
