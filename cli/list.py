@@ -16,9 +16,9 @@ def command(kind: str | None, as_json: bool) -> None:
 
     Without KIND, list every kind of part that fitx ships and the shipped experiments.
     """
-    from fitx.registry.kinds import KINDS, OURS
+    from fitx.registry.kinds import FITX_KINDS, KINDS
 
-    kinds = [_kind(kind, (*KINDS, "config"))] if kind else ["config", *OURS]
+    kinds = [_kind(kind, (*KINDS, "config"))] if kind else ["config", *FITX_KINDS]
     names = {each: _names(each) for each in kinds}
     if as_json:
         write_json(names)
@@ -27,7 +27,7 @@ def command(kind: str | None, as_json: bool) -> None:
         is_terminal = _layout.is_terminal()
         write_text(_layout.columns(found, _layout.width()) if is_terminal else "\n".join(found))
     else:
-        write_text(_overview(names, [each for each in KINDS if each not in OURS]))
+        write_text(_overview(names, [each for each in KINDS if each not in FITX_KINDS]))
 
 
 def _overview(names: dict[str, list[str]], others: list[str]) -> str:

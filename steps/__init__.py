@@ -1,5 +1,5 @@
 """Training algorithms, one per file; the file's name is the step's name."""
 
-from fitx.registry.registries import steps as _shelf
+from fitx.registry.registries import steps as _registry
 
-register = _shelf.register
+register = _registry.register

@@ -110,7 +110,7 @@ def test_the_data_need_no_network(name):
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcomes):
     experiment, found = read(name), outcomes[name].metrics
-    declared = logged(experiment, experiment.facts)
+    declared = logged(experiment, experiment.step_facts)
     plain = {key for key in found if not key.startswith(("val_", "test_"))}
     measured = {key.split("_", 1)[1] for key in found if key.startswith(("val_", "test_"))}
 

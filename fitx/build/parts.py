@@ -57,7 +57,7 @@ def class_of(part: Part) -> Any:
 
 
 def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) -> Any:
-    if part.name in keras_parts.SPECIAL.get(part.kind, ()) and not part.options:
+    if part.name in keras_parts.SHAPE_DEPENDENT.get(part.kind, ()) and not part.options:
         return part.name
     cls = class_of(part)
     if part.kind == "activation":

@@ -1,5 +1,5 @@
 """Callbacks, one per file; the file's name is the callback's name."""
 
-from fitx.registry.registries import callbacks as _shelf
+from fitx.registry.registries import callbacks as _registry
 
-register = _shelf.register
+register = _registry.register

@@ -1,5 +1,5 @@
 """Datasets, one per file; the file's name is the dataset's name."""
 
-from fitx.registry.registries import datasets as _shelf
+from fitx.registry.registries import datasets as _registry
 
-register = _shelf.register
+register = _registry.register

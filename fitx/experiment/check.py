@@ -18,7 +18,7 @@ from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.public import names_and_numbers
 from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.yaml.load import Document, load
-from fitx.registry.kinds import FED, Part
+from fitx.registry.kinds import FILLED_BY_FITX, Part
 from fitx.registry.part_index import PartIndex
 
 
@@ -93,7 +93,7 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
         execution=settings.execution,
         expect=settings.expect,
         plugins=tuple(part_index.plugins),
-        facts=part_index.step_facts(step.name),
+        step_facts=part_index.step_facts(step.name),
         document=document,
         part_index=part_index,
     )
@@ -120,7 +120,9 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     if missing:
         text = f"step '{name}' needs the network '{missing[0]}'; this experiment has "
         raise UsageError(f"{text}{listed(list(experiment.networks))}.")
-    settings = [p.name for p in signature.options if p.required and p.name not in FED["step"]]
+    settings = [
+        p.name for p in signature.options if p.required and p.name not in FILLED_BY_FITX["step"]
+    ]
     if settings:
         raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
     # Of a plugin's step only its trace tells.
@@ -132,4 +134,4 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     changed = replace(experiment, networks=kept, loss=loss)
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
-    return replace(changed, step=Part("step", name), facts=facts, trained_as=experiment)
+    return replace(changed, step=Part("step", name), step_facts=facts, trained_as=experiment)

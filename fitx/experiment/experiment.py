@@ -43,7 +43,7 @@ class Experiment:
     execution: Execution
     expect: dict[str, str]
     plugins: tuple[Path, ...]
-    facts: StepFacts | None
+    step_facts: StepFacts | None
     document: Document = field(repr=False)
     part_index: PartIndex = field(repr=False)
     is_smoke: bool = False

@@ -11,7 +11,7 @@ from fitx.experiment.checks.lists import LISTS
 from fitx.experiment.checks.options import accepted, schema_of
 from fitx.experiment.schema import Settings
 from fitx.registry import keras_parts
-from fitx.registry.kinds import FED, KINDS, PART_KEY
+from fitx.registry.kinds import FILLED_BY_FITX, KINDS, PART_KEY
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
@@ -49,7 +49,7 @@ def _kind(kind: str, part_index: PartIndex) -> Schema:
     """Return the schema of a part: any known name, or a mapping with that name's options."""
     spellings: dict[tuple[Path, int], list[str]] = {}
     signatures: dict[tuple[Path, int], Signature] = {}
-    for name in dict.fromkeys([*part_index.spellings(kind), *keras_parts.as_in_python(kind)]):
+    for name in dict.fromkeys([*part_index.spellings(kind), *keras_parts.python_names(kind)]):
         signature = part_index.signature(kind, name)
         if signature is not None:
             defined = (signature.file, signature.line)
@@ -66,7 +66,7 @@ def _part(signature: Signature, names: list[str]) -> Schema:
     options = TypeAdapter(schema_of(signature)).json_schema() if takes_options else {}
     properties = options.get("properties", {})
     for parameter in accepted(signature) if takes_options else ():
-        is_fed = parameter.name in FED.get(signature.kind, set())
+        is_fed = parameter.name in FILLED_BY_FITX.get(signature.kind, set())
         # Keras leaves some undescribed; how its source writes them tells their kind and default.
         text = parameter.description or f"`{parameter.text}`"
         text = f"{text} Filled by fitx if left out." if is_fed else text

@@ -74,7 +74,7 @@ def load(experiment: Experiment) -> None:
         except (Exception, SystemExit, KeyboardInterrupt) as error:
             raise _not_imported(experiment, index, error) from error
         for kind in experiment.part_index.plugins[path]:
-            if not REGISTRIES[kind].holds(module):
+            if not REGISTRIES[kind].has_part_of(module):
                 text = f"{path.name} was imported without registering its {kind}; "
                 raise _problem(experiment, index, f"{text}let it stand by itself, under no `if`.")
 

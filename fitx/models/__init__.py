@@ -1,5 +1,5 @@
 """Networks, one per file; the file's name is the model's name."""
 
-from fitx.registry.registries import models as _shelf
+from fitx.registry.registries import models as _registry
 
-register = _shelf.register
+register = _registry.register

@@ -1,1 +1,1 @@
-"""Names of parts: where each is defined, what it takes, how it is fetched."""
+"""Parts by kind and name: where each is defined, its signature, and how it is imported."""

@@ -1,4 +1,4 @@
-"""Annotations and defaults of a signature, turned into types that pydantic checks."""
+"""Converts the annotations and defaults of a signature into types that pydantic checks."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from fitx.registry import kinds
 
 
 class WrittenPath(str):
-    """A path as a file holds it; `experiment.paths` makes it absolute."""
+    """A path as written in a file; `experiment.checks.paths` makes it absolute."""
 
 
 PATH = Annotated[str, AfterValidator(WrittenPath)]
-"""What a `Path` annotation takes: a string; relative ones start at the file that holds them."""
+"""The type of a `Path` annotation: a string, relative to the file in which it is written."""
 
 _NAMES: dict[str, Any] = {
     **{t.__name__: t for t in (int, float, str, bool, list, dict, set, frozenset)},
@@ -77,24 +77,24 @@ _BY_NAME: dict[str, Any] = {
     "separator": Annotated[str, MinLen(1), MaxLen(1)],
     "rate": Annotated[float, Strict(), Ge(0), Le(1)],
 }
-"""Options that Keras leaves without a default or an annotation to judge them by."""
+"""Types of options to which Keras gives neither an annotation nor a telling default, by name."""
 
 
 def type_of(annotation: ast.expr, name: str = "") -> Any:
-    """Return the type an annotation names; Any for what a config has no way to write."""
+    """Return the type of an annotation; Any for one whose values YAML cannot express."""
     if name.endswith("activation") and ast.unparse(annotation) == "str":
         return kinds.name_of("activation")
     try:
-        sort = _evaluate(annotation)
-        # What is no type, as a plugin may write by mistake, is found out here and let be.
-        TypeAdapter(sort)
+        annotated = _evaluate(annotation)
+        # A plugin may annotate with something that is no type; such an option is not checked.
+        TypeAdapter(annotated)
     except Exception:
         return Any
-    return sort
+    return annotated
 
 
 def type_from_default(name: str, default: ast.expr | None) -> Any:
-    """Return what an unannotated option takes, judged by its name and default, as in Keras."""
+    """Return the type of an option without an annotation, from its name and default."""
     if name == "learning_rate":
         return kinds.number_or("schedule")
     if name == "schedule":
@@ -110,11 +110,11 @@ def type_from_default(name: str, default: ast.expr | None) -> Any:
 
 
 def _like(name: str, default: Any) -> Any:
-    """Return the type of values that may stand where `default` stands."""
+    """Return the type of values that may replace a default."""
     if isinstance(default, bool):
         return bool
     if isinstance(default, int | float):
-        # Keras takes one number for each of several things too, such as focal losses' alpha.
+        # Keras also takes a list with one number for each class, such as alpha of focal losses.
         return _one_of("a number", int, float, list)
     if isinstance(default, tuple | list):
         return _one_of("a number or a list", int, float, list)
@@ -124,13 +124,13 @@ def _like(name: str, default: Any) -> Any:
 
 
 def _one_of(expected: str, *types: type) -> Any:
-    """Return the annotation of null or a value of some types, true and false being no numbers."""
+    """Return the annotation of null or a value of some types; booleans are not numbers."""
 
     def read(value: Any) -> Any:
         if value is None or (isinstance(value, types) and not isinstance(value, bool)):
             return value
         if expected == "a number":
-            # This one lets a message tell a number in quotes.
+            # For this type of error the message recognizes a number in quotes.
             raise PydanticKnownError("float_type")
         raise PydanticCustomError("expected", f"expected {expected}")
 
@@ -149,8 +149,8 @@ def _evaluate(node: ast.expr) -> Any:
     if isinstance(node, ast.Constant):
         return type_of(_parse(node.value)) if isinstance(node.value, str) else node.value
     if isinstance(node, ast.Name | ast.Attribute):
-        sort = _NAMES[node.id if isinstance(node, ast.Name) else node.attr]
-        return _from_list(sort) if sort in (tuple, set, frozenset) else sort
+        annotated = _NAMES[node.id if isinstance(node, ast.Name) else node.attr]
+        return _from_list(annotated) if annotated in (tuple, set, frozenset) else annotated
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
         return _either([_evaluate(node.left), _evaluate(node.right)])
     if isinstance(node, ast.Subscript):
@@ -180,11 +180,10 @@ def _subscript(node: ast.Subscript) -> Any:
 
 
 def _parts_of(kind: str, part: Any) -> Any:
-    """Return the annotation of a list of parts, of which one may be written alone."""
+    """Return the annotation of a list of parts; a single part may be written without a list."""
 
     def read(value: Any) -> Any:
-        is_part = isinstance(value, dict) and "name" in value
-        return [value] if is_part or isinstance(value, str) else value
+        return [value] if kinds.is_part(value) else value
 
     one = {kinds.PART_KEY: kind}
     schema = {"anyOf": [{"type": "array", "items": one}, one]}
@@ -192,18 +191,18 @@ def _parts_of(kind: str, part: Any) -> Any:
 
 
 def _either(types: Sequence[Any]) -> Any:
-    """Return the union of types; a path is what is none of the others, such as a fixed word."""
+    """Return the union of types, with a path last: any string is a valid path."""
     members = get_args(Union[tuple(types)]) or types  # noqa: UP007
-    return Union[tuple(sorted(members, key=lambda sort: sort is PATH))]  # noqa: UP007
+    return Union[tuple(sorted(members, key=lambda annotated: annotated is PATH))]  # noqa: UP007
 
 
-def _from_list(sort: Any) -> Any:
-    """Return the annotation of a tuple or a set, which YAML writes as a list."""
-    return Annotated[sort, Strict(False), BeforeValidator(_only_lists)]
+def _from_list(annotated: Any) -> Any:
+    """Return the annotation of a tuple or set, which YAML writes as a list."""
+    return Annotated[annotated, Strict(False), BeforeValidator(_only_lists)]
 
 
 def _integer_keys(value: Any) -> Any:
-    """Turn the keys of a mapping, all of them strings in a file, into integers."""
+    """Convert the keys of a mapping to integers; in a file they are strings."""
     if not isinstance(value, dict):
         return value
     return {int(k) if isinstance(k, str) and _is_integer(k) else k: v for k, v in value.items()}
@@ -220,7 +219,7 @@ def _only_lists(value: Any) -> Any:
 
 
 def _constraint(node: ast.expr) -> Any:
-    """Evaluate `Ge(0)`, `Lt(2**32)` and the like."""
+    """Evaluate a constraint such as `Ge(0)` or `Lt(2**32)`."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         raise TypeError("not a constraint")
     arguments = [_number(argument) for argument in node.args]
@@ -229,7 +228,7 @@ def _constraint(node: ast.expr) -> Any:
 
 
 def _number(node: ast.expr) -> Any:
-    """Return a literal, or a power or product of two, as bounds are often written."""
+    """Return the value of a bound: a literal, or a power, product or difference of two."""
     if not isinstance(node, ast.BinOp) or type(node.op) not in _OPERATORS:
         return ast.literal_eval(node)
     left, right = ast.literal_eval(node.left), ast.literal_eval(node.right)

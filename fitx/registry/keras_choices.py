@@ -1,7 +1,7 @@
-"""Options of Keras' parts that take one of a few words: checked before Keras is imported.
+"""Choices of options of Keras' parts, so that they are checked before Keras is imported.
 
-Keras itself tells a wrong word late, or takes it for another, as callbacks do with `mode`. A test
-holds this table against the Keras that is installed.
+Keras reports a wrong word late or replaces it, as callbacks do with `mode`. A test compares these
+tables with the installed Keras.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ BY_KIND: dict[tuple[str, str], tuple[Any, ...]] = {
     ("initializer", "side"): ("real", "imag"),
     ("regularizer", "mode"): ("rows", "columns"),
 }
-"""The words of an option wherever a part of a kind has it with a word as its default."""
+"""Choices by (kind, option), for options whose default is a word."""
 
 BY_CLASS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("Conv1D", "padding"): ("valid", "same", "causal"),
@@ -72,19 +72,19 @@ BY_CLASS: dict[tuple[str, str], tuple[Any, ...]] = {
     ("RandomFlip", "mode"): ("horizontal", "vertical", "horizontal_and_vertical"),
     ("STFTSpectrogram", "mode"): ("log", "magnitude", "psd", "real", "imag", "angle", "stft"),
 }
-"""The words of an option of one class, where they are others."""
+"""Choices by (class, option), for classes that differ from their kind."""
 
 MAY_BE_NULL = {
     *("reduction", "data_format", "merge_mode", "scaling", "standardize", "split"),
     *("average", "class_aggregation"),
 }
-"""Options that null is one more choice of."""
+"""Options that also accept null."""
 
 IN_ANY_CASE = {"padding", "data_format", "distribution"}
-"""Options whose words Keras turns into lower case."""
+"""Options whose words Keras converts to lower case."""
 
 _NUMBERS = ("optimizer", "schedule", "callback", "regularizer")
-"""Kinds whose numbers are single ones; other parts may take a list in the place of a number."""
+"""Kinds whose numeric options take one number; those of other kinds may also take a list."""
 
 
 def _read_number(value: Any) -> int | float:
@@ -96,18 +96,18 @@ def _read_number(value: Any) -> int | float:
 _NUMBER = Annotated[Any, PlainValidator(_read_number), WithJsonSchema({"type": "number"})]
 
 
-def narrowed(kind: str, cls: str, parameter: Parameter) -> Parameter:
-    """Return a parameter of a part of Keras with the type of what Keras understands.
+def with_keras_type(kind: str, cls: str, parameter: Parameter) -> Parameter:
+    """Return a parameter of a Keras part with the type that Keras accepts.
 
     Args:
-        kind: Of the part.
-        cls: Its class.
-        parameter: As its name and its default tell.
+        kind: The kind of the part.
+        cls: The class of the part.
+        parameter: The parameter as read from the source.
     """
     name, default = parameter.name, parameter.default
     choices = choices_of(kind, cls, parameter)
     if choices is not None:
-        return replace(parameter, type=_one_of(name, choices))
+        return replace(parameter, type=_choice(name, choices))
     if (cls, name) == ("TensorBoard", "update_freq"):
         return replace(parameter, type=Literal["batch", "epoch"] | Annotated[int, Strict(), Ge(1)])
     is_number = isinstance(default, int | float) and not isinstance(default, bool)
@@ -117,15 +117,15 @@ def narrowed(kind: str, cls: str, parameter: Parameter) -> Parameter:
 
 
 def choices_of(kind: str, cls: str, parameter: Parameter) -> tuple[Any, ...] | None:
-    """Return the words that an option takes, null aside; None where it takes others too."""
+    """Return the choices of an option without null; None if it also takes other values."""
     if (cls, parameter.name) in BY_CLASS:
         return BY_CLASS[cls, parameter.name]
-    # A part may have numbers under the name, as layers that pad have.
+    # Some parts take numbers under the same name, such as `padding` of ZeroPadding2D.
     has_words = isinstance(parameter.default, str) or parameter.name in ("data_format", "average")
     return BY_KIND.get((kind, parameter.name)) if has_words else None
 
 
-def _one_of(name: str, choices: tuple[Any, ...]) -> Any:
+def _choice(name: str, choices: tuple[Any, ...]) -> Any:
     words: Any = Literal[choices]
     if name in IN_ANY_CASE:
         words = Annotated[words, BeforeValidator(_lower)]

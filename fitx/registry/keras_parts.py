@@ -1,6 +1,6 @@
-"""Keras' own parts by name: optimizers, losses, metrics, schedules, layers, callbacks, ...
+"""Keras' own parts by name: optimizers, losses, metrics, schedules, layers, callbacks and others.
 
-The names come from the lists that Keras exports, read as text, so looking one up imports nothing.
+The names are read from the source of the modules that Keras exports; Keras is not imported.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 from functools import cache
 
 from fitx.registry import keras_choices, python_source
+from fitx.registry.python_source import Definition
 from fitx.registry.signature import Signature
 
 _MODULES = {
@@ -51,18 +52,18 @@ REFUSED = {
     ),
     "optimizer": {"LossScaleOptimizer": "`execution: {precision: mixed_float16}` brings it"},
 }
-"""Parts of Keras that have no place in an experiment, and why."""
+"""Parts of Keras that an experiment cannot use, with the reason."""
 
-SPECIAL = {
+SHAPE_DEPENDENT = {
     "metric": ("accuracy", "acc", "crossentropy", "ce"),
     "loss": ("crossentropy", "ce"),
 }
-"""Names that Keras resolves from the shapes it sees; they take no options."""
+"""Names that Keras resolves by the shapes of labels and predictions; they take no options."""
 
 
 @cache
 def classes(kind: str) -> dict[str, str]:
-    """Return {class or function name: the module that defines it} of one kind."""
+    """Return the modules that define the classes or functions of one kind, by their names."""
     file = python_source.file_of(_MODULES[kind]) if kind in _MODULES else None
     if file is None:
         return {}
@@ -77,25 +78,25 @@ def classes(kind: str) -> dict[str, str]:
 
 @cache
 def names(kind: str) -> tuple[str, ...]:
-    """Return the snake_case name of every part of one kind, sorted."""
+    """Return the snake_case names of the parts of one kind, sorted."""
     return tuple(sorted({snake_case(name) for name in classes(kind)}))
 
 
 def class_name(kind: str, name: str) -> str | None:
-    """Return the Keras class (activation: function) that a name stands for, or None."""
-    known = {squash(c): c for c in classes(kind)}
-    return known.get(squash(name)) or known.get(squash(_aliases(kind).get(name, "")))
+    """Return the name of the Keras class (of an activation, the function) for a name, or None."""
+    known = {without_case(c): c for c in classes(kind)}
+    return known.get(without_case(name)) or known.get(without_case(_aliases(kind).get(name, "")))
 
 
-def narrowed(signature: Signature) -> Signature:
-    """Return the signature of a part with the types of what Keras understands."""
+def with_keras_types(signature: Signature) -> Signature:
+    """Return the signature of a Keras part with the types that Keras accepts."""
     kind, cls = signature.kind, signature.title
-    parameters = tuple(keras_choices.narrowed(kind, cls, p) for p in signature.parameters)
+    parameters = tuple(keras_choices.with_keras_type(kind, cls, p) for p in signature.parameters)
     return replace(signature, parameters=parameters)
 
 
-def find(kind: str, name: str) -> python_source.Found | None:
-    """Find the source of a Keras part by its name."""
+def find(kind: str, name: str) -> Definition | None:
+    """Find the source of a Keras part by name."""
     cls = class_name(kind, name)
     file = python_source.file_of(_MODULES[kind]) if cls else None
     return python_source.find(python_source.read(file), cls) if cls and file else None
@@ -103,45 +104,45 @@ def find(kind: str, name: str) -> python_source.Found | None:
 
 @cache
 def aliases(kind: str) -> tuple[str, ...]:
-    """Return the short names that Keras knows besides, such as `mse`."""
-    return (*(a for a in _aliases(kind) if a.islower()), *SPECIAL.get(kind, ()))
+    """Return the short names of the parts of one kind, such as `mse`."""
+    return (*(a for a in _aliases(kind) if a.islower()), *SHAPE_DEPENDENT.get(kind, ()))
 
 
-def as_in_python(kind: str) -> tuple[str, ...]:
-    """Return the names that Python code uses: classes, and short names in any case."""
+def python_names(kind: str) -> tuple[str, ...]:
+    """Return the names that Python code uses: those of classes, and short names in any case."""
     return (*classes(kind), *_aliases(kind))
 
 
 def snake_case(name: str) -> str:
-    """Return a class name as it is written in YAML: `CosineDecay` is `cosine_decay`."""
+    """Return the name of a class as YAML writes it: `cosine_decay` for `CosineDecay`."""
     for brand in ("PReLU", "ReLU", "RMSprop", "AdamW", "TensorBoard", "IoU"):
         name = name.replace(brand, brand.capitalize())
     name = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", name)
     return re.sub(r"(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
 
 
-def squash(name: str) -> str:
-    """Return a name without case and underscores, so that both spellings meet."""
+def without_case(name: str) -> str:
+    """Return a name in lower case without underscores, equal for both spellings."""
     return name.replace("_", "").lower()
 
 
-def special(kind: str, name: str) -> Signature | None:
-    """Return the signature of a name that Keras resolves from the shapes it sees."""
+def shape_dependent(kind: str, name: str) -> Signature | None:
+    """Return the signature of a name that Keras resolves by shapes."""
     file = python_source.file_of("keras.src.trainers.compile_utils")
-    if file is None or name not in SPECIAL.get(kind, ()):
+    if file is None or name not in SHAPE_DEPENDENT.get(kind, ()):
         return None
     line = python_source.read(file).definitions[f"get_{kind}"].lineno
-    sort = "accuracy" if name.startswith("acc") else "crossentropy"
+    word = "accuracy" if name.startswith("acc") else "crossentropy"
     doc = (
-        f"Keras' binary, categorical or sparse categorical {sort}, chosen by the shapes of the\n"
-        "labels and predictions. It takes no options; to set some, name the one you mean."
+        f"Keras' binary, categorical or sparse categorical {word}, chosen by the shapes of the\n"
+        "labels and predictions. It takes no options; to set some, name one of the three."
     )
     return Signature(kind, name, name, file, line, doc, ())
 
 
 @cache
 def _aliases(kind: str) -> dict[str, str]:
-    """Read the short names from the dictionary that `keras.losses.get` looks them up in."""
+    """Return the classes of short names, read from the dictionary that `keras.losses.get` uses."""
     file = python_source.file_of(f"keras.src.{kind}es" if kind == "loss" else f"keras.src.{kind}s")
     if kind not in ("loss", "metric", "regularizer", "initializer") or file is None:
         return {}
@@ -159,7 +160,7 @@ def _is_class_name(name: str) -> bool:
     return name[:1].isupper()
 
 
-def refused(kind: str, name: str) -> str | None:
-    """Return why a part of Keras has no place in an experiment, None for any other name."""
-    by_name = {squash(known): reason for known, reason in REFUSED.get(kind, {}).items()}
-    return by_name.get(squash(name))
+def refusal_reason(kind: str, name: str) -> str | None:
+    """Return the reason why an experiment cannot use a part of Keras; None for other names."""
+    by_name = {without_case(known): reason for known, reason in REFUSED.get(kind, {}).items()}
+    return by_name.get(without_case(name))

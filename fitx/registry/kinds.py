@@ -1,7 +1,7 @@
-"""The kinds of parts, and the annotations by which a signature asks for one.
+"""Kinds of parts, and the annotations with which a signature takes parts as options.
 
-`def sequential(input_shape, *, layers: Sequence[Layer])` takes a list of layer parts;
-by the time the function is called they are Keras layers.
+`def sequential(input_shape, *, layers: Sequence[Layer])` takes a list of layers: parts in the
+experiment file, Keras layers when the function is called.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Annotated, Any, TypeAlias
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
-OURS = ("step", "model", "dataset", "callback")
-KERAS = (
+FITX_KINDS = ("step", "model", "dataset", "callback")
+KERAS_KINDS = (
     "optimizer",
     "schedule",
     "loss",
@@ -26,23 +26,23 @@ KERAS = (
     "regularizer",
     "constraint",
 )
-KINDS = (*OURS, *KERAS)
+KINDS = (*FITX_KINDS, *KERAS_KINDS)
 
 PART_KEY = "fitx-part"
-"""Stands in JSON schemas for a part of the kind it names; `json_schema` puts the kind there."""
+"""Key in JSON schemas whose value is a kind of part; `json_schema` replaces it by a reference."""
 
-FED = {
+FILLED_BY_FITX = {
     "step": {"seed"},
     "model": {"input_shape", "image_shape", "outputs", "output_activation", "seed"},
     "dataset": {"seed"},
     "callback": {"folder", "seed"},
 }
-"""Parameters that fitx fills where the experiment does not: what the data says, seed, folder."""
+"""Parameters that fitx fills if the experiment does not: shapes of the data, seed, folder."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A named thing with its options, checked but not made; options may hold parts again."""
+    """A part of an experiment: its kind, name and checked options, which may contain parts."""
 
     kind: str
     name: str
@@ -50,35 +50,42 @@ class Part:
 
     @property
     def logged_as(self) -> str:
-        """The name under which a metric is logged: what `as` says, else its own."""
+        """The name under which a metric is logged: its option `as`, or its own name."""
         return str(self.options.get("as", self.name))
 
 
-BROKEN = object()
-"""Stands in a list for a part that is known to be wrong, so that the others keep their places."""
+INVALID_PART = object()
+"""Replaces an invalid part in a list, so that the indices of the others stay the same."""
 
 Check = Callable[[str, str, dict[str, Any], Any], dict[str, Any]]
-"""Checks the options of (kind, name) and returns them; found in the validation context."""
+"""Checks the options of a part, given (kind, name, options, info); kept in pydantic's context."""
 
 
 def read_part(kind: str, value: Any, info: ValidationInfo) -> Part:
-    """Turn `name` or `{name: ..., options}` into a checked Part."""
-    if value is BROKEN:
+    """Read `name` or `{name: ..., options}` as a checked part."""
+    if value is INVALID_PART:
         return Part(kind, "")
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):
-        raise PydanticCustomError("expected", f"expected the name of {a(kind)}, or a mapping")
+        raise PydanticCustomError(
+            "expected", f"expected the name of {with_article(kind)}, or a mapping"
+        )
     options = dict(value)
     name = options.pop("name", None)
     if not isinstance(name, str):
-        raise PydanticCustomError("part_name", f"expected the name of {a(kind)}")
+        raise PydanticCustomError("part_name", f"expected the name of {with_article(kind)}")
     check: Check = (info.context or {})["check"]
     return Part(kind, name, check(kind, name, options, info))
 
 
-def a(kind: str) -> str:
-    """Return a kind with its article: `an optimizer`."""
+def is_part(value: object) -> bool:
+    """Return whether a value is written as a part: as a name, or as a mapping with a name."""
+    return isinstance(value, str) or (isinstance(value, dict) and "name" in value)
+
+
+def with_article(kind: str) -> str:
+    """Return a kind with its article, as in `an optimizer`."""
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"
 
 
@@ -92,21 +99,21 @@ def part_of(kind: str) -> Any:
 
 
 def number_or(kind: str) -> Any:
-    """Return the annotation of a number of 0 or more, or a part, as a learning rate is."""
+    """Return the annotation of a number of at least 0 or a part, such as a learning rate."""
 
     def read(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return _positive(float(value))
         if isinstance(value, dict) or (isinstance(value, str) and not _is_number(value)):
             return read_part(kind, value, info)
-        raise PydanticCustomError("number_or_part", f"expected a number or {a(kind)}")
+        raise PydanticCustomError("number_or_part", f"expected a number or {with_article(kind)}")
 
     schema = {"anyOf": [{"type": "number", "minimum": 0}, {PART_KEY: kind}]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
 
 
 def optional_part_of(kind: str) -> Any:
-    """Return the annotation of a part that may be left out with null."""
+    """Return the annotation of a part or null."""
 
     def read(value: Any, info: ValidationInfo) -> Part | None:
         return None if value is None else read_part(kind, value, info)
@@ -116,11 +123,11 @@ def optional_part_of(kind: str) -> Any:
 
 
 def name_of(kind: str) -> Any:
-    """Return the annotation of a string that names a part."""
+    """Return the annotation of the name of a part without options."""
 
     def read(value: Any, info: ValidationInfo) -> str:
         if not isinstance(value, str):
-            raise PydanticCustomError("expected", f"expected the name of {a(kind)}")
+            raise PydanticCustomError("expected", f"expected the name of {with_article(kind)}")
         return read_part(kind, value, info).name
 
     return Annotated[Any, PlainValidator(read), WithJsonSchema({PART_KEY: kind})]
@@ -158,4 +165,4 @@ PART_ANNOTATIONS = {
     "Initializer": "initializer",
     "Regularizer": "regularizer",
 }
-"""What each name above means where a signature uses it."""
+"""The kind of part that each of these annotations stands for."""

@@ -1,16 +1,23 @@
-"""Python source read as text: classes, functions, bases and imports, without running any of it."""
+"""Classes, functions, docstrings and imports of Python files, read without running them."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
+import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-Definition = ast.ClassDef | ast.FunctionDef
+DefinitionNode = ast.ClassDef | ast.FunctionDef
+
+_ARGUMENT = re.compile(r"\s+`?\*{0,2}(\w+)`?(?: \([^)]*\))?:\s*(.*)")
+_SLOT = re.compile(r"\{\{(\w+)\}\}")
+_SLOT_MODULES = {"base_optimizer_keyword_args": "keras.src.optimizers.base_optimizer"}
+"""The modules of Keras that fill in slots such as `{{base_optimizer_keyword_args}}`."""
 
 
 @dataclass(frozen=True)
@@ -20,35 +27,35 @@ class Module:
     Attributes:
         path: The file.
         tree: Its statements.
-        imports: What a local name stands for: (module, attribute or '').
-        definitions: The classes and functions that its names stand for in the end.
-        defined: All of them, in their order; a name may have been given again.
+        imports: (module, attribute or '') by local name.
+        definitions: Classes and functions by name; of several with one name, the last.
+        defined: All classes and functions, in the order of the file.
     """
 
     path: Path
     tree: ast.Module
     imports: dict[str, tuple[str, str]]
-    definitions: dict[str, Definition]
-    defined: tuple[Definition, ...]
+    definitions: dict[str, DefinitionNode]
+    defined: tuple[DefinitionNode, ...]
 
 
 @dataclass(frozen=True)
-class Found:
-    """A class or function together with the module that defines it."""
+class Definition:
+    """A class or function, and the module that defines it."""
 
     module: Module
-    node: Definition
+    node: DefinitionNode
 
     @property
     def is_keras(self) -> bool:
-        """Whether it is Keras' own."""
+        """Whether Keras defines it."""
         keras = file_of("keras")
         return keras is not None and self.module.path.is_relative_to(keras.parent)
 
 
 @cache
 def read(path: Path) -> Module:
-    """Parse a file of an installed package, once."""
+    """Parse a file of an installed package; the result is cached."""
     return parse(path)
 
 
@@ -62,11 +69,11 @@ def parse(path: Path) -> Module:
     return Module(path, tree, dict(_imports(nodes)), {n.name: n for n in defined}, defined)
 
 
-def find(module: Module, name: str) -> Found | None:
-    """Find what a (possibly dotted) name in `module` refers to, following imports into files."""
+def find(module: Module, name: str) -> Definition | None:
+    """Find what a name in `module`, dotted or not, refers to; follow imports into files."""
     head, _, rest = name.partition(".")
     if not rest and head in module.definitions:
-        return Found(module, module.definitions[head])
+        return Definition(module, module.definitions[head])
     if head not in module.imports:
         return None
     package, attribute = module.imports[head]
@@ -74,14 +81,16 @@ def find(module: Module, name: str) -> Found | None:
     return _find_in(package, target)
 
 
-def family(found: Found, ends: Callable[[Found], bool] = lambda _: False) -> Iterator[Found]:
+def family(
+    definition: Definition, ends: Callable[[Definition], bool] = lambda _: False
+) -> Iterator[Definition]:
     """Yield a class and then its bases, nearest first, as far as their source can be found.
 
     Args:
-        found: The class; a function is a family of its own.
-        ends: Which bases are left out, with all of theirs.
+        definition: The class; of a function, only the function is yielded.
+        ends: Tells which bases are left out, together with their own bases.
     """
-    waiting, seen = [found], set()
+    waiting, seen = [definition], set()
     while waiting:
         member = waiting.pop(0)
         if member.node in seen or ends(member):
@@ -93,15 +102,15 @@ def family(found: Found, ends: Callable[[Found], bool] = lambda _: False) -> Ite
         waiting = [*filter(None, parents), *waiting]
 
 
-def method(found: Found, name: str) -> ast.FunctionDef | None:
-    """Return the function called `name` in the body of a class, bases left out."""
-    body = found.node.body if isinstance(found.node, ast.ClassDef) else []
+def method(definition: Definition, name: str) -> ast.FunctionDef | None:
+    """Return the method called `name` that a class itself defines; bases are not searched."""
+    body = definition.node.body if isinstance(definition.node, ast.ClassDef) else []
     return next((n for n in body if isinstance(n, ast.FunctionDef) and n.name == name), None)
 
 
 @cache
 def file_of(module: str) -> Path | None:
-    """Return the file of a module by its dotted name, importing none but its top package's path."""
+    """Return the file of a module by its dotted name; nothing is imported."""
     top, _, rest = module.partition(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -115,8 +124,29 @@ def file_of(module: str) -> Path | None:
     return None
 
 
-def _find_in(package: str, target: str) -> Found | None:
-    """Find `target` in the sub-module that its first word names, or in the package itself."""
+def docstring(definition: Definition) -> str:
+    """Return the docstring of a definition; slots that Keras fills on import are filled."""
+    doc = ast.get_docstring(definition.node, clean=False) or ""
+    return inspect.cleandoc(_SLOT.sub(lambda slot: _slot_text(slot[1]), doc)).strip()
+
+
+def argument_descriptions(doc: str) -> dict[str, str]:
+    """Return the description of each argument in a docstring, on one line, by name."""
+    section = re.search(r"^(?:Args|Arguments):\n((?:[ \t].*\n?|\n)*)", doc, re.MULTILINE)
+    texts: dict[str, list[str]] = {}
+    indent, lines = 0, section[1].splitlines() if section else []
+    for line in lines:
+        started = _ARGUMENT.match(line)
+        depth = len(line) - len(line.lstrip())
+        if started and (not texts or depth <= indent):
+            indent, texts[started[1]] = depth, [started[2]]
+        elif texts:
+            texts[next(reversed(texts))].append(line.strip())
+    return {name: " ".join(filter(None, parts)) for name, parts in texts.items()}
+
+
+def _find_in(package: str, target: str) -> Definition | None:
+    """Find a dotted name in the sub-module that its first word names, or in the package itself."""
     head, _, rest = target.partition(".")
     if rest and file_of(f"{package}.{head}") is not None:
         return _find_in(f"{package}.{head}", rest)
@@ -128,7 +158,10 @@ def _find_in(package: str, target: str) -> Found | None:
 
 
 def _outer_statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield a module's statements; of an `if` chain the first branch, TensorFlow's in Keras."""
+    """Yield the statements of a module; of an `if` or `try`, those of its first branch.
+
+    In Keras' own source the first branch is the one for TensorFlow.
+    """
     for node in body:
         if isinstance(node, ast.If | ast.Try):
             yield from _outer_statements(node.body)
@@ -145,3 +178,16 @@ def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, tuple[str, str]]]:
             for alias in node.names:
                 top = alias.name.partition(".")[0]
                 yield alias.asname or top, (alias.name if alias.asname else top, "")
+
+
+def _slot_text(name: str) -> str:
+    """Return the text for a slot; '' where Keras has none."""
+    file = file_of(_SLOT_MODULES[name]) if name in _SLOT_MODULES else None
+    statements = read(file).tree.body if file is not None else []
+    texts = [
+        str(node.value.value).rstrip()
+        for node in statements
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+        if isinstance(node.value, ast.Constant)
+    ]
+    return "".join(texts)

@@ -1,4 +1,4 @@
-"""Shelves of parts: a part's name is the name of the file that registers it."""
+"""Registries of steps, models, datasets and callbacks; a part has the name of its file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Registry:
-    """Parts of one kind, found by file name and imported only when asked for."""
+    """Parts of one kind, by name; the file of a part is imported when the part is first used."""
 
     def __init__(self, kind: str, package: str) -> None:
         self.kind = kind
@@ -21,18 +21,20 @@ class Registry:
         self._registered: dict[str, Callable[..., Any]] = {}
 
     def register(self, part: T) -> T:
-        """Put a part on the shelf under the name of the file that defines it."""
+        """Register a part under the name of the file that defines it."""
         name = part.__module__.rpartition(".")[2]
-        known = self._registered.get(name)
-        if known is not None and known.__module__ != part.__module__:
-            raise ValueError(f"{self.kind} '{name}' is registered already, by {known.__module__}")
-        if known is not None and known.__qualname__ != part.__qualname__:
+        previous = self._registered.get(name)
+        if previous is not None and previous.__module__ != part.__module__:
+            raise ValueError(
+                f"{self.kind} '{name}' is registered already, by {previous.__module__}"
+            )
+        if previous is not None and previous.__qualname__ != part.__qualname__:
             raise ValueError(f"one file registers one {self.kind}; {name}.py registers two")
         self._registered[name] = part
         return part
 
     def files(self) -> dict[str, Path]:
-        """Return the file of every shipped part, by name, importing none."""
+        """Return the files of the shipped parts by name; none is imported."""
         spec = importlib.util.find_spec(self.package)
         folders = spec.submodule_search_locations if spec else None
         return {
@@ -43,17 +45,17 @@ class Registry:
         }
 
     def get(self, name: str) -> Callable[..., Any]:
-        """Return the part called `name`, importing its file on first use."""
+        """Return the part called `name`; its file is imported on first use."""
         if name not in self._registered:
             importlib.import_module(f"{self.package}.{name}")
         return self._registered[name]
 
-    def holds(self, module: str) -> bool:
-        """Whether a module has put its part on the shelf."""
+    def has_part_of(self, module: str) -> bool:
+        """Return whether a module has registered a part."""
         return any(part.__module__ == module for part in self._registered.values())
 
     def forget(self, module: str) -> None:
-        """Take a plugin's parts off the shelf again, so that its file can be loaded anew."""
+        """Remove the parts of a plugin, so that its file can be imported again."""
         for name in [n for n, part in self._registered.items() if part.__module__ == module]:
             del self._registered[name]
         sys.modules.pop(module, None)

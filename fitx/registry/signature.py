@@ -1,4 +1,4 @@
-"""The constructor's signature is the schema: what a part takes, read from its source."""
+"""Signatures of parts, read from their source: they are the schema of a part's options."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from typing import Any, Optional
 
 from fitx.registry import python_source
 from fitx.registry.annotations import type_from_default, type_of
-from fitx.registry.documentation import described, documentation
-from fitx.registry.python_source import Found
+from fitx.registry.python_source import Definition, argument_descriptions, docstring
+from fitx.registry.step_facts import is_step_base
 
 NO_DEFAULT = object()
-STEP_FILE = Path(__file__).parent.parent / "step.py"
-
-
-def is_step(member: Found) -> bool:
-    """Whether a class is `fitx.Step` itself."""
-    return member.module.path == STEP_FILE
+"""Stands for the default of a parameter that has none, or none that a file can hold."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One thing a part takes; `text` is how its source writes it, `description` what that says."""
+    """One parameter of a part.
+
+    Args:
+        name: Its name, as in the experiment file.
+        type: What pydantic checks its values against.
+        text: The parameter as the source writes it.
+        required: It has no default.
+        positional: It may be given by position.
+        default: Its default, NO_DEFAULT where it has none that a file can hold.
+        description: Its description in the docstring.
+    """
 
     name: str
     type: Any
@@ -38,7 +43,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """What a part takes, where it is defined and what it says of itself."""
+    """The parameters of a part, the place of its definition and its docstring."""
 
     kind: str
     name: str
@@ -50,89 +55,88 @@ class Signature:
 
     @property
     def positional(self) -> tuple[Parameter, ...]:
-        """Return the parameters that fitx fills: networks of a step, data facts of a model."""
+        """The positional parameters, which fitx fills: networks of a step, shapes of a model."""
         return tuple(p for p in self.parameters if p.positional)
 
     @property
     def options(self) -> tuple[Parameter, ...]:
-        """Return the keyword-only parameters, the part's settings."""
+        """The keyword-only parameters: the settings of the part."""
         return tuple(p for p in self.parameters if not p.positional)
 
     @property
-    def misplaced(self) -> tuple[Parameter, ...]:
-        """Return a step's settings that stand among its networks; optional ones default to None."""
+    def misplaced_settings(self) -> tuple[Parameter, ...]:
+        """The positional parameters of a step that are settings: their default is not None."""
         if self.kind != "step":
             return ()
         return tuple(p for p in self.positional if not p.required and p.default is not None)
 
-    def misplaced_text(self, parameter: Parameter) -> str:
-        """Say how a setting that stands among a step's networks is to be written."""
-        networks = ", ".join(p.name for p in self.positional if p not in self.misplaced)
+    def misplaced_setting_text(self, parameter: Parameter) -> str:
+        """Return the message for a setting that a step declares among its networks."""
+        networks = ", ".join(p.name for p in self.positional if p not in self.misplaced_settings)
         return (
-            f"step '{self.name}' has its setting '{parameter.name}' among its networks; put `*` "
-            f"before it: `def __init__(self, {networks}, *, {parameter.text})`."
+            f"step '{self.name}' has its setting '{parameter.name}' among its networks; "
+            f"put `*` before it: `def __init__(self, {networks}, *, {parameter.text})`."
         )
 
     def get(self, name: str) -> Parameter | None:
-        """Return the parameter called `name`, if the part takes it."""
+        """Return the parameter called `name`, or None."""
         return next((p for p in self.parameters if p.name == name), None)
 
     def __str__(self) -> str:
         return f"{self.title}({', '.join(texts(self.parameters))})"
 
 
-def read_signature(kind: str, name: str, found: Found) -> Signature:
-    """Read what a class or function takes. Of a Keras class, its bases' keywords are included."""
+def read_signature(kind: str, name: str, definition: Definition) -> Signature:
+    """Read the signature of a class or function, including keywords that it passes to its bases."""
     return Signature(
         kind=kind,
         name=name,
-        title=found.node.name,
-        file=found.module.path,
-        line=found.node.lineno,
-        doc=documentation(found),
-        parameters=tuple(_described(found, _parameters(found, fed=not found.is_keras))),
+        title=definition.node.name,
+        file=definition.module.path,
+        line=definition.node.lineno,
+        doc=docstring(definition),
+        parameters=tuple(_described(definition, _parameters(definition))),
     )
 
 
-def _described(found: Found, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
-    """Yield parameters with what a class, or else one of its bases, says of them."""
+def _described(definition: Definition, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
+    """Yield parameters with their descriptions, from the docstring of the class or of a base."""
     texts: dict[str, str] = {}
-    for member in python_source.family(found, ends=is_step):
-        texts = {**described(documentation(member)), **texts}
+    for member in python_source.family(definition, ends=is_step_base):
+        texts = {**argument_descriptions(docstring(member)), **texts}
     for parameter in parameters:
         yield replace(parameter, description=texts.get(parameter.name, ""))
 
 
-def _parameters(found: Found, *, fed: bool) -> Iterator[Parameter]:
-    """Yield a callable's parameters, then those its `**keywords` pass on to its bases."""
-    taken: set[str] = set() if fed else {"name"}
+def _parameters(definition: Definition) -> Iterator[Parameter]:
+    """Yield the parameters of a callable, then those that `**keywords` passes on to its bases."""
+    # fitx names parts of Keras itself and passes all of their options by name.
+    is_keras = definition.is_keras
+    taken: set[str] = {"name"} if is_keras else set()
     filled = 0
-    for function, is_method in _constructors(found):
-        own = list(_own(function, is_method=is_method))
-        taken |= {parameter.name for parameter in own[:filled]}
-        for parameter in own:
+    for function, is_method in _constructors(definition):
+        declared = list(_declared_parameters(function, is_method=is_method))
+        taken |= {parameter.name for parameter in declared[:filled]}
+        for parameter in declared:
             if parameter.name not in taken:
-                yield parameter if fed else replace(parameter, positional=False)
-        filled, keywords = _passed_on(function)
-        taken |= {parameter.name for parameter in own} | keywords
+                yield replace(parameter, positional=False) if is_keras else parameter
+        filled, keywords = _given_to_base(function)
+        taken |= {parameter.name for parameter in declared} | keywords
         if function.args.kwarg is None:
             return
 
 
-def _constructors(found: Found) -> Iterator[tuple[ast.FunctionDef, bool]]:
-    if isinstance(found.node, ast.FunctionDef):
-        yield found.node, False
-    # The keywords of Step itself are the networks.
-    for member in python_source.family(found, ends=is_step):
+def _constructors(definition: Definition) -> Iterator[tuple[ast.FunctionDef, bool]]:
+    if isinstance(definition.node, ast.FunctionDef):
+        yield definition.node, False
+    for member in python_source.family(definition, ends=is_step_base):
         init = python_source.method(member, "__init__")
         if init is not None:
             yield init, True
 
 
-def _passed_on(function: ast.FunctionDef) -> tuple[int, set[str]]:
-    """Return what a constructor sets itself when it calls its base's: how many arguments by their
-    order, and the names of the others.
-    """
+def _given_to_base(function: ast.FunctionDef) -> tuple[int, set[str]]:
+    """Return which arguments a constructor gives to its base's: a count, and names of keywords."""
     for node in ast.walk(function):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "super().__init__":
             ordered = [a for a in node.args if not isinstance(a, ast.Starred)]
@@ -140,7 +144,7 @@ def _passed_on(function: ast.FunctionDef) -> tuple[int, set[str]]:
     return 0, set()
 
 
-def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
+def _declared_parameters(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
     arguments = function.args
     ordered = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(ordered) - len(arguments.defaults))
@@ -153,10 +157,10 @@ def _own(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
 
 def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool) -> Parameter:
     annotation, name = argument.annotation, argument.arg
-    sort = type_of(annotation, name) if annotation else type_from_default(name, default)
+    annotated = type_of(annotation, name) if annotation else type_from_default(name, default)
     return Parameter(
         name=name,
-        type=Optional[sort] if _value(default) is None else sort,  # noqa: UP045
+        type=Optional[annotated] if _value(default) is None else annotated,  # noqa: UP045
         text=_text(argument, default),
         required=default is None,
         positional=positional,
@@ -171,7 +175,7 @@ def _text(argument: ast.arg, default: ast.expr | None) -> str:
 
 
 def _value(default: ast.expr | None) -> Any:
-    """Return a default as a file would hold it, NO_DEFAULT where it cannot."""
+    """Return a default, or NO_DEFAULT if a file cannot hold it."""
     try:
         value = NO_DEFAULT if default is None else ast.literal_eval(default)
     except (ValueError, TypeError):
@@ -189,7 +193,7 @@ def _is_writable(value: Any) -> bool:
 
 
 def texts(parameters: tuple[Parameter, ...]) -> Iterator[str]:
-    """Yield parameters as source writes them, with the `*` that begins keyword-only ones."""
+    """Yield parameters as the source writes them, with `*` before the keyword-only ones."""
     star = any(p.positional for p in parameters)
     for parameter in parameters:
         if star and not parameter.positional:

@@ -10,14 +10,14 @@ from fitx.errors import FitxError
 from fitx.experiment.check import read
 from fitx.training.train_request import TrainRequest
 
-OURS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
+FITX_KINDS = ("execution.strategy=mirrored", "execution.virtual_devices=2")
 
 
 def outcome(name, words, out):
     display, notes = NoDisplay(), []
     display.note = notes.append
     try:
-        result = train(read(name, (*words, *OURS)), TrainRequest(Path(out)), display)
+        result = train(read(name, (*words, *FITX_KINDS)), TrainRequest(Path(out)), display)
     except FitxError as error:
         return {"error": str(error), "code": error.exit_code}
     return {"run": str(result.run), "metrics": result.metrics, "notes": notes}

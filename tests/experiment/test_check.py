@@ -15,7 +15,7 @@ from fitx.experiment.schema import Checkpoint, comparison
 from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
-from fitx.registry.kinds import KERAS, Part
+from fitx.registry.kinds import KERAS_KINDS, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import NO_DEFAULT
@@ -275,7 +275,7 @@ def test_what_is_logged_is_the_step_s_own_and_the_metrics(experiment):
         "metrics: [mae, {name: root_mean_squared_error}]\nweighted_metrics: [mae, mse]"
     )
     names = {"loss", "mae", "root_mean_squared_error", "weighted_mae", "mse"}
-    assert logged(made, made.facts) == names
+    assert logged(made, made.step_facts) == names
 
 
 def test_a_monitored_name_that_only_a_run_can_tell_is_left_to_it(write):
@@ -288,7 +288,7 @@ def test_a_monitored_name_that_only_a_run_can_tell_is_left_to_it(write):
     head = "plugins: [mine.py]\nstep: mine\nmodel: mlp\noptimizer: adam\ndata: random\n"
     file = str(write("mine.yaml", head))
     made = read(file, ["checkpoint.monitor=whatever_loss", "expect.test_whatever='< 1'"])
-    assert made.facts is None
+    assert made.step_facts is None
     with pytest.raises(ConfigError, match="say whether less or more of 'whatever' is better"):
         read(file, ["checkpoint.monitor=whatever"])
 
@@ -350,6 +350,6 @@ def test_a_document_can_be_checked_apart_from_its_reading():
     assert check(load("guide/simple")).name == "simple"
 
 
-def test_kinds_of_keras_have_no_shelf():
-    assert not set(KERAS) & REGISTRIES.keys()
+def test_kinds_of_keras_have_no_registry():
+    assert not set(KERAS_KINDS) & REGISTRIES.keys()
     assert NO_DEFAULT is not None

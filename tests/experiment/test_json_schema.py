@@ -11,7 +11,7 @@ from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import read_text, shipped
 from fitx.experiment.yaml.tree import TextSource
-from fitx.registry.kinds import OURS
+from fitx.registry.kinds import FITX_KINDS
 from fitx.registry.part_index import PartIndex
 from fitx.registry.registries import REGISTRIES
 
@@ -136,7 +136,7 @@ def test_every_key_and_every_option_of_a_part_has_a_description(schema):
     assert undescribed == []
 
 
-@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("kind", FITX_KINDS)
 def test_every_option_of_a_shipped_part_is_described_in_words(kind):
     part_index = PartIndex()
     signatures = [part_index.signature(kind, name) for name in REGISTRIES[kind].files()]

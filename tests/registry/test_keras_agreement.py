@@ -49,10 +49,10 @@ def test_short_names_are_those_of_keras(kind):
         "regularizer": keras.regularizers.get,
         "initializer": keras.initializers.get,
     }[kind]
-    special = keras_parts.SPECIAL.get(kind, ())
+    special = keras_parts.SHAPE_DEPENDENT.get(kind, ())
     for name in keras_parts.aliases(kind):
         if name not in special:
             found = get(name)
             title = found.__name__ if inspect.isfunction(found) else type(found).__name__
             meant = keras_parts.class_name(kind, name)
-            assert keras_parts.squash(title) == keras_parts.squash(meant)
+            assert keras_parts.without_case(title) == keras_parts.without_case(meant)

@@ -7,10 +7,10 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from fitx.build.parts import class_of
 from fitx.registry import keras_parts
 from fitx.registry.keras_choices import BY_CLASS, BY_KIND, MAY_BE_NULL, choices_of
-from fitx.registry.kinds import KERAS, Part
+from fitx.registry.kinds import KERAS_KINDS, Part
 from fitx.registry.part_index import PartIndex
 
-KINDS = [*sorted({*KERAS} - {"activation", "constraint"}), "callback"]
+KINDS = [*sorted({*KERAS_KINDS} - {"activation", "constraint"}), "callback"]
 NEEDED = {
     **{"units": 2, "filters": 2, "kernel_size": 2, "pool_size": 2, "output_size": 2, "factor": 0.1},
     **{"height": 8, "width": 8, "height_factor": 0.1, "width_factor": 0.1, "num_bins": 4},

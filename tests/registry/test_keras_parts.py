@@ -63,10 +63,10 @@ def test_a_name_stands_for_a_class(kind, name, found):
 
 
 def test_why_a_part_has_no_place_is_told():
-    assert "checkpoint" in keras_parts.refused("callback", "model_checkpoint")
-    assert "code" in keras_parts.refused("layer", "Lambda")
-    assert keras_parts.refused("callback", "early_stopping") is None
-    assert keras_parts.refused("optimizer", "adam") is None
+    assert "checkpoint" in keras_parts.refusal_reason("callback", "model_checkpoint")
+    assert "code" in keras_parts.refusal_reason("layer", "Lambda")
+    assert keras_parts.refusal_reason("callback", "early_stopping") is None
+    assert keras_parts.refusal_reason("optimizer", "adam") is None
 
 
 def test_every_listed_name_is_found_with_its_signature():

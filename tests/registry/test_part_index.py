@@ -96,21 +96,21 @@ def test_a_shipped_file_that_registers_another_kind_is_no_part(tmp_path, monkeyp
     assert PartIndex().step_facts("odd") is None
 
 
-def test_a_shelf_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
-    package = tmp_path / "a_shelf_of_mine"
+def test_a_registry_imports_a_part_when_it_is_asked_for(tmp_path, monkeypatch):
+    package = tmp_path / "a_registry_of_mine"
     package.mkdir()
     (package / "__init__.py").write_text("")
     (package / "_private.py").write_text("")
     (package / "thing.py").write_text("from fitx.registry.registries import REGISTRIES\n")
     monkeypatch.syspath_prepend(tmp_path)
-    registry = Registry("thing", "a_shelf_of_mine")
+    registry = Registry("thing", "a_registry_of_mine")
     assert list(registry.files()) == ["thing"]
     with pytest.raises(KeyError):
         registry.get("thing")
     assert Registry("thing", "a_package_that_is_not_there").files() == {}
 
 
-def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
+def test_a_registry_takes_one_part_of_a_file_and_one_file_of_a_name():
     registry = Registry("thing", "nowhere")
 
     def part(module, name="part"):
@@ -121,7 +121,7 @@ def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
 
     first = registry.register(part("plugins.mine"))
     assert registry.get("mine") is first
-    assert registry.holds("plugins.mine")
+    assert registry.has_part_of("plugins.mine")
     again = registry.register(part("plugins.mine"))
     assert registry.get("mine") is again
     with pytest.raises(ValueError, match=r"one file registers one thing; mine\.py registers two"):
@@ -129,7 +129,7 @@ def test_a_shelf_holds_one_part_of_a_file_and_one_file_of_a_name():
     with pytest.raises(ValueError, match="thing 'mine' is registered already, by plugins.mine"):
         registry.register(part("fitx.things.mine"))
     registry.forget("plugins.mine")
-    assert not registry.holds("plugins.mine")
+    assert not registry.has_part_of("plugins.mine")
 
 
 def test_every_shipped_part_registers_under_its_file_s_name():

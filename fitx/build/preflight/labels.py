@@ -34,7 +34,7 @@ def problems(built: BuiltExperiment) -> Iterator[str]:
         return
     # All splits have rows of the same shape.
     y = built.data.splits["train"].y
-    facts = experiment.facts
+    facts = experiment.step_facts
     if facts is not None and "loss" in facts.uses and y is None:
         yield f"step '{experiment.step.name}' learns from labels, and this data has no y."
     if len(networks) > 1:
@@ -94,7 +94,7 @@ def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterat
         yield f"{part.name} compares the probabilities of classes, and y has one column; {advice}"
     elif width == 1 and cls == "CosineSimilarity":
         yield f"{part.name} compares directions, which one number has none of; take mse."
-    elif cls != "CategoricalCrossentropy" or part.name not in keras_parts.SPECIAL["loss"]:
+    elif cls != "CategoricalCrossentropy" or part.name not in keras_parts.SHAPE_DEPENDENT["loss"]:
         return
     elif not np.allclose(y.sum(axis=-1), 1, atol=1e-3):
         text = "y has rows that do not add up to 1; write binary_crossentropy for several"

@@ -141,7 +141,7 @@ def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
         return f"looks for the greatest output, and there is one; {instead}."
     if looks and any(_has_several(y) for y in fed.labels):
         return f"looks for the greatest output, and y has several labels a row; {instead}."
-    is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SPECIAL["metric"]
+    is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SHAPE_DEPENDENT["metric"]
     if is_chosen and not all(_are_probabilities(y) for y in fed.labels):
         return "counts right classes, and the rows of y are no probabilities of classes; remove it."
     if fed.width == 1 and cls in targets.CLASS_DISTRIBUTIONS:

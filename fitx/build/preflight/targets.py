@@ -47,7 +47,7 @@ def class_of(part: Part, width: int | None, *, is_sparse: bool) -> str | None:
         width: The last dimension of the network's output, or of what it is to be.
         is_sparse: Whether labels have one dimension less, or a last one of 1.
     """
-    if part.name not in keras_parts.SPECIAL.get(part.kind, ()) or part.options:
+    if part.name not in keras_parts.SHAPE_DEPENDENT.get(part.kind, ()) or part.options:
         return keras_parts.class_name(part.kind, part.name)
     word = "Accuracy" if part.name.startswith("acc") else "Crossentropy"
     if width == 1:

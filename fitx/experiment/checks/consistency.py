@@ -44,8 +44,12 @@ def problems(
     signature = part_index.signature("step", step.name) if step else None
     facts = part_index.step_facts(step.name) if step else None
     if signature is not None:
-        found += [(("step",), signature.misplaced_text(p)) for p in signature.misplaced]
-        found += networks.misfits(settings, signature, wrong) if not signature.misplaced else ()
+        found += [
+            (("step",), signature.misplaced_setting_text(p)) for p in signature.misplaced_settings
+        ]
+        found += (
+            networks.misfits(settings, signature, wrong) if not signature.misplaced_settings else ()
+        )
         found += _loss_and_metrics(settings, facts if own_step else None, signature.name, wrong)
         found += optimizers.problems(settings, part_index)
         found += _monitors(settings, part_index, facts, wrong)

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from fitx.experiment.problems import closest, listed, nearest
 from fitx.registry import keras_parts, python_source
-from fitx.registry.kinds import FED, OURS, a
+from fitx.registry.kinds import FILLED_BY_FITX, FITX_KINDS, with_article
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Parameter, Signature, read_signature
 
@@ -38,7 +38,7 @@ class OptionCheck:
             raise _error("unread_part", "")
         if signature is None:
             raise _error("unknown_part", self._unknown(kind, name))
-        if kind == "activation" or name in keras_parts.SPECIAL.get(kind, ()):
+        if kind == "activation" or name in keras_parts.SHAPE_DEPENDENT.get(kind, ()):
             return self._without_options(kind, name, options)
         try:
             return self._adapter(signature).validate_python(options, context=info.context)
@@ -61,7 +61,7 @@ class OptionCheck:
         return self._adapters[key]
 
     def _unknown(self, kind: str, name: str) -> str:
-        reason = keras_parts.refused(kind, name)
+        reason = keras_parts.refusal_reason(kind, name)
         if reason:
             return f"the {kind} '{name}' has no place in fitx: {reason}."
         file_name = self.part_index.registered_as(kind, name)
@@ -69,7 +69,7 @@ class OptionCheck:
             return f"a part goes by the name of its file: '{name}' is '{file_name}'."
         others = self.part_index.kinds_of(name)
         if others:
-            return f"no {kind} is called '{name}'; that is {a(others[0])}."
+            return f"no {kind} is called '{name}'; that is {with_article(others[0])}."
         hint = nearest(name, self.part_index.spellings(kind))
         return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
 
@@ -98,7 +98,7 @@ def accepted(signature: Signature) -> tuple[Parameter, ...]:
     if signature.kind == "step":
         return signature.options
     if signature.kind == "callback":
-        only_fitx = FED["callback"]
+        only_fitx = FILLED_BY_FITX["callback"]
         return tuple(p for p in signature.parameters if not (p.positional and p.name in only_fitx))
     if signature.kind == "metric":
         return (*signature.parameters, _AS)
@@ -116,7 +116,7 @@ def batch_options() -> tuple[Parameter, ...]:
 
 def schema_of(signature: Signature) -> Any:
     """Return the type of a part's options, a TypedDict that pydantic validates."""
-    fed = FED.get(signature.kind, set())
+    fed = FILLED_BY_FITX.get(signature.kind, set())
     fields: dict[str, Any] = {
         p.name: Required[p.type] if p.required and p.name not in fed else NotRequired[p.type]
         for p in accepted(signature)
@@ -160,7 +160,7 @@ def _for_any_shape(kind: str, name: str, part_index: PartIndex) -> str:
 
 def _called(signature: Signature) -> str:
     """Return what a part goes by: ours by its name, Keras' by its class."""
-    return signature.name if signature.kind in OURS else signature.title
+    return signature.name if signature.kind in FITX_KINDS else signature.title
 
 
 def _here(item: Any) -> bool:
@@ -169,9 +169,9 @@ def _here(item: Any) -> bool:
 
 
 def _unknown_option(signature: Signature, option: str) -> PydanticCustomError:
-    misplaced = [p for p in signature.misplaced if p.name == option]
+    misplaced = [p for p in signature.misplaced_settings if p.name == option]
     if misplaced:
-        return _error("unknown_option", signature.misplaced_text(misplaced[0]))
+        return _error("unknown_option", signature.misplaced_setting_text(misplaced[0]))
     names = [p.name for p in accepted(signature)]
     hint = nearest(option, names)
     takes = f"; it takes {listed(names)}." if names else "; it takes no options."

@@ -15,7 +15,7 @@ from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource, dotted
 from fitx.registry.annotations import WrittenPath
-from fitx.registry.kinds import OURS, Part
+from fitx.registry.kinds import FITX_KINDS, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 
@@ -73,7 +73,7 @@ def _index(item: Any, node: Node) -> int:
 
 def _default_paths(part: Part, part_index: PartIndex) -> dict[str, Any]:
     """Return the paths that a part takes by default and the experiment leaves out."""
-    signature = part_index.signature(part.kind, part.name) if part.kind in OURS else None
+    signature = part_index.signature(part.kind, part.name) if part.kind in FITX_KINDS else None
     if signature is None:
         return {}
     beside = Node(None, Place(TextSource(str(signature.file), folder=signature.file.parent)))

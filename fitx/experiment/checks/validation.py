@@ -14,7 +14,7 @@ from fitx.experiment.problems import Problem, describe
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath, Node
-from fitx.registry.kinds import BROKEN
+from fitx.registry.kinds import INVALID_PART
 from fitx.registry.part_index import PartIndex
 
 
@@ -86,4 +86,4 @@ _LISTS = ("metrics", "weighted_metrics", "callbacks")
 
 
 def _broken(node: Node) -> Node:
-    return replace(node, value=BROKEN, raw=None)  # type: ignore[arg-type]
+    return replace(node, value=INVALID_PART, raw=None)  # type: ignore[arg-type]
