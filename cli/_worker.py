@@ -51,4 +51,4 @@ def part(experiment: Experiment, out: Path) -> Iterator[Part]:
 def _is_chief() -> bool:
     from fitx.runtime import cluster
 
-    return cluster.read().is_chief
+    return cluster.read_cluster().is_chief

@@ -13,9 +13,9 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from fitx import runtime
 from fitx.errors import DeviceError
-from fitx.runtime.absence import explain
-from fitx.runtime.devices import Device, describe, refusal
-from fitx.runtime.machine import Facts, driver_version, gather
+from fitx.runtime.absence import explain_absence
+from fitx.runtime.devices import Device, describe_device, no_such_gpu
+from fitx.runtime.machine import GpuRequirements, driver_version, inspect_machine
 
 NO_DRIVER = "libcuda.so.1: cannot open shared object file: No such file or directory"
 
@@ -49,7 +49,7 @@ def test_the_cpu_is_taken_when_asked_for():
 @without_gpu
 def test_auto_says_why_it_took_the_cpu():
     chosen = prepare(device="auto")
-    cause = explain(gather(tf.sysconfig.get_build_info())).cause
+    cause = explain_absence(inspect_machine(tf.sysconfig.get_build_info())).cause
 
     assert (chosen.device, chosen.kind) == ("/CPU:0", "cpu")
     assert chosen.description.endswith(f": TensorFlow sees no GPU ({cause})")
@@ -62,7 +62,7 @@ def test_a_missing_gpu_is_an_error_with_the_reason_and_what_to_do():
     assert error.value.exit_code == 4
     assert str(error.value) == (
         f"execution.device is 'gpu', but TensorFlow sees no GPU: {runtime.why_no_gpu()} "
-        "execution.device=auto trains on the CPU; `fitx doctor` shows the whole picture."
+        "execution.device=auto trains on the CPU; `fitx doctor` shows the details."
     )
     assert keras.config.dtype_policy().name == "float32"
 
@@ -71,14 +71,14 @@ def test_a_missing_gpu_is_an_error_with_the_reason_and_what_to_do():
 def test_one_gpu_of_several_is_demanded_too():
     with pytest.raises(DeviceError) as error:
         prepare(device="gpu:1")
-    assert str(error.value) == refusal("gpu:1", 0)
+    assert str(error.value) == no_such_gpu("gpu:1", 0)
     assert str(error.value).startswith("execution.device is 'gpu:1', but TensorFlow sees no GPU: ")
 
 
 def test_a_gpu_that_is_not_among_those_there_are_is_named_beside_them():
     there = "execution.device is 'gpu:3', but TensorFlow sees"
-    assert refusal("gpu:3", 1) == f"{there} 1 GPU, gpu:0."
-    assert refusal("gpu:3", 2) == f"{there} 2 GPUs, gpu:0 to gpu:1."
+    assert no_such_gpu("gpu:3", 1) == f"{there} 1 GPU, gpu:0."
+    assert no_such_gpu("gpu:3", 2) == f"{there} 2 GPUs, gpu:0 to gpu:1."
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_gpu_that_is_not_among_those_there_are_is_named_beside_them():
     ],
 )
 def test_one_line_says_what_computes_and_why(device, asked, text):
-    assert describe(device, asked, "8 threads") == text
+    assert describe_device(device, asked, "8 threads") == text
 
 
 THREADS = """
@@ -141,7 +141,7 @@ def test_threads_are_set_once_in_a_process_and_hold_for_xla_too():
         "True",
         "1 1",
         "4 execution.threads is 2, but TensorFlow has started with 1 in this process and keeps "
-        "them; start another process.",
+        "them; start a new process.",
     ]
 
 
@@ -194,12 +194,12 @@ def test_onednn_is_known():
 
 def test_the_facts_are_those_of_this_machine(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    facts = gather({"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"})
+    facts = inspect_machine({"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"})
 
     assert (facts.system, facts.cuda, facts.visible) == (os.uname().sysname, "12.5.1", "-1")
     assert set(facts.closed_files) <= set(facts.device_files)
     assert bool(facts.libcuda_error) != bool(facts.driver_cuda)
-    assert gather({"is_cuda_build": False}).cuda == ""
+    assert inspect_machine({"is_cuda_build": False}).cuda == ""
 
 
 @pytest.mark.parametrize(
@@ -217,86 +217,92 @@ def test_the_drivers_version_is_read(text, version):
 
 REASONS = {
     "macos": (
-        Facts(system="Darwin", cuda=""),
+        GpuRequirements(system="Darwin", cuda=""),
         "TensorFlow for macOS computes on the CPU only",
         "Use a Linux machine with an NVIDIA GPU",
     ),
     "windows": (
-        Facts(system="Windows", cuda=""),
+        GpuRequirements(system="Windows", cuda=""),
         "TensorFlow for Windows computes on the CPU only",
         "Use WSL 2, where TensorFlow for Linux sees the GPU",
     ),
     "cpu build": (
-        Facts(cuda="", visible="-1"),
+        GpuRequirements(cuda="", visible="-1"),
         "this TensorFlow is built for the CPU only",
         "Uninstall it and run `pip install 'fitx[gpu]'` (Linux, x86-64)",
     ),
     "no card": (
-        Facts(card=False, kernel_driver="", device_files=(), libcuda_error=NO_DRIVER),
+        GpuRequirements(card=False, kernel_driver="", device_files=(), libcuda_error=NO_DRIVER),
         "this machine has no NVIDIA GPU",
         "Use a machine that has one; a virtual machine must be given the GPU",
     ),
     "no card but a driver's library": (
-        Facts(card=False, kernel_driver="", device_files=(), refusal="no device (CUDA error 100)"),
+        GpuRequirements(
+            card=False, kernel_driver="", device_files=(), refusal="no device (CUDA error 100)"
+        ),
         "this machine has no NVIDIA GPU",
         "Use a machine that has one; a virtual machine must be given the GPU",
     ),
     "no driver": (
-        Facts(kernel_driver="", device_files=(), libcuda_error=NO_DRIVER),
+        GpuRequirements(kernel_driver="", device_files=(), libcuda_error=NO_DRIVER),
         "there is an NVIDIA GPU, but its driver is not loaded",
         "Install NVIDIA's driver, version 525 or newer, until `nvidia-smi` lists the GPU",
     ),
     "hidden by -1": (
-        Facts(visible="-1", refusal="no CUDA-capable device is detected (CUDA error 100)"),
+        GpuRequirements(
+            visible="-1", refusal="no CUDA-capable device is detected (CUDA error 100)"
+        ),
         "CUDA_VISIBLE_DEVICES='-1' hides every GPU",
         "Unset the variable, or set it to the numbers of the GPUs to use, such as 0",
     ),
     "hidden by nothing": (
-        Facts(visible=""),
+        GpuRequirements(visible=""),
         "CUDA_VISIBLE_DEVICES='' hides every GPU",
         "Unset the variable, or set it to the numbers of the GPUs to use, such as 0",
     ),
     "container without device": (
-        Facts(device_files=(), libcuda_error=NO_DRIVER),
+        GpuRequirements(device_files=(), libcuda_error=NO_DRIVER),
         "the NVIDIA driver 580.65 is loaded, but there is no /dev/nvidia0 here",
         "In a container, start it with the GPU (Docker: --gpus all, Apptainer: --nv); "
         "under SLURM, ask for one (--gres=gpu:1); elsewhere, reinstall the driver",
     ),
     "container without library": (
-        Facts(libcuda_error=NO_DRIVER),
+        GpuRequirements(libcuda_error=NO_DRIVER),
         "the NVIDIA driver 580.65 is loaded, but libcuda.so.1 does not load here",
         "In a container, start it with the GPU (Docker: --gpus all, Apptainer: --nv); "
         "under SLURM, ask for one (--gres=gpu:1); elsewhere, reinstall the driver",
     ),
     "closed files": (
-        Facts(closed_files=("/dev/nvidia0",), refusal="no device (CUDA error 100)"),
+        GpuRequirements(closed_files=("/dev/nvidia0",), refusal="no device (CUDA error 100)"),
         "this user may not open /dev/nvidia0",
         "Join the group that `ls -l /dev/nvidia0` names, and log in again",
     ),
     "driver refuses": (
-        Facts(refusal="system has unsupported display driver / cuda driver combination (803)"),
+        GpuRequirements(
+            refusal="system has unsupported display driver / cuda driver combination (803)"
+        ),
         "the NVIDIA driver refuses to start: "
         "system has unsupported display driver / cuda driver combination (803)",
-        "`nvidia-smi` tells more; after an update of the driver, restart the machine",
+        "`nvidia-smi` shows more; after an update of the driver, restart the machine",
     ),
     "a number that is not there": (
-        Facts(visible="7", refusal="no CUDA-capable device is detected (CUDA error 100)"),
+        GpuRequirements(visible="7", refusal="no CUDA-capable device is detected (CUDA error 100)"),
         "the NVIDIA driver refuses to start: no CUDA-capable device is detected "
         "(CUDA error 100) (CUDA_VISIBLE_DEVICES is '7')",
-        "`nvidia-smi` tells more; after an update of the driver, restart the machine",
+        "`nvidia-smi` shows more; after an update of the driver, restart the machine",
     ),
     "old driver": (
-        Facts(driver_cuda="11.4", missing=("libcudnn.so.9",)),
-        "the NVIDIA driver knows CUDA 11.4, and TensorFlow needs 12.5",
+        GpuRequirements(driver_cuda="11.4", missing=("libcudnn.so.9",)),
+        "the NVIDIA driver supports CUDA 11.4, and TensorFlow needs 12.5",
         "Install a newer driver, version 525 or later",
     ),
     "no cuda libraries": (
-        Facts(missing=("libcublas.so.12", "libcudnn.so.9")),
+        GpuRequirements(missing=("libcublas.so.12", "libcudnn.so.9")),
         "CUDA libraries that TensorFlow needs are not installed: libcublas.so.12, libcudnn.so.9",
         "Run `pip install 'fitx[gpu]'`",
     ),
     "wsl without cuda libraries": (
-        Facts(
+        GpuRequirements(
             card=False,
             kernel_driver="of Windows",
             device_files=("/dev/dxg",),
@@ -306,14 +312,16 @@ REASONS = {
         "Run `pip install 'fitx[gpu]'`",
     ),
     "one of two files is closed": (
-        Facts(device_files=("/dev/nvidia0", "/dev/nvidia1"), closed_files=("/dev/nvidia1",)),
-        "the driver and the CUDA libraries are there, and TensorFlow did not take them",
-        "Its own messages say why: `fitx doctor --verbose`",
+        GpuRequirements(
+            device_files=("/dev/nvidia0", "/dev/nvidia1"), closed_files=("/dev/nvidia1",)
+        ),
+        "the driver and the CUDA libraries are there, and TensorFlow did not use them",
+        "Read TensorFlow's own messages: `fitx doctor --verbose`",
     ),
     "nothing to be found": (
-        Facts(visible="0,-1"),
-        "the driver and the CUDA libraries are there, and TensorFlow did not take them",
-        "Its own messages say why: `fitx doctor --verbose`",
+        GpuRequirements(visible="0,-1"),
+        "the driver and the CUDA libraries are there, and TensorFlow did not use them",
+        "Read TensorFlow's own messages: `fitx doctor --verbose`",
     ),
 }
 
@@ -321,7 +329,7 @@ REASONS = {
 @pytest.mark.parametrize("name", REASONS)
 def test_the_first_thing_that_is_missing_is_the_reason(name):
     facts, cause, remedy = REASONS[name]
-    absence = explain(facts)
+    absence = explain_absence(facts)
     assert (absence.cause, absence.remedy) == (cause, remedy)
 
 

@@ -66,7 +66,7 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
     except Exception as error:
         if memory.is_shortage(error):
             raise memory.out_of_memory(error, _frames(experiment, error)) from error
-        gone = cluster.lost(error) if isinstance(error, tf.errors.OpError) else None
+        gone = cluster.describe_lost_worker(error) if isinstance(error, tf.errors.OpError) else None
         if gone is not None and experiment.execution.strategy == "multi_worker":
             raise WorkerLost(gone) from error
         where = running() if _of_step(error) else ""

@@ -6,6 +6,7 @@ gives the same initial weights whatever order the experiment file is written in.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,7 +35,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 from fitx.registry.registries import REGISTRIES
-from fitx.runtime import strategy
+from fitx.runtime import Runtime
 from fitx.stages import Stage
 from fitx.step import Step
 
@@ -47,8 +48,12 @@ _BY_BATCH = ("profile_batch", "write_steps_per_second")
 """The options of TensorBoard, besides `update_freq`, that count or time batches."""
 
 
-def make(experiment: Experiment) -> BuiltExperiment:
+def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperiment:
     """Make the data, networks, step and optimizers of an experiment.
+
+    Args:
+        experiment: The checked experiment.
+        device: What computes; None for one device.
 
     Raises:
         DataError: The data cannot be trained on, or does not fit the networks or the loss.
@@ -59,8 +64,9 @@ def make(experiment: Experiment) -> BuiltExperiment:
     check_step_class(experiment)
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
-    _demand_equal_shares(experiment, data.batch_size)
-    with Stage("building the networks"), strategy.scope():
+    _demand_equal_shares(experiment, data.batch_size, device.replicas if device else 1)
+    scope = device.scope if device else nullcontext
+    with Stage("building the networks"), scope():
         networks = make_networks(experiment, data)
         step = make_step(experiment, networks)
     unmeasured: tuple[str, ...] = ()
@@ -70,7 +76,7 @@ def make(experiment: Experiment) -> BuiltExperiment:
         unmeasured = tuple(name for name in data.splits if name != "train")
         data = replace(data, splits={"train": data.splits["train"]})
     built = BuiltExperiment(experiment, step, data, steps, unmeasured)
-    with strategy.scope():
+    with scope():
         compile_step(built)
     with Stage(f"comparing {rows_text(data.splits)} with the networks"):
         agreement.check(built)
@@ -98,8 +104,7 @@ def make_data(experiment: Experiment) -> Data:
         return preparation.prepare(splits, seed=experiment.seed, **batching)
 
 
-def _demand_equal_shares(experiment: Experiment, batch_size: int) -> None:
-    count = strategy.replicas()
+def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) -> None:
     if batch_size % count:
         fitting = max(batch_size // count, 1) * count
         text = f"{batch_size} examples cannot be shared equally by {count} devices; write"

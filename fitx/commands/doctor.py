@@ -31,7 +31,7 @@ def diagnose() -> dict[str, Any]:
     problems = version_problems(_requirements(), run_environment.version_of)
     try:
         # Not at the top: an installation that cannot import it is what a doctor is asked about.
-        facts |= importlib.import_module("fitx.runtime.report").report()
+        facts |= importlib.import_module("fitx.runtime.report").runtime_report()
     except Exception as error:
         problems.append(f"TensorFlow cannot be imported: {type(error).__name__}: {error}")
     return {**facts, "problems": problems}

@@ -60,7 +60,7 @@ def evaluate(experiment: Experiment, question: EvaluationRequest, display: Displ
     if question.run is not None:
         demand_present(input_files(experiment), record.load(question.run)["files"])
     device = prepare_runtime(experiment)
-    built = make(_buildable(experiment))
+    built = make(_buildable(experiment), device)
     plugin_checks.demand_evaluation(built.experiment, built.step)
     split = _split(built, question.split)
     tasks = [Task("test", split, built.data.steps(split))]

@@ -1,48 +1,48 @@
-"""Why TensorFlow sees no GPU: the first thing that is missing on the way to one."""
+"""Explains why TensorFlow sees no GPU: the first missing piece, from build to driver."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fitx.runtime.machine import Facts, major
+from fitx.runtime.machine import GpuRequirements, major
 
 
 @dataclass(frozen=True)
 class Absence:
-    """Why there is no GPU, and what the user can do; two clauses without full stops."""
+    """The reason why there is no GPU, and the remedy; two clauses without full stops."""
 
     cause: str
     remedy: str
 
 
-def explain(facts: Facts) -> Absence:
-    """Return the first thing that keeps TensorFlow from a GPU; each later one needs the earlier."""
+def explain_absence(gpu: GpuRequirements) -> Absence:
+    """Return the first missing requirement; each one depends on those before it."""
     return (
-        _build(facts)
-        or _hardware(facts)
-        or _hidden(facts)
-        or _passed_through(facts)
-        or _driver(facts)
-        or _missing_libraries(facts)
+        _build(gpu)
+        or _hardware(gpu)
+        or _hidden(gpu)
+        or _passed_through(gpu)
+        or _driver(gpu)
+        or _missing_libraries(gpu)
         or Absence(
-            "the driver and the CUDA libraries are there, and TensorFlow did not take them",
-            "Its own messages say why: `fitx doctor --verbose`",
+            "the driver and the CUDA libraries are there, and TensorFlow did not use them",
+            "Read TensorFlow's own messages: `fitx doctor --verbose`",
         )
     )
 
 
-def _build(facts: Facts) -> Absence | None:
-    if facts.system == "Darwin":
+def _build(gpu: GpuRequirements) -> Absence | None:
+    if gpu.system == "Darwin":
         return Absence(
             "TensorFlow for macOS computes on the CPU only",
             "Use a Linux machine with an NVIDIA GPU",
         )
-    if facts.system == "Windows":
+    if gpu.system == "Windows":
         return Absence(
             "TensorFlow for Windows computes on the CPU only",
             "Use WSL 2, where TensorFlow for Linux sees the GPU",
         )
-    if not facts.cuda:
+    if not gpu.cuda:
         return Absence(
             "this TensorFlow is built for the CPU only",
             "Uninstall it and run `pip install 'fitx[gpu]'` (Linux, x86-64)",
@@ -50,10 +50,10 @@ def _build(facts: Facts) -> Absence | None:
     return None
 
 
-def _hardware(facts: Facts) -> Absence | None:
-    if facts.kernel_driver:
+def _hardware(gpu: GpuRequirements) -> Absence | None:
+    if gpu.kernel_driver:
         return None
-    if not facts.card:
+    if not gpu.card:
         return Absence(
             "this machine has no NVIDIA GPU",
             "Use a machine that has one; a virtual machine must be given the GPU",
@@ -64,55 +64,55 @@ def _hardware(facts: Facts) -> Absence | None:
     )
 
 
-def _hidden(facts: Facts) -> Absence | None:
-    first = (facts.visible or "").split(",")[0].strip()
-    if facts.visible is None or first not in ("", "-1", "NoDevFiles"):
+def _hidden(gpu: GpuRequirements) -> Absence | None:
+    first = (gpu.visible or "").split(",")[0].strip()
+    if gpu.visible is None or first not in ("", "-1", "NoDevFiles"):
         return None
     return Absence(
-        f"CUDA_VISIBLE_DEVICES='{facts.visible}' hides every GPU",
+        f"CUDA_VISIBLE_DEVICES='{gpu.visible}' hides every GPU",
         "Unset the variable, or set it to the numbers of the GPUs to use, such as 0",
     )
 
 
-def _passed_through(facts: Facts) -> Absence | None:
-    if not facts.kernel_driver or (facts.device_files and not facts.libcuda_error):
-        return _closed(facts)
-    lacking = "libcuda.so.1 does not load" if facts.device_files else "there is no /dev/nvidia0"
+def _passed_through(gpu: GpuRequirements) -> Absence | None:
+    if not gpu.kernel_driver or (gpu.device_files and not gpu.libcuda_error):
+        return _closed(gpu)
+    lacking = "libcuda.so.1 does not load" if gpu.device_files else "there is no /dev/nvidia0"
     return Absence(
-        f"the NVIDIA driver {facts.kernel_driver} is loaded, but {lacking} here",
+        f"the NVIDIA driver {gpu.kernel_driver} is loaded, but {lacking} here",
         "In a container, start it with the GPU (Docker: --gpus all, Apptainer: --nv); "
         "under SLURM, ask for one (--gres=gpu:1); elsewhere, reinstall the driver",
     )
 
 
-def _closed(facts: Facts) -> Absence | None:
-    if not facts.closed_files or len(facts.closed_files) < len(facts.device_files):
+def _closed(gpu: GpuRequirements) -> Absence | None:
+    if not gpu.closed_files or len(gpu.closed_files) < len(gpu.device_files):
         return None
     return Absence(
-        f"this user may not open {', '.join(facts.closed_files)}",
-        f"Join the group that `ls -l {facts.closed_files[0]}` names, and log in again",
+        f"this user may not open {', '.join(gpu.closed_files)}",
+        f"Join the group that `ls -l {gpu.closed_files[0]}` names, and log in again",
     )
 
 
-def _driver(facts: Facts) -> Absence | None:
-    if facts.refusal:
-        chosen = f" (CUDA_VISIBLE_DEVICES is '{facts.visible}')" if facts.visible else ""
+def _driver(gpu: GpuRequirements) -> Absence | None:
+    if gpu.refusal:
+        chosen = f" (CUDA_VISIBLE_DEVICES is '{gpu.visible}')" if gpu.visible else ""
         return Absence(
-            f"the NVIDIA driver refuses to start: {facts.refusal}{chosen}",
-            "`nvidia-smi` tells more; after an update of the driver, restart the machine",
+            f"the NVIDIA driver refuses to start: {gpu.refusal}{chosen}",
+            "`nvidia-smi` shows more; after an update of the driver, restart the machine",
         )
-    if facts.driver_cuda and major(facts.driver_cuda) < major(facts.cuda):
+    if gpu.driver_cuda and major(gpu.driver_cuda) < major(gpu.cuda):
         return Absence(
-            f"the NVIDIA driver knows CUDA {facts.driver_cuda}, and TensorFlow needs {facts.cuda}",
+            f"the NVIDIA driver supports CUDA {gpu.driver_cuda}, and TensorFlow needs {gpu.cuda}",
             "Install a newer driver, version 525 or later",
         )
     return None
 
 
-def _missing_libraries(facts: Facts) -> Absence | None:
-    if not facts.missing:
+def _missing_libraries(gpu: GpuRequirements) -> Absence | None:
+    if not gpu.missing:
         return None
     return Absence(
-        f"CUDA libraries that TensorFlow needs are not installed: {', '.join(facts.missing)}",
+        f"CUDA libraries that TensorFlow needs are not installed: {', '.join(gpu.missing)}",
         "Run `pip install 'fitx[gpu]'`",
     )

@@ -1,4 +1,4 @@
-"""The workers of a training on several machines, as TF_CONFIG or SLURM names them."""
+"""Reads the workers of a training on several machines from TF_CONFIG or SLURM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MOST_PORT = 65_535
 _MOST_SHOWN = 80
 _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
-_ADVICE = f"expected such as {_EXAMPLE}" + '"index": 0}}.'
+_ADVICE = f"expected, for example, {_EXAMPLE}" + '"index": 0}}.'
 _ELSE = "`fitx launch` starts workers here; execution.strategy=auto computes on one device."
 _LOST = re.compile(
     r"Collective ops is aborted|heartbeat|unhealthy|[Cc]onnection (reset|refused)|Socket closed"
@@ -30,11 +30,11 @@ _TASK = re.compile(r"/job:(chief|worker)(?:/replica:\d+)?/task:(\d+)")
 
 @dataclass(frozen=True)
 class Cluster:
-    """All workers, and which of them this process is.
+    """All workers, and the index of this process among them.
 
     Attributes:
         workers: Their addresses; the first is the chief, which writes the run folder.
-        index: Which of them this process is, counted from 0.
+        index: The index of this process among them, from 0.
     """
 
     workers: tuple[str, ...]
@@ -42,15 +42,15 @@ class Cluster:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this worker is the one that writes the run folder and shows progress."""
+        """True for the worker that writes the run folder and shows progress."""
         return self.index == 0
 
 
-def read(environment: MutableMapping[str, str] = os.environ) -> Cluster:
-    """Read the cluster from TF_CONFIG, which is set from SLURM's variables where it is missing.
+def read_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
+    """Read the cluster from TF_CONFIG; sets it from SLURM's variables if it is missing.
 
     Raises:
-        DeviceError: There is neither, or what there is does not describe a cluster.
+        DeviceError: Neither is set, or they do not describe a cluster.
     """
     if not environment.get("TF_CONFIG") and "SLURM_PROCID" in environment:
         environment["TF_CONFIG"] = json.dumps(_from_slurm())
@@ -66,36 +66,38 @@ def read(environment: MutableMapping[str, str] = os.environ) -> Cluster:
     return _cluster(config)
 
 
-def lost(error: BaseException) -> str | None:
-    """Return what to say of an error that comes from a worker that is gone; None for others."""
+def describe_lost_worker(error: BaseException) -> str | None:
+    """Return a message for an error caused by the loss of a worker; None for other errors."""
     text = str(error)
     if not _LOST.search(text):
         return None
-    found = {f"{job} {number}" for job, number in _TASK.findall(text)}
-    who = f"{' and '.join(sorted(found))}" if len(found) == 1 else "another worker"
-    return f"lost {who}: it has died or cannot be reached, so this worker ends too."
+    tasks = {f"{job} {number}" for job, number in _TASK.findall(text)}
+    who = tasks.pop() if len(tasks) == 1 else "another worker"
+    return f"lost {who}: it died or cannot be reached, so this worker ends too."
 
 
 def _cluster(config: Any) -> Cluster:
     jobs = config.get("cluster") if isinstance(config, Mapping) else None
     task = config.get("task") if isinstance(config, Mapping) else None
     if not isinstance(jobs, Mapping) or not isinstance(task, Mapping):
-        raise DeviceError(f"TF_CONFIG lacks its 'cluster' or its 'task'; {_ADVICE}")
+        raise DeviceError(f"TF_CONFIG has no 'cluster' or no 'task'; {_ADVICE}")
     others = [name for name in jobs if name not in _JOBS]
     if others or not jobs:
         found = f"a job {_short(others[0])}" if others else "no job"
         raise DeviceError(f"TF_CONFIG's cluster has {found}; it takes chief and worker. {_ADVICE}")
     for name, addresses in jobs.items():
         if not isinstance(addresses, list) or not all(_is_address(one) for one in addresses):
-            raise DeviceError(f"TF_CONFIG's {name} is no list of 'host:port'; {_ADVICE}")
+            raise DeviceError(f"TF_CONFIG's {name} is not a list of 'host:port'; {_ADVICE}")
     kind, index = task.get("type"), task.get("index")
     if not isinstance(kind, str) or kind not in jobs:
-        raise DeviceError(f"TF_CONFIG's task has the type {_short(kind)}, no job of the cluster.")
+        raise DeviceError(
+            f"TF_CONFIG's task has the type {_short(kind)}, which is not a job of the cluster."
+        )
     count = len(jobs[kind])
     if type(index) is not int or not 0 <= index < count:
         most = f"0 to {count - 1}" if count > 1 else "0"
         raise DeviceError(
-            f"TF_CONFIG's task has the index {_short(index)}; {kind} goes from {most}."
+            f"TF_CONFIG's task has the index {_short(index)}; expected {most} for {kind}."
         )
     addresses = (*jobs.get("chief", ()), *jobs.get("worker", ()))
     if len(set(addresses)) < len(addresses):
@@ -114,15 +116,15 @@ def _short(value: Any) -> str:
 
 
 def _from_slurm() -> dict[str, Any]:
-    """Return what TF_CONFIG would say of the SLURM step that this process is a task of."""
+    """Return the TF_CONFIG of the SLURM step that this process is a task of."""
     try:
-        # It counts no more tasks on a machine than GPUs; which task has which is left to SLURM.
+        # The resolver allows at most one task per GPU; SLURM assigns the GPUs.
         resolver = tf.distribute.cluster_resolver.SlurmClusterResolver(
             gpus_per_node=_MOST_TASKS, gpus_per_task=1, auto_set_gpu=False
         )
         jobs = resolver.cluster_spec().as_dict()
     except Exception as error:
-        # TensorFlow's parser raises whatever comes up for text that SLURM has not written.
-        text = "start the workers by srun, within a job" if "SLURM" in str(error) else str(error)
+        # TensorFlow's parser raises errors of any kind for malformed variables.
+        text = "start the workers with srun, inside a job" if "SLURM" in str(error) else str(error)
         raise DeviceError(f"SLURM's variables describe no cluster: {text}.") from error
     return {"cluster": jobs, "task": {"type": resolver.task_type, "index": resolver.task_id}}

@@ -1,4 +1,4 @@
-"""Which device computes: what an experiment asks for, out of what TensorFlow sees."""
+"""Chooses the device that an experiment asks for among those that TensorFlow sees."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.errors import DeviceError
-from fitx.runtime.absence import Absence, explain
-from fitx.runtime.machine import gather
+from fitx.runtime.absence import Absence, explain_absence
+from fitx.runtime.machine import inspect_machine
 
 
 @dataclass(frozen=True)
 class Device:
-    """What computes.
+    """A chosen device.
 
     Attributes:
         name: As `tf.device` takes it: `/CPU:0` or `/GPU:0`.
         kind: "cpu" or "gpu".
-        models: Of GPUs, what each that TensorFlow sees is called.
-        number: Which of them this is.
+        models: Names of all GPUs that TensorFlow sees; empty on the CPU.
+        number: The index of this GPU among them.
     """
 
     name: str
@@ -31,21 +31,21 @@ class Device:
 
     @property
     def accelerator(self) -> str | None:
-        """The GPU's model, by which results may differ in the last bits; None on the CPU."""
+        """The GPU's model, on which the last bits of results depend; None on the CPU."""
         return self.models[self.number] if self.models else None
 
 
-def choose(asked: str, *, alone: bool = True) -> Device:
+def choose_device(asked: str, *, alone: bool = True) -> Device:
     """Return the device that an experiment asks for, and hide every other GPU.
 
-    A process that has used a GPU keeps it visible.
+    A GPU that the process has used stays visible.
 
     Args:
         asked: "auto", "cpu", "gpu" or "gpu:N".
-        alone: Whether one device is to compute; else every GPU that TensorFlow sees may.
+        alone: Whether to compute on one device; else every GPU that TensorFlow sees is used.
 
     Raises:
-        DeviceError: A GPU is demanded that TensorFlow does not see; says why and what to do.
+        DeviceError: TensorFlow does not see the required GPU; with the cause and the remedy.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if asked == "cpu" or (asked == "auto" and not gpus):
@@ -53,35 +53,35 @@ def choose(asked: str, *, alone: bool = True) -> Device:
         return Device("/CPU:0", "cpu")
     number = int(asked.partition(":")[2] or 0)
     if number >= len(gpus):
-        raise DeviceError(refusal(asked, len(gpus)))
+        raise DeviceError(no_such_gpu(asked, len(gpus)))
     _show(gpus[number : number + 1] if alone else gpus)
     visible = tf.config.get_visible_devices("GPU")
     if gpus[number] not in visible:
         raise DeviceError(
-            f"execution.device is '{asked}', but this process has begun to compute elsewhere; "
-            "start another one."
+            f"execution.device is '{asked}', but this process already computes on another device; "
+            "start a new process."
         )
     return Device(f"/GPU:{visible.index(gpus[number])}", "gpu", _models(gpus), number)
 
 
-def refusal(asked: str, count: int) -> str:
-    """Return what to say when a GPU is demanded and TensorFlow sees `count`, too few."""
+def no_such_gpu(asked: str, count: int) -> str:
+    """Return the error message for a required GPU where TensorFlow sees only `count`."""
     if count:
         known = "1 GPU, gpu:0" if count == 1 else f"{count} GPUs, gpu:0 to gpu:{count - 1}"
         return f"execution.device is '{asked}', but TensorFlow sees {known}."
     return (
         f"execution.device is '{asked}', but TensorFlow sees no GPU: {why_no_gpu()} "
-        "execution.device=auto trains on the CPU; `fitx doctor` shows the whole picture."
+        "execution.device=auto trains on the CPU; `fitx doctor` shows the details."
     )
 
 
-def describe(device: Device, asked: str, threads: str) -> str:
-    """Return one line on what computes and why.
+def describe_device(device: Device, asked: str, threads: str) -> str:
+    """Return one line for people: the device, and the reason for the choice.
 
     Args:
-        device: What was chosen.
+        device: The chosen device.
         asked: The experiment's `execution.device`.
-        threads: How many threads the CPU has, in words.
+        threads: The number of CPU threads, in words.
     """
     why = "as execution.device says"
     if device.kind == "cpu":
@@ -95,18 +95,18 @@ def describe(device: Device, asked: str, threads: str) -> str:
 
 
 def why_no_gpu() -> str:
-    """Return why TensorFlow sees no GPU, and what to do about it; asked where it sees none."""
-    found = absence()
-    return f"{found.cause}. {found.remedy}."
+    """Return the reason why TensorFlow sees no GPU, and the remedy, as two sentences."""
+    reason = absence()
+    return f"{reason.cause}. {reason.remedy}."
 
 
 def absence() -> Absence:
-    """Return why TensorFlow sees no GPU, in two clauses."""
-    return explain(gather(tf.sysconfig.get_build_info()))
+    """Return the reason why TensorFlow sees no GPU, and the remedy."""
+    return explain_absence(inspect_machine(tf.sysconfig.get_build_info()))
 
 
 def _show(gpus: list[Any]) -> None:
-    # Both raise once TensorFlow has started: then things stay as they are.
+    # Both raise once TensorFlow has started, and then nothing changes.
     with suppress(RuntimeError):
         tf.config.set_visible_devices(gpus, "GPU")
     with suppress(RuntimeError):

@@ -1,4 +1,4 @@
-"""What a GPU needs on this machine, from TensorFlow's build to the files of the driver."""
+"""Inspects what a GPU requires on this machine: TensorFlow's build, hardware and driver."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-NVIDIA = "0x10de"  # on the PCI bus
+NVIDIA = "0x10de"  # vendor identifier on the PCI bus
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What a GPU needs, from the build of TensorFlow to the files of the driver.
+class GpuRequirements:
+    """Everything that a GPU requires, as found on this machine.
 
     Attributes:
         system: "Linux", "Darwin" or "Windows".
@@ -27,12 +27,12 @@ class Facts:
         kernel_driver: version of the loaded NVIDIA kernel module, or empty; under WSL 2
             the driver is Windows' own.
         visible: the variable CUDA_VISIBLE_DEVICES; None when unset.
-        device_files: what GPUs are reached through, under /dev.
-        closed_files: those of them this user may not open.
-        libcuda_error: why the driver's library libcuda.so.1 does not load; empty if it does.
-        refusal: what that library says when it is started; empty if it starts.
-        driver_cuda: the newest CUDA version that library knows; empty when unknown.
-        missing: CUDA libraries that TensorFlow needs and that are not found.
+        device_files: device files of GPUs, under /dev.
+        closed_files: those of them that this user may not open.
+        libcuda_error: the error of loading the driver's library libcuda.so.1; empty if it loads.
+        refusal: the error of initializing that library; empty if it starts.
+        driver_cuda: the newest CUDA version that the driver supports; empty when unknown.
+        missing: CUDA libraries that TensorFlow needs and that are not installed.
     """
 
     system: str = "Linux"
@@ -48,11 +48,11 @@ class Facts:
     missing: tuple[str, ...] = ()
 
 
-def gather(build: Mapping[str, Any]) -> Facts:
-    """Collect the facts of this machine.
+def inspect_machine(build: Mapping[str, Any]) -> GpuRequirements:
+    """Return the state of every requirement on this machine.
 
     Args:
-        build: what `tf.sysconfig.get_build_info()` returns.
+        build: the result of `tf.sysconfig.get_build_info()`.
     """
     cuda = str(build.get("cuda_version", "")) if build.get("is_cuda_build") else ""
     files = tuple(str(file) for file in sorted(Path("/dev").glob("nvidia[0-9]*")) or _wsl())
@@ -61,7 +61,7 @@ def gather(build: Mapping[str, Any]) -> Facts:
     driver = driver_version(_read(Path("/proc/driver/nvidia/version")))
     if not driver and not libcuda_error and _wsl():
         driver = "of Windows"
-    return Facts(
+    return GpuRequirements(
         system=platform.system(),
         cuda=cuda,
         card=any(_read(file) == NVIDIA for file in Path("/sys/bus/pci/devices").glob("*/vendor")),
@@ -95,7 +95,7 @@ def _libraries(cuda: str, cudnn: str) -> tuple[str, ...]:
 
 
 def _loads(library: str) -> bool:
-    """Return whether TensorFlow would find a library: beside itself in `nvidia/`, or anywhere."""
+    """Return whether TensorFlow can load a library, from the `nvidia` packages or the system."""
     packages = importlib.util.find_spec("nvidia")
     for folder in (packages.submodule_search_locations if packages else None) or ():
         if any(Path(folder).glob(f"*/lib/{library}")):
@@ -107,7 +107,7 @@ def _loads(library: str) -> bool:
 
 
 def _ask_driver() -> tuple[str, str, str]:
-    """Return why libcuda does not load, what it says when started, and the CUDA it knows."""
+    """Return libcuda's load error, its initialization error, and the CUDA version it supports."""
     try:
         library = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
@@ -125,7 +125,7 @@ def _ask_driver() -> tuple[str, str, str]:
 
 
 def _wsl() -> list[Path]:
-    """Return the device file through which Linux under WSL 2 reaches the GPU of Windows."""
+    """Return the device file of the Windows GPU under WSL 2, if there is one."""
     device = Path("/dev/dxg")
     return [device] if device.exists() else []
 

@@ -1,4 +1,4 @@
-"""What TensorFlow sees on this machine, for `fitx doctor`."""
+"""Reports the devices and settings of TensorFlow on this machine, for `fitx doctor`."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from keras.src.backend.config import keras_home
 from fitx import runtime
 
 
-def report() -> dict[str, Any]:
-    """Return what computes here and how, ready for JSON; `no_gpu` is None where there is one."""
+def runtime_report() -> dict[str, Any]:
+    """Return the devices and settings as JSON values; `no_gpu` is None where there is a GPU."""
     chosen = runtime.prepare(device="auto", precision="float32", deterministic=False, seed=0)
     build = tf.sysconfig.get_build_info()
     return {

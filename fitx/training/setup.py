@@ -56,7 +56,7 @@ def build_and_trace(
         modes: How training ("train") and evaluation ("test") were executed by the run that goes
             on; None chooses.
     """
-    built = make(experiment)
+    built = make(experiment, device)
     prepare_execution(built, device, _tasks(built), modes)
     agreement.check_names(built)
     if experiment.plugins:

@@ -93,7 +93,7 @@ def test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4(tmp_pa
     assert time.monotonic() - began < 240
     told = [line for line in said.splitlines() if not line.startswith(("epoch", "run:"))]
     (line,) = told[-1:]
-    why = "it has died or cannot be reached, so this worker ends too."
+    why = "it died or cannot be reached, so this worker ends too."
     assert line in (f"lost worker 1: {why}", f"lost another worker: {why}")
     (run,) = (tmp_path / "runs" / "low_level").glob("2*")
     assert record.load(run)["status"] == "failed"
@@ -118,11 +118,14 @@ TWO = {"worker": ["a:1", "b:2"]}
 @pytest.mark.parametrize(
     ("config", "text"),
     [
-        ("", "strategy multi_worker needs TF_CONFIG or SLURM's variables; expected such as {"),
+        (
+            "",
+            "strategy multi_worker needs TF_CONFIG or SLURM's variables; expected, for example, {",
+        ),
         ("{", "TF_CONFIG is not JSON ("),
         ("[" * 100_000, "TF_CONFIG is not JSON (it is nested deeper than 200 levels)"),
-        ("[1]", "TF_CONFIG lacks its 'cluster' or its 'task'; expected such as"),
-        (json.dumps({"cluster": TWO}), "TF_CONFIG lacks its 'cluster' or its 'task'"),
+        ("[1]", "TF_CONFIG has no 'cluster' or no 'task'; expected, for example,"),
+        (json.dumps({"cluster": TWO}), "TF_CONFIG has no 'cluster' or no 'task'"),
         (json.dumps({"cluster": {}, "task": {}}), "has no job; it takes chief and worker."),
         (
             json.dumps({"cluster": {**TWO, "ps": ["c:3"]}, "task": {}}),
@@ -130,19 +133,19 @@ TWO = {"worker": ["a:1", "b:2"]}
         ),
         (
             json.dumps({"cluster": {"worker": ["a"]}, "task": {}}),
-            "TF_CONFIG's worker is no list of 'host:port';",
+            "TF_CONFIG's worker is not a list of 'host:port';",
         ),
         (
             json.dumps({"cluster": TWO, "task": {"type": "chief", "index": 0}}),
-            "TF_CONFIG's task has the type 'chief', no job of the cluster.",
+            "TF_CONFIG's task has the type 'chief', which is not a job of the cluster.",
         ),
         (
             json.dumps({"cluster": TWO, "task": {"type": "worker", "index": 2}}),
-            "TF_CONFIG's task has the index 2; worker goes from 0 to 1.",
+            "TF_CONFIG's task has the index 2; expected 0 to 1 for worker.",
         ),
         (
             json.dumps({"cluster": TWO, "task": {"type": "worker", "index": True}}),
-            "TF_CONFIG's task has the index True; worker goes from 0 to 1.",
+            "TF_CONFIG's task has the index True; expected 0 to 1 for worker.",
         ),
         (
             json.dumps({"cluster": TWO, "task": {"type": ["worker"] * 1000, "index": 0}}),
@@ -150,7 +153,7 @@ TWO = {"worker": ["a:1", "b:2"]}
         ),
         (
             json.dumps({"cluster": {"worker": ["a:1", "b:65536"]}, "task": {}}),
-            "TF_CONFIG's worker is no list of 'host:port';",
+            "TF_CONFIG's worker is not a list of 'host:port';",
         ),
         (
             json.dumps(
@@ -162,13 +165,13 @@ TWO = {"worker": ["a:1", "b:2"]}
 )
 def test_a_cluster_that_makes_no_sense_is_named(config, text):
     with pytest.raises(DeviceError, match=re.escape(text)):
-        cluster.read({"TF_CONFIG": config})
+        cluster.read_cluster({"TF_CONFIG": config})
 
 
 def test_workers_are_counted_from_the_chief():
     jobs = {"chief": ["a:1"], "worker": ["b:2", "c:3"]}
     config = {"cluster": jobs, "task": {"type": "worker", "index": 1}}
-    found = cluster.read({"TF_CONFIG": json.dumps(config)})
+    found = cluster.read_cluster({"TF_CONFIG": json.dumps(config)})
     assert found == cluster.Cluster(("a:1", "b:2", "c:3"), 2)
     assert not found.is_chief
 
@@ -178,12 +181,12 @@ def test_slurm_says_who_the_workers_are(monkeypatch):
     for name, value in {**step, "STEP_NUM_TASKS": "2", "LOCALID": "0"}.items():
         monkeypatch.setenv(f"SLURM_{name}", value)
     monkeypatch.setenv("TF_CONFIG", "")
-    assert cluster.read(os.environ) == cluster.Cluster(("n1:8888", "n2:8888"), 1)
+    assert cluster.read_cluster(os.environ) == cluster.Cluster(("n1:8888", "n2:8888"), 1)
 
 
 def test_slurm_without_a_step_is_an_error_that_says_what_to_do(monkeypatch):
     monkeypatch.setenv("SLURM_PROCID", "0")
     monkeypatch.setenv("TF_CONFIG", "")
-    text = "SLURM's variables describe no cluster: start the workers by srun, within a job."
+    text = "SLURM's variables describe no cluster: start the workers with srun, inside a job."
     with pytest.raises(DeviceError, match=re.escape(text)):
-        cluster.read(os.environ)
+        cluster.read_cluster(os.environ)
