@@ -27,7 +27,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.benchmark.ways import Fitx, Stock
 from fitx.commands.train import train
 from fitx.experiment.check import read

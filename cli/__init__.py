@@ -1,1 +1,1 @@
-"""The `fitx` command: one file per subcommand."""
+"""The `fitx` command, one file per subcommand."""

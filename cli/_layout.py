@@ -1,4 +1,4 @@
-"""Names and signatures laid out for a terminal, and one a line for everything else."""
+"""Lays out names, tables and signatures in the width of a terminal, or unwrapped for a pipe."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from collections.abc import Iterable, Sequence
 from typing import Any, TextIO
 
 GAP = 2
-"""Columns between two cells."""
+"""Spaces between two cells."""
 
 WIDTH = 88
-"""How wide text is laid out that is not for a terminal."""
+"""Width in columns of wrapped text that is not for a terminal."""
 
 
 def is_terminal(output: TextIO | None = None) -> bool:
-    """Whether a stream, by default standard output, is a terminal."""
+    """Return whether a stream, by default standard output, is a terminal."""
     return (output or sys.stdout).isatty()
 
 
 def width(output: TextIO | None = None, otherwise: int = WIDTH) -> int:
-    """Return the columns there are to write in: a terminal's, or else what is said."""
+    """Return the width of a terminal in columns, or `otherwise` if the stream is none."""
     if not is_terminal(output):
         return otherwise
     columns = os.environ.get("COLUMNS", "")
@@ -31,7 +31,7 @@ def width(output: TextIO | None = None, otherwise: int = WIDTH) -> int:
 
 
 def columns(names: Sequence[str], wide: int) -> str:
-    """Return names in as many columns as fit, read downwards as `ls` does."""
+    """Return names in as many columns as fit, sorted downwards as by `ls`."""
     for rows in range(1, len(names) + 1):
         stacks = [names[start : start + rows] for start in range(0, len(names), rows)]
         widths = [max(map(len, stack)) for stack in stacks]
@@ -45,33 +45,33 @@ def _row(stacks: Sequence[Sequence[str]], widths: Sequence[int], row: int) -> st
     return "  ".join(stack[row].ljust(w) for stack, w in cells if row < len(stack)).rstrip()
 
 
-def table(rows: Sequence[Sequence[str]], wide: int = sys.maxsize) -> list[str]:
-    """Return rows, the first of them headings, as lines with the cells of a column below another.
+def table_lines(rows: Sequence[Sequence[str]], wide: int = sys.maxsize) -> list[str]:
+    """Return rows as aligned lines; the first row contains the headings.
 
-    Where those would be too wide, each row is a paragraph that names its cells.
+    If the lines would be too wide, each row becomes a paragraph that repeats the headings.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     cells = ([c.ljust(w) for c, w in zip(row, widths, strict=True)] for row in rows)
     lines = ["  ".join(row).rstrip() for row in cells]
     if max(map(len, lines), default=0) <= wide:
         return lines
-    headings, *others = rows
-    named = ([f"{h} {c}" for h, c in zip(headings, row, strict=True) if c] for row in others)
-    return fitted((", ".join(row) for row in named), wide)
+    headings, *body = rows
+    named = ([f"{h} {c}" for h, c in zip(headings, row, strict=True) if c] for row in body)
+    return wrapped_lines((", ".join(row) for row in named), wide)
 
 
-def fitted(lines: Iterable[str], wide: int) -> list[str]:
-    """Return lines of which each that is too wide goes on, indented, after one of its words."""
+def wrapped_lines(lines: Iterable[str], wide: int) -> list[str]:
+    """Return lines wrapped between words; what follows on the next line is indented."""
     options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
     wrapped = (
         textwrap.wrap(line, wide, subsequent_indent="  ", **options) if len(line) > wide else [line]
         for line in lines
     )
-    return [line for some in wrapped for line in some]
+    return [line for parts in wrapped for line in parts]
 
 
 def pairs(rows: Sequence[tuple[str, str]], wide: int) -> list[str]:
-    """Return names and values as lines; below a name that leaves no room stands its value alone."""
+    """Return names and values as aligned lines; a value that does not fit gets its own line."""
     room = wide - GAP - max((len(value) for _, value in rows), default=0)
     width = max((len(name) for name, _ in rows if len(name) <= room), default=0)
     lines = []
@@ -88,8 +88,8 @@ def paragraph(title: str, words: Sequence[str], wide: int) -> str:
     return textwrap.fill(text, wide, subsequent_indent=indent, break_on_hyphens=False)
 
 
-def call(name: str, arguments: Sequence[str], wide: int) -> str:
-    """Return `name(argument, ...)`, an argument a line where they do not fit in one."""
+def call_text(name: str, arguments: Sequence[str], wide: int) -> str:
+    """Return `name(argument, ...)`, with one argument per line if one line is too short."""
     line = f"{name}({', '.join(arguments)})"
     if len(line) <= wide:
         return line
@@ -97,5 +97,5 @@ def call(name: str, arguments: Sequence[str], wide: int) -> str:
 
 
 def indented(text: str) -> str:
-    """Return text with two spaces before every line that says something."""
+    """Return text with two spaces before every line that is not empty."""
     return textwrap.indent(text, "  ")

@@ -1,8 +1,8 @@
-"""Standard output and standard error: all that a command writes goes through here.
+"""Writes everything that a command prints to standard output and standard error.
 
-Names of files, docstrings, values and the messages of libraries may hold any character. What could
-move a cursor, change a colour or turn the direction of writing is written as an escape. Values of
-environment variables that an experiment asks for are redacted.
+File names, docstrings, values and messages of libraries may contain any character. Characters that
+could move the cursor, change a colour or reverse the writing direction are written as escapes.
+Values of environment variables that an experiment uses are redacted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fitx.redaction import redact, redact_all
 
 
 def visible(text: str) -> str:
-    """Return a text, redacted, whose control characters but for ends of lines are escapes."""
+    """Return a text, redacted, with escapes for control characters other than newlines."""
     shown = (
         c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode()
         for c in redact(text).expandtabs()
@@ -29,26 +29,26 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return a text as `visible` does, on one line: ends of lines are spaces."""
+    """Return a text as `visible` does, on one line: newlines become spaces."""
     return visible("".join(" " if c.isspace() else c for c in redact(text)))
 
 
 def write_text(text: str, output: TextIO | None = None) -> None:
-    """Write a text of several lines to standard output, or to what took its place."""
+    """Write a text of several lines to standard output, or to the given stream."""
     click.echo(visible(text), file=output)
 
 
 def write_lines(lines: Iterable[str], output: TextIO | None = None) -> None:
-    """Write lines as `write_text` does; an end of a line within one is an escape."""
+    """Write lines as `write_text` does; a newline within a line is written as an escape."""
     write_text("\n".join(line.replace("\n", r"\n") for line in lines), output)
 
 
 def write_json(value: Any, output: TextIO | None = None, *, indent: int | None = None) -> None:
-    """Write one JSON document, in which characters beyond ASCII are escapes.
+    """Write one JSON document in ASCII.
 
     Args:
-        value: What `json_ready` takes.
-        output: Where to; standard output if None.
+        value: Any value that `json_ready` accepts.
+        output: The stream; standard output if None.
         indent: As for `json.dumps`.
     """
     click.echo(
@@ -57,6 +57,6 @@ def write_json(value: Any, output: TextIO | None = None, *, indent: int | None =
 
 
 def print_error(text: str) -> None:
-    """Write to standard error, if there is one that takes it."""
+    """Write to standard error; do nothing if it cannot be written."""
     with suppress(OSError):
         print(visible(text), file=sys.stderr, flush=True)

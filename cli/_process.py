@@ -1,4 +1,4 @@
-"""The process that a command runs in: its streams, its signals, its end."""
+"""Sets up the process of a command: standard streams, warnings, signals and the exit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from contextlib import contextmanager, redirect_stdout, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
-import fitx.training.signals  # noqa: F401 - what this makes of forked children holds from now on
+import fitx.training.signals  # noqa: F401 - registers what a forked child does with signals
 from fitx.external_settings import overridden_variables
 
 from ._output import print_error
-from .display.waiting import stop_waiting
+from .display.stage_display import hide_stages
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
@@ -26,12 +26,12 @@ _output: list[TextIO] = []
 """The stream of standard output, once it has a descriptor of its own."""
 
 
-def prepare() -> None:
-    """Make the process safe to work in: no stream missing, no signal that leaves a traceback.
+def prepare_process() -> None:
+    """Open missing standard streams, reserve standard output, and handle warnings and signals.
 
-    A file opened while standard output is closed would become standard output, and take what
-    others print there. Standard output is the command's alone: what C code and the processes that
-    a plugin starts write to file descriptor 1 goes to standard error.
+    A file opened while standard output is closed would become standard output, and receive what
+    is printed there. Standard output is reserved for results: what C code and child processes of
+    a plugin write to file descriptor 1 goes to standard error.
     """
     for descriptor, name in enumerate(STANDARD):
         try:
@@ -39,53 +39,53 @@ def prepare() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
             setattr(sys, name, os.fdopen(descriptor, "w" if descriptor else "r", closefd=False))
-    _keep_standard_output()
-    _let_no_warning_raise()
+    _reserve_descriptor_1()
+    _drop_error_filters()
     warnings.showwarning = _show_warning
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, _end)
+            signal.signal(number, _exit_on_signal)
 
 
-def _keep_standard_output() -> None:
-    """Move `sys.stdout` to a descriptor that nobody else knows, and let 1 be standard error.
+def _reserve_descriptor_1() -> None:
+    """Move `sys.stdout` to a new descriptor, and let descriptor 1 be standard error.
 
-    For good: C code may write what it holds back when the process ends. A character that the
+    This is never undone: C code may flush its buffers when the process ends. A character that the
     stream's encoding lacks is written as an escape.
     """
     stream = sys.stdout
     try:
         if stream.fileno() != 1:
             return
-    except OSError:  # An object in memory, put there by whoever calls `main`.
+    except OSError:  # The caller of `main` has set a stream in memory.
         return
     stream.flush()
-    kept = os.dup(1)
+    descriptor = os.dup(1)
     os.dup2(2, 1)
-    # It is open until the process ends.
-    sys.stdout = open(kept, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
+    # It stays open until the process ends.
+    sys.stdout = open(descriptor, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
     _output[:] = [sys.stdout]
 
 
-def _let_no_warning_raise() -> None:
-    """Drop filters such as PYTHONWARNINGS=error: libraries that only warn would fail to work."""
+def _drop_error_filters() -> None:
+    """Drop filters such as PYTHONWARNINGS=error, which would make libraries fail that only warn."""
     actions = [option.partition(":")[0] for option in sys.warnoptions]
     if not any(action and "error".startswith(action) for action in actions):
         return
     warnings.resetwarnings()
-    # As Python ignores them by default.
+    # Python's defaults.
     warnings.simplefilter("ignore", DeprecationWarning)
     warnings.simplefilter("ignore", PendingDeprecationWarning)
     warnings.simplefilter("ignore", ImportWarning)
     warnings.simplefilter("ignore", ResourceWarning)
 
 
-def follow_seed(experiment: Experiment) -> None:
-    """Let the order of sets in plugins follow an experiment's seed: start this command anew.
+def restart_with_hash_seed(experiment: Experiment) -> None:
+    """Restart this command with PYTHONHASHSEED, so that sets in plugins follow the seed.
 
-    Python draws how it hashes strings when it starts, unless PYTHONHASHSEED says how; a value that
-    the user has set stays. Nothing slow has been imported yet, and nothing been written. Where
-    `prepare` was not called, the process runs another program, which must not be restarted.
+    Python chooses the hash seed of strings when it starts. A value that the user has set is kept,
+    and an experiment without plugins needs none. Nothing slow has been imported yet, and nothing
+    has been written. A process without `prepare_process` runs another program: no restart.
     """
     is_set = os.environ.get("PYTHONHASHSEED", "") not in ("", "random")
     can_restart = bool(_output and sys.executable and not sys.flags.ignore_environment)
@@ -99,27 +99,27 @@ def follow_seed(experiment: Experiment) -> None:
 
 
 @contextmanager
-def results_alone() -> Iterator[TextIO]:
-    """Send what plugins and Keras print to standard error; yield the standard output."""
+def stdout_for_results() -> Iterator[TextIO]:
+    """Yield standard output; what plugins and Keras print meanwhile goes to standard error."""
     output = sys.stdout
     with redirect_stdout(sys.stderr):
         yield output
 
 
-def leave(code: int, *, at_once: bool = False) -> NoReturn:
-    """Exit with a code, whatever has become of the streams.
+def exit_with(code: int, *, at_once: bool = False) -> NoReturn:
+    """Exit with a code, also when a standard stream can no longer be written.
 
     Args:
         code: The exit code.
-        at_once: Skip what Python and libraries do when the interpreter ends.
+        at_once: Skip the cleanup of Python and libraries at the end of the interpreter.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError:
-            # Python would try once more, and exit with 120.
+            # Python would flush once more, and exit with 120.
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-    _die_as_shells_expect(code)
+    _die_of_sigint(code)
     if at_once:
         os._exit(code)
     sys.exit(code)
@@ -133,19 +133,19 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Write a warning of Python: libraries quote names and paths in theirs."""
+    """Print a Python warning with control characters escaped: it may quote names and paths."""
     print_error(warnings.formatwarning(message, category, filename, lineno, line).rstrip("\n"))
 
 
-def _end(number: int, frame: FrameType | None) -> None:
-    """End at once: before a run has begun there is nothing to keep."""
-    stop_waiting()
-    _die_as_shells_expect(128 + number)
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
+    """Exit at once: before a run begins there is nothing to save."""
+    hide_stages()
+    _die_of_sigint(128 + number)
     os._exit(128 + number)
 
 
-def _die_as_shells_expect(code: int) -> None:
-    """After Ctrl-C in a terminal, die of the signal itself: only that ends a shell's loop too."""
+def _die_of_sigint(code: int) -> None:
+    """After Ctrl-C in a terminal, die of SIGINT itself, which also ends the loop of a shell."""
     with suppress(OSError):
         if code == 128 + signal.SIGINT and os.isatty(0):
             signal.signal(signal.SIGINT, signal.SIG_DFL)

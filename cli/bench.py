@@ -8,19 +8,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from . import _complete, _layout, _options
+from . import _arguments, _layout
 from ._output import write_json, write_lines
-from ._process import follow_seed, results_alone
-from ._shadowed import tell_shadowed
-from .display.waiting import waiting
+from ._process import restart_with_hash_seed, stdout_for_results
+from .display import choose_display
+from .display.stage_display import show_stages
 
 if TYPE_CHECKING:
     from fitx.commands.benchmark import Comparison, Row
 
 
 @click.command()
-@click.argument("file", type=_complete.EXPERIMENT)
-@_options.overrides
+@_arguments.experiment_arguments
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),
@@ -28,8 +27,8 @@ if TYPE_CHECKING:
     show_default=True,
     help="How often each is timed; the medians are shown.",
 )
-@_options.json_output
-@_options.progress
+@_arguments.json_option
+@_arguments.progress_options
 def command(
     file: str,
     overrides: tuple[str, ...],
@@ -48,41 +47,36 @@ def command(
     the same rows; all are timed in turn, and long epochs are cut short. Callbacks, validation and
     checkpoints are not timed. No run folder is made.
     """
-    from fitx.experiment.check import check_unimported
-    from fitx.experiment.yaml.load import load
     from fitx.training.train_request import demand_training
 
-    with results_alone() as output:
-        tell_shadowed(file)
-        experiment = check_unimported(load(file, overrides))
-        follow_seed(experiment)
+    with stdout_for_results() as output:
+        experiment = _arguments.load_experiment(file, overrides)
+        restart_with_hash_seed(experiment)
         demand_training(experiment, smoke=True)
 
-        with waiting(quiet):
+        with show_stages(quiet):
             from fitx.commands.benchmark import bench
 
-            from .display import choose
-
-            comparison = bench(experiment, choose(quiet), rounds)
+            comparison = bench(experiment, choose_display(quiet), rounds)
     if as_json:
         write_json(comparison.to_json(), output)
     else:
         wide = _layout.width(output, otherwise=sys.maxsize)
-        write_lines(_layout.fitted(table(comparison), wide), output)
+        write_lines(_layout.wrapped_lines(_comparison_lines(comparison), wide), output)
 
 
-def table(comparison: Comparison) -> Iterator[str]:
+def _comparison_lines(comparison: Comparison) -> Iterator[str]:
     """Yield the lines of the table, and the mode of `fitx train` below it."""
     rows, name = comparison.rows, comparison.experiment
     width = max(len(row.name) for row in rows)
     yield f"{name}: epochs of {comparison.steps:,} steps of {comparison.batch_size:,} examples"
     yield f"{'':<{width}}  first step  next steps  examples/s  vs stock"
     for row in rows:
-        yield f"{row.name:<{width}}  {_numbers(row) if row.step else row.reason}"
+        yield f"{row.name:<{width}}  {_row_numbers(row) if row.step else row.reason}"
     yield f"fitx train runs this experiment in mode {comparison.mode} ({comparison.why})."
 
 
-def _numbers(row: Row) -> str:
+def _row_numbers(row: Row) -> str:
     ratio = "" if row.ratio is None else f"{row.ratio:8.2f}x"
     times = f"{_time(row.first_step):>10}  {_time(row.step):>10}"
     return f"{times}  {row.examples_per_second:10,.0f} {ratio}".rstrip()

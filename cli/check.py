@@ -1,4 +1,4 @@
-"""fitx check: find everything that is wrong with an experiment file."""
+"""fitx check: report every problem of an experiment file."""
 
 from __future__ import annotations
 
@@ -6,33 +6,32 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from . import _complete, _options
+from . import _arguments
 from ._output import visible, write_json, write_lines, write_text
-from ._process import results_alone
-from ._shadowed import tell_shadowed
-from .display.waiting import waiting
+from ._process import stdout_for_results
+from .display.stage_display import show_stages
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
 
 
 @click.command()
-@click.argument("file", type=_complete.EXPERIMENT)
-@_options.overrides
+@_arguments.experiment_arguments
 @click.option("--resolved", is_flag=True, help="Print the experiment with all defaults filled in.")
-@_options.json_output
-@click.option("--verbose", is_flag=True, help="Show full tracebacks.")
+@_arguments.json_option
+@_arguments.verbose_option
 def command(
     file: str, overrides: tuple[str, ...], resolved: bool, as_json: bool, verbose: bool
 ) -> None:
-    """Check FILE, an experiment file or a shipped one, without running or writing anything.
+    """Check FILE, an experiment file or a shipped experiment, without training or writing files.
 
-    Every problem is reported with its file, line and column; the exit code is 2 if there is one.
+    All problems are reported at once, with file, line and column. The exit code is 2 if there is
+    a problem.
     """
     from fitx.experiment.check import read
 
-    with results_alone() as output, waiting():
-        tell_shadowed(file)
+    with stdout_for_results() as output, show_stages():
+        _arguments.note_shadowed_file(file)
         experiment = read(file, overrides)
         if experiment.plugins and not experiment.part_index.is_shipped(
             "step", experiment.step.name
@@ -50,7 +49,7 @@ def command(
 
 
 def _encodable(experiment: Experiment, output: TextIO) -> str:
-    """Return an experiment as YAML, with its escapes where a character cannot be written."""
+    """Return an experiment as YAML, in ASCII if it has characters that cannot be printed."""
     from fitx.experiment.yaml.dump import dump
 
     text = dump(experiment).removesuffix("\n")

@@ -1,4 +1,4 @@
-"""fitx checkpoints: what checkpoints a run has, and which of them are whole."""
+"""fitx checkpoints: list and verify the checkpoints of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import _complete, _layout, _options
+from . import _arguments, _layout
 from ._output import print_error, write_json, write_lines
 
 if TYPE_CHECKING:
@@ -19,14 +19,13 @@ HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "best by then", "
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=_complete.RUN)
-@_options.out
-@_options.json_output
+@click.argument("run", metavar="RUN", type=_arguments.RUN)
+@_arguments.out_option
+@_arguments.json_option
 def command(run: str, out: Path, as_json: bool) -> None:
-    """List the checkpoints of RUN, a run's folder or name, each verified by its checksums.
+    """List the checkpoints of RUN, a run's folder or name, and verify their checksums.
 
-    The run may be training meanwhile. The exit code is 7 when there are checkpoints and none of
-    them is whole.
+    The run may be in training. The exit code is 7 if there are checkpoints but none is intact.
     """
     from fitx.commands.checkpoints import survey
     from fitx.errors import StorageError
@@ -39,46 +38,46 @@ def command(run: str, out: Path, as_json: bool) -> None:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
         write_json({**listing.to_json(), **failure})
     else:
-        write_lines(_lines(listing))
+        write_lines(_listing_lines(listing))
     if lost:
         print_error(lost)
         raise click.exceptions.Exit(StorageError.exit_code)
 
 
-def _lines(listing: Listing) -> Iterator[str]:
+def _listing_lines(listing: Listing) -> Iterator[str]:
     yield f"{listing.run}: {listing.status}"
     if not listing.entries:
         yield "no checkpoint has been written"
         return
     wide = _layout.width(otherwise=sys.maxsize)
-    rows = [_row(entry, listing) for entry in listing.entries]
-    yield from _layout.table(_without_empty([HEADINGS, *rows]), wide)
+    rows = [_checkpoint_row(entry, listing) for entry in listing.entries]
+    yield from _layout.table_lines(_without_empty([HEADINGS, *rows]), wide)
     if listing.best is not None:
-        yield f"best: epoch {listing.best['epoch']}, {_value(listing.best)}"
+        yield f"best: epoch {listing.best['epoch']}, {_best_value(listing.best)}"
     yield from (entry.damage for entry in listing.entries if entry.damage)
 
 
 def _without_empty(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """Leave out the columns that have nothing but a heading."""
+    """Remove the columns that are empty below their heading."""
     columns = [column for column in zip(*rows, strict=True) if any(column[1:])]
     return list(zip(*columns, strict=True))
 
 
-def _row(entry: Entry, listing: Listing) -> tuple[str, ...]:
+def _checkpoint_row(entry: Entry, listing: Listing) -> tuple[str, ...]:
     epoch = "" if entry.epoch is None else str(entry.epoch)
-    size = "" if entry.bytes is None else _size(entry.bytes)
+    size = "" if entry.bytes is None else _file_size(entry.bytes)
     marks = ["whole" if entry.whole else "damaged"]
     marks += ["last"] if entry.name == listing.last else []
     best = f"epoch {entry.best['epoch']}" if entry.best else ""
     return entry.name, epoch, entry.phase or "", size, entry.written or "", best, ", ".join(marks)
 
 
-def _value(best: dict[str, Any]) -> str:
+def _best_value(best: dict[str, Any]) -> str:
     value = best["value"]
     return f"{best['monitor']} {value:.6g}" if isinstance(value, float) else f"{best['monitor']}"
 
 
-def _size(count: float) -> str:
+def _file_size(count: float) -> str:
     if count < 1000:
         return f"{count} B"
     for unit in ("kB", "MB", "GB"):

@@ -1,4 +1,4 @@
-"""fitx copy: start an experiment, or a part, of your own from a shipped one."""
+"""fitx copy: copy a shipped experiment or part as the start of your own."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from pathlib import Path
 
 import click
 
-from . import _complete
+from . import _arguments
 from ._output import write_lines
-from .display.waiting import waiting
+from .display.stage_display import show_stages
 
 
 @click.command()
-@click.argument("name", type=_complete.PART)
+@click.argument("name", type=_arguments.PART)
 @click.argument("destination", required=False, type=click.Path(path_type=Path))
 def command(name: str, destination: Path | None) -> None:
     """Copy NAME, a shipped experiment or part, to DESTINATION.
 
-    By default an experiment keeps its name and a part becomes my_NAME.py, in this folder. What
-    an experiment extends is copied beside it, and its JSON Schema written there for editors.
-    Nothing is ever overwritten.
+    By default an experiment keeps its name and a part becomes my_NAME.py, in this folder. Files
+    that the experiment extends are copied too, and the JSON Schema for editors is written next
+    to them. Existing files are never overwritten.
     """
     from fitx.experiment.shipping import copy
 
-    with waiting():
-        written = copy(name, destination)
-    write_lines(f"wrote {path}" for path in written)
+    with show_stages():
+        paths = copy(name, destination)
+    write_lines(f"wrote {path}" for path in paths)

@@ -1,4 +1,4 @@
-"""fitx doctor: what is installed, what computes, and why there is no GPU."""
+"""fitx doctor: show versions, devices, and the reason for a missing GPU."""
 
 from __future__ import annotations
 
@@ -7,57 +7,57 @@ from typing import Any
 
 import click
 
-from . import _options
+from . import _arguments
 from ._output import write_json, write_lines
-from .display.waiting import waiting
+from .display.stage_display import show_stages
 
 MISSING = 4
 
 
 @click.command()
-@_options.json_output
-@click.option("--verbose", is_flag=True, help="Show TensorFlow's messages and full tracebacks.")
+@_arguments.json_option
+@_arguments.verbose_option
 @click.pass_context
 def command(context: click.Context, as_json: bool, verbose: bool) -> None:
-    """Show versions and devices, and the actual reason when TensorFlow sees no GPU.
+    """Show versions and devices, and the reason if TensorFlow sees no GPU.
 
-    The exit code is 4 when something that fitx needs is missing; a machine without GPU is fine.
+    The exit code is 4 if a package that fitx needs is missing or broken. A GPU is not needed.
     """
     from fitx.commands.doctor import diagnose
 
-    with waiting():
-        facts = diagnose()
+    with show_stages():
+        report = diagnose()
     if as_json:
-        write_json(facts)
+        write_json(report)
     else:
-        rows = list(_rows(facts))
+        rows = list(_report_rows(report))
         width = max(len(name) for name, _ in rows)
         write_lines(f"{name:<{width}}  {text}".rstrip() for name, text in rows)
-    if facts["problems"]:
+    if report["problems"]:
         context.exit(MISSING)
 
 
-def _rows(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for package, version in facts["versions"].items():
+def _report_rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for package, version in report["versions"].items():
         yield package, version or "not installed"
-    yield "python", f"{facts['python']} on {facts['platform']}"
-    if "device" in facts:
-        yield from _devices(facts)
-    for setting in facts["overridden"]:
+    yield "python", f"{report['python']} on {report['platform']}"
+    if "device" in report:
+        yield from _device_rows(report)
+    for setting in report["overridden"]:
         yield "overridden", setting
-    yield "configs", f"{facts['configs']} shipped"
-    for problem in facts["problems"] or ["none"]:
-        yield "problem" if facts["problems"] else "problems", problem
+    yield "configs", f"{report['configs']} shipped"
+    for problem in report["problems"] or ["none"]:
+        yield "problem" if report["problems"] else "problems", problem
 
 
-def _devices(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    for device in facts["devices"]:
+def _device_rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for device in report["devices"]:
         yield "device", device["name"] + (f" ({device['model']})" if device["model"] else "")
-    yield "auto takes", facts["device"]
-    if facts["no_gpu"]:
-        yield "no GPU", facts["no_gpu"]
-    cuda, cudnn = facts["built_for"]["cuda"], facts["built_for"]["cudnn"]
+    yield "auto takes", report["device"]
+    if report["no_gpu"]:
+        yield "no GPU", report["no_gpu"]
+    cuda, cudnn = report["built_for"]["cuda"], report["built_for"]["cudnn"]
     yield "built for", f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "the CPU only"
-    yield "threads", f"{facts['threads']} for one operation, on {facts['cpus']} CPUs"
-    yield "oneDNN", "on" if facts["onednn"] else "off"
-    yield "datasets", facts["datasets"]
+    yield "threads", f"{report['threads']} for one operation, on {report['cpus']} CPUs"
+    yield "oneDNN", "on" if report["onednn"] else "off"
+    yield "datasets", report["datasets"]

@@ -1,4 +1,4 @@
-"""fitx evaluate: measure a run, or an untrained experiment."""
+"""fitx evaluate: evaluate a run, or an untrained experiment."""
 
 from __future__ import annotations
 
@@ -7,35 +7,38 @@ from typing import Any
 
 import click
 
-from . import _complete, _options
-from ._process import follow_seed, results_alone
-from ._report import present
-from ._worker import part
-from .display.waiting import waiting
+from . import _arguments
+from ._process import restart_with_hash_seed, stdout_for_results
+from ._results import print_result
+from ._workers import worker_role
+from .display import choose_display
+from .display.stage_display import show_stages
 
 
 @click.command()
-@click.argument("target", metavar="RUN|FILE", type=_complete.TARGET)
-@_options.overrides
+@click.argument("target", metavar="RUN|FILE", type=_arguments.RUN_OR_EXPERIMENT)
+@_arguments.overrides_argument
 @click.option(
     "--split",
     type=click.Choice(["train", "validation", "test"]),
-    help="What to measure on; default: the first there is of test, validation, train.",
+    help="The data to evaluate on.  [default: the first of test, validation, train that exists]",
 )
-@click.option("--step", "step_name", metavar="NAME", help="Measure with another step's test_step.")
+@click.option(
+    "--step", "step_name", metavar="NAME", help="Evaluate with the test_step of another step."
+)
 @click.option(
     "--weights",
     type=click.Choice(["last", "best"]),
     default="last",
     show_default=True,
-    help="Which of a run's weights to measure.",
+    help="The weights of the run: of its last or of its best epoch.",
 )
-@_options.out
-@click.option("--smoke", is_flag=True, help="Only try it: two steps.")
-@_options.json_output
-@_options.progress
+@_arguments.out_option
+@click.option("--smoke", is_flag=True, help="Only try the evaluation: two steps.")
+@_arguments.json_option
+@_arguments.progress_options
 def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Measure RUN, a run's folder or name, or the untrained experiment FILE.
+    """Evaluate RUN, a run's folder or name, or the untrained experiment FILE.
 
     \b
     fitx evaluate digits                     the latest run called digits
@@ -45,24 +48,23 @@ def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) 
     from fitx.experiment.check import use_step
     from fitx.rundir.saved_experiment import read_target
 
-    with results_alone() as output:
+    with stdout_for_results() as output:
         name = options["step_name"]
-        found = read_target(target, overrides, out, own_step=not name)
-        follow_seed(found.experiment)
-        experiment = use_step(found.experiment, name) if name else found.experiment
+        saved = read_target(target, overrides, out, own_step=not name)
+        restart_with_hash_seed(saved.experiment)
+        experiment = use_step(saved.experiment, name) if name else saved.experiment
 
-        with part(experiment, out) as mine, waiting(options["quiet"] or not mine.is_chief):
+        with (
+            worker_role(experiment, out, quiet=options["quiet"]) as role,
+            show_stages(role.quiet),
+        ):
             from fitx.commands.evaluate import EvaluationRequest, evaluate
 
-            from .display import choose
-
             steps = 2 if options["smoke"] else None
-            question = EvaluationRequest(
-                options["split"], found.run, options["weights"], steps, found.note
+            request = EvaluationRequest(
+                options["split"], saved.run, options["weights"], steps, saved.note
             )
-            display = choose(options["quiet"] or not mine.is_chief)
-            result = evaluate(experiment, question, display)
-    if not mine.is_chief:
-        return
-    heading = f"{target} on the {result.split} split:"
-    present(result, output, as_json=options["as_json"], heading=(heading,))
+            result = evaluate(experiment, request, choose_display(role.quiet))
+    if role.is_chief:
+        heading = f"{target} on the {result.split} split:"
+        print_result(result, output, as_json=options["as_json"], heading=(heading,))

@@ -1,4 +1,4 @@
-"""fitx launch: train an experiment on a cluster of workers on this machine."""
+"""fitx launch: train an experiment by several worker processes on this machine."""
 
 from __future__ import annotations
 
@@ -6,21 +6,15 @@ from pathlib import Path
 
 import click
 
-from . import _complete, _options
+from . import _arguments
 
 
 @click.command()
-@click.argument("file", type=_complete.EXPERIMENT)
-@_options.overrides
+@_arguments.experiment_arguments
 @click.option(
-    "--workers", type=click.IntRange(1, 64), required=True, help="How many processes share it."
+    "--workers", type=click.IntRange(1, 64), required=True, help="The number of worker processes."
 )
-@_options.out
-@_options.smoke
-@_options.resume
-@_options.allow_inexact
-@_options.json_output
-@_options.progress
+@_arguments.training_options
 def command(
     file: str,
     overrides: tuple[str, ...],
@@ -31,8 +25,8 @@ def command(
 ) -> int:
     """Train FILE by several workers on this machine, as `fitx train` does on several machines.
 
-    Each worker is a process with `execution.strategy=multi_worker`. The first writes the run
-    folder and shows the progress; what the others say begins with their number.
+    Each worker is a process with `execution.strategy=multi_worker`. The first worker writes the
+    run folder and shows the progress; messages of the others start with their number.
 
     \b
     fitx launch --workers 2 digits
@@ -41,14 +35,14 @@ def command(
     from fitx.experiment.check import read
     from fitx.rundir.folder import check_writable
 
-    from ._process import results_alone
-    from ._workers import run
+    from ._process import stdout_for_results
+    from ._workers import run_workers
 
     words = (*overrides, "execution.strategy=multi_worker")
-    # What is wrong with the experiment is said once, and not by every worker.
-    with results_alone():
+    # Problems of the experiment are reported once, and not by every worker.
+    with stdout_for_results():
         read(file, words)
     check_writable(out)
-    given = [name.removeprefix("as_").replace("_", "-") for name in flags if flags[name]]
-    asked = [f"--{name}" for name in given] + (["--resume", resume] if resume else [])
-    return run(["train", file, *words, "--out", str(out), *asked], workers)
+    set_flags = [name.removeprefix("as_").replace("_", "-") for name in flags if flags[name]]
+    options = [f"--{name}" for name in set_flags] + (["--resume", resume] if resume else [])
+    return run_workers(["train", file, *words, "--out", str(out), *options], workers)

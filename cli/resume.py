@@ -1,62 +1,67 @@
-"""fitx resume: go on with a run."""
+"""fitx resume: resume a run."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import click
 
-from . import _complete, _options
-from ._process import follow_seed, results_alone
-from ._report import present
-from ._worker import part
-from .display.waiting import waiting
+from . import _arguments
+from ._process import restart_with_hash_seed, stdout_for_results
+from ._results import print_result
+from ._workers import worker_role
+from .display import choose_display
+from .display.stage_display import show_stages
 
 
 @click.command()
-@click.argument("run", metavar="RUN", type=_complete.RUN)
-@_options.overrides
-@_options.allow_inexact
-@_options.out
-@_options.json_output
-@_options.progress
-@_options.stop_after
-def command(run: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:
-    """Go on with RUN, a run's folder or name, from its newest whole checkpoint.
+@click.argument("run", metavar="RUN", type=_arguments.RUN)
+@_arguments.overrides_argument
+@_arguments.allow_inexact_option
+@_arguments.out_option
+@_arguments.json_option
+@_arguments.progress_options
+@_arguments.stop_after_option
+def command(
+    run: str,
+    overrides: tuple[str, ...],
+    out: Path,
+    as_json: bool,
+    quiet: bool,
+    stop_after: int | None,
+    **options: bool,
+) -> None:
+    """Resume RUN, a run's folder or name, from its newest intact checkpoint.
 
-    However it ended, it comes out the same to the bit as if it had never ended. A finished run
-    is left as it is, unless there is more to train.
+    The result is the same, to the bit, as that of an uninterrupted run, however the run was
+    interrupted. A finished run is left as it is, unless an override asks for more training.
 
     \b
-    fitx resume digits                   the latest run called digits
+    fitx resume digits                   resumes the latest run called digits
     fitx resume digits fit.epochs=20     trains it up to its 20th epoch
     """
     from fitx.rundir import folder
     from fitx.rundir.saved_experiment import read_unimported
     from fitx.training.resumption.resume_request import finished_result, open_for_resume
 
-    with results_alone() as output:
-        where = folder.find(run, out)
-        result = finished_result(where) if not overrides else None
+    with stdout_for_results() as output:
+        path = folder.find(run, out)
+        result = finished_result(path) if not overrides else None
         if result is not None:
-            present(result, output, as_json=options["as_json"])
+            print_result(result, output, as_json=as_json)
             return
-        trained = read_unimported(where)
-        follow_seed(trained)
+        experiment = read_unimported(path)
+        restart_with_hash_seed(experiment)
+        inexact = options["allow_inexact"]
         with (
-            part(trained, out) as mine,
-            open_for_resume(
-                mine.own(where), overrides, allow_inexact=options["allow_inexact"]
-            ) as order,
-            waiting(options["quiet"] or not mine.is_chief),
+            worker_role(experiment, out, quiet=quiet) as role,
+            open_for_resume(role.run_folder(path), overrides, allow_inexact=inexact) as resumption,
+            show_stages(role.quiet),
         ):
             from fitx.commands.resume import resume
 
-            from .display import choose
-
-            display = choose(options["quiet"] or not mine.is_chief)
-            result = resume(replace(order, stop_after=options["stop_after"]), display)
-    if mine.is_chief:
-        present(result, output, as_json=options["as_json"])
+            resumption = replace(resumption, stop_after=stop_after)
+            result = resume(resumption, choose_display(role.quiet))
+    if role.is_chief:
+        print_result(result, output, as_json=as_json)

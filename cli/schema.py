@@ -1,4 +1,4 @@
-"""fitx schema: the experiment file's JSON Schema, for editors."""
+"""fitx schema: print the JSON Schema of experiment files, for editors."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from ._output import write_json
 
 
 @click.command()
-@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="Include its parts too.")
+@click.option(
+    "--plugin",
+    "plugins",
+    multiple=True,
+    metavar="FILE",
+    help="Also include the parts of this plugin file.",
+)
 def command(plugins: tuple[str, ...]) -> None:
-    """Print the JSON Schema of experiment files, every registered part included.
+    """Print the JSON Schema of experiment files, with all registered parts.
 
     \b
     fitx schema > fitx.schema.json
-    # then, as an experiment's first line:
+    # then, as the first line of an experiment:
     # yaml-language-server: $schema=fitx.schema.json
     """
     from fitx.experiment.json_schema import json_schema

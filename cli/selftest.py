@@ -9,10 +9,9 @@ import click
 
 from fitx.errors import ExpectationError
 
-from . import _complete, _options
+from . import _arguments
 from ._output import print_error, write_json, write_text
-from ._shadowed import tell_shadowed
-from .display.waiting import waiting
+from .display.stage_display import show_stages
 
 
 @click.group()
@@ -20,9 +19,8 @@ def command() -> None:
     """Test properties that your own steps and callbacks must have."""
 
 
-@command.command()
-@click.argument("file", type=_complete.EXPERIMENT)
-@_options.overrides
+@command.command("resume")
+@_arguments.experiment_arguments
 @click.option(
     "--stops",
     type=click.IntRange(1, 100),
@@ -34,9 +32,9 @@ def command() -> None:
     "--seed", type=click.IntRange(min=0), help="Chooses the interruptions; random by default."
 )
 @click.option("--epochs", type=click.IntRange(2), help="Epochs to train; by default 2 or 3.")
-@_options.json_output
-@_options.progress
-def resume(
+@_arguments.json_option
+@_arguments.progress_options
+def selftest_resume(
     file: str,
     overrides: tuple[str, ...],
     stops: int,
@@ -58,12 +56,9 @@ def resume(
     both runs are kept.
     """
     from fitx.commands.selftest import SelftestRequest, selftest
-    from fitx.experiment.check import check_unimported
-    from fitx.experiment.yaml.load import load
     from fitx.training.train_request import demand_training
 
-    tell_shadowed(file)
-    experiment = check_unimported(load(file, overrides))
+    experiment = _arguments.load_experiment(file, overrides)
     demand_training(experiment, smoke=False)
     seed = secrets.randbelow(1000) if more["seed"] is None else more["seed"]
     request = SelftestRequest(
@@ -76,7 +71,7 @@ def resume(
         [sys.executable, "-P", "-m", f"{__package__}.main"],
         ["-q", *(["--verbose"] if more["verbose"] else [])],
     )
-    with waiting(quiet):
+    with show_stages(quiet):
         report = selftest(request, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}

@@ -1,4 +1,4 @@
-"""fitx show: what a part takes, what it does, where it is defined."""
+"""fitx show: show the options, the documentation and the file of a part."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from . import _complete, _layout, _options
+from . import _arguments, _layout
 from ._output import write_json, write_text
 
 if TYPE_CHECKING:
@@ -18,33 +18,34 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("name", type=_complete.PART)
-@_options.json_output
+@click.argument("name", type=_arguments.PART)
+@_arguments.json_option
 def command(name: str, as_json: bool) -> None:
-    """Show what NAME takes and does, and its file; NAME is a part, a config, or a plugin file.
+    """Show the options, the documentation and the file of NAME.
 
-    Of a name that several kinds have, all are shown; `loss/poisson` asks for one.
+    NAME is a part, a shipped experiment, or a plugin file. If parts of several kinds have the
+    name, all are shown; `loss/poisson` selects one.
     """
     from fitx.registry.part_index import PartIndex
 
     part_index = PartIndex()
     signatures = _signatures(name, part_index)
     if as_json:
-        write_json([_to_json(signature) for signature in signatures])
+        write_json([_signature_json(signature) for signature in signatures])
         return
-    shown = ["\n\n".join(_text(signature, part_index)) for signature in signatures]
-    write_text("\n\n".join([*shown, *_config(name)]))
+    shown = ["\n\n".join(_signature_text(signature, part_index)) for signature in signatures]
+    write_text("\n\n".join([*shown, *_config_text(name)]))
 
 
-def _config(name: str) -> Iterator[str]:
+def _config_text(name: str) -> Iterator[str]:
     """Yield the text of a shipped experiment, if NAME is one."""
     from fitx.experiment.yaml.locate import shipped
 
     file = shipped().get(name)
     if file is not None:
-        own_name = max((n for n, f in shipped().items() if f == file), key=len)
+        name = max((n for n, f in shipped().items() if f == file), key=len)
         text = file.read_text(encoding="utf-8").rstrip()
-        yield f"config {own_name}\n\n{_layout.indented(text)}\n\n  {file}"
+        yield f"config {name}\n\n{_layout.indented(text)}\n\n  {file}"
 
 
 def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
@@ -59,8 +60,8 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     if name.endswith(".py"):
         path = add(name, part_index)
         kinds, word = list(part_index.plugins[path]), path.stem
-    found = [part_index.signature(k, word) for k in kinds]
-    signatures = [signature for signature in found if signature is not None]
+    candidates = [part_index.signature(k, word) for k in kinds]
+    signatures = [signature for signature in candidates if signature is not None]
     if not signatures and name not in shipped():
         known = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
         hint = nearest(name, known) or nearest(word, known) or " `fitx list` names all."
@@ -68,14 +69,14 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     return signatures
 
 
-def _text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
+def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
     from fitx.experiment.checks.options import batch_options
     from fitx.registry.signature import texts
 
     yield f"{signature.kind} {signature.name}"
     wide = _layout.width() - 2
-    called = _layout.call(signature.title, list(texts(signature.parameters)), wide)
-    yield _layout.indented(called)
+    call = _layout.call_text(signature.title, list(texts(signature.parameters)), wide)
+    yield _layout.indented(call)
     if signature.kind == "dataset":
         eight = " " * 8
         filled = partial(textwrap.fill, width=max(wide - 2, 20), initial_indent=eight)
@@ -83,28 +84,26 @@ def _text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
         common = "\n".join(
             f"    {option.text}\n{wrapped(option.description)}" for option in batch_options()
         )
-        yield _layout.indented(f"As every dataset, also:\n{common}")
+        yield _layout.indented(f"Options of every dataset:\n{common}")
     if signature.doc:
         yield _layout.indented(signature.doc)
     if signature.kind == "step":
-        yield _layout.indented(_facts(signature, part_index))
+        yield _layout.indented(_step_text(signature, part_index))
     yield f"  {signature.file}:{signature.line}"
 
 
-def _facts(signature: Signature, part_index: PartIndex) -> str:
-    """Say what a step takes besides its parameters, and what it logs."""
+def _step_text(signature: Signature, part_index: PartIndex) -> str:
+    """Return what a step takes from the experiment besides its options, and what it logs."""
     facts = part_index.step_facts(signature.name)
     if facts is None:
-        return (
-            "Which of `loss` and `metrics` it takes, and what it logs, shows before a run begins."
-        )
+        return "Whether it takes `loss` and `metrics`, and what it logs, is checked before a run."
     taken = sorted(facts.uses) + ["weighted_metrics"] * ("metrics" in facts.uses)
     takes = f"Takes `{'`, `'.join(taken)}` from the experiment." if taken else "Takes no loss."
     names = [*sorted(facts.logs), *["the metrics"] * ("metrics" in facts.uses)]
     return f"{takes} Logs {', '.join(names)}."
 
 
-def _to_json(signature: Signature) -> dict[str, Any]:
+def _signature_json(signature: Signature) -> dict[str, Any]:
     return {
         "kind": signature.kind,
         "name": signature.name,

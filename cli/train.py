@@ -11,57 +11,54 @@ import click
 
 from fitx.errors import UsageError
 
-from . import _complete, _options
-from ._process import follow_seed, results_alone
-from ._report import present
-from ._shadowed import tell_shadowed
-from ._worker import Part, part
-from .display.waiting import waiting
+from . import _arguments
+from ._process import restart_with_hash_seed, stdout_for_results
+from ._results import print_result
+from ._workers import WorkerRole, worker_role
+from .display import choose_display
+from .display.stage_display import show_stages
 
 if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
-    from fitx.training.progress import Display
     from fitx.training.result import Result
 
 
 @click.command()
-@click.argument("file", type=_complete.EXPERIMENT)
-@_options.overrides
-@_options.out
-@_options.smoke
-@_options.resume
-@_options.allow_inexact
-@_options.json_output
-@_options.progress
-@_options.stop_after
+@_arguments.experiment_arguments
+@_arguments.training_options
+@_arguments.stop_after_option
 def command(
-    file: str, overrides: tuple[str, ...], as_json: bool, quiet: bool, verbose: bool, **wish: object
+    file: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **run_options: object,
 ) -> None:
-    """Train FILE, an experiment file (its suffix may be left out) or the name of a shipped one.
+    """Train FILE, an experiment file (its suffix may be left out) or a shipped experiment.
 
     \b
     fitx train digits
     fitx train my.yaml fit.epochs=20 optimizer.learning_rate=1e-4
     fitx train my.yaml '~callbacks' 'metrics+=mae'
-    fitx train my.yaml --resume auto         on machines that may be taken away: the same each time
+    fitx train my.yaml --resume auto         starts, or resumes after an interruption
     """
-    from fitx.experiment.check import check_unimported
-    from fitx.experiment.yaml.load import load
-
-    with results_alone() as output:
-        tell_shadowed(file)
-        experiment = check_unimported(load(file, overrides))
-        follow_seed(experiment)
-        asked = _Wish(**wish)  # type: ignore[arg-type]
-        with part(experiment, asked.out) as mine, waiting(quiet or not mine.is_chief):
-            result = _carry_out(experiment, asked, mine, quiet)
-    if mine.is_chief:
-        present(result, output, as_json=as_json)
+    options = _RunOptions(**run_options)  # type: ignore[arg-type]
+    with stdout_for_results() as output:
+        experiment = _arguments.load_experiment(file, overrides)
+        restart_with_hash_seed(experiment)
+        with (
+            worker_role(experiment, options.out, quiet=quiet) as role,
+            show_stages(role.quiet),
+        ):
+            result = _train_or_resume(experiment, options, role)
+    if role.is_chief:
+        print_result(result, output, as_json=as_json)
 
 
 @dataclass(frozen=True)
-class _Wish:
-    """The options that say which run is meant, and how much of it."""
+class _RunOptions:
+    """The options that choose the run and how far it is trained."""
 
     out: Path
     smoke: bool
@@ -71,11 +68,11 @@ class _Wish:
 
     def __post_init__(self) -> None:
         if self.smoke and self.resume is not None:
-            raise UsageError("--smoke tries a new run and --resume goes on with one; give one.")
+            raise UsageError("--smoke tries a new run and --resume resumes a run; use only one.")
 
 
-def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> Result:
-    """Begin a run or go on with one, and return what comes out."""
+def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerRole) -> Result:
+    """Start a run, or resume the one that --resume selects, and return its result."""
     from fitx.training.resumption.resume_request import (
         finished_result,
         open_for_resume_from_file,
@@ -83,29 +80,25 @@ def _carry_out(experiment: Experiment, wish: _Wish, mine: Part, quiet: bool) -> 
     )
     from fitx.training.train_request import prepare_request
 
-    display, inexact = partial(_display, quiet or not mine.is_chief), wish.allow_inexact
+    display, inexact = partial(choose_display, role.quiet), options.allow_inexact
     run, notes = select_run(
-        experiment, wish.resume, wish.out, allow_inexact=inexact, alone=mine.is_chief
+        experiment, options.resume, options.out, allow_inexact=inexact, alone=role.is_chief
     )
     if run is None:
-        new = prepare_request(experiment, mine.out, smoke=wish.smoke)
-        new = replace(new, stop_after=wish.stop_after, notes=notes)
+        request = prepare_request(experiment, role.out, smoke=options.smoke)
+        request = replace(request, stop_after=options.stop_after, notes=notes)
 
         from fitx.commands.train import train
 
-        return train(experiment, new, display())
+        return train(experiment, request, display())
     result = finished_result(run, experiment)
     if result is not None:
         return result
-    with open_for_resume_from_file(mine.own(run), experiment, allow_inexact=inexact) as going_on:
+    with open_for_resume_from_file(
+        role.run_folder(run), experiment, allow_inexact=inexact
+    ) as resumption:
         from fitx.commands.resume import resume
 
-        told = (*notes, *going_on.notes)
-        order = replace(going_on, stop_after=wish.stop_after, notes=told)
-        return resume(order, display())
-
-
-def _display(quiet: bool) -> Display:
-    from .display import choose
-
-    return choose(quiet)
+        notes = (*notes, *resumption.notes)
+        resumption = replace(resumption, stop_after=options.stop_after, notes=notes)
+        return resume(resumption, display())

@@ -1,38 +1,63 @@
-"""Ways to show a run on stderr: a live terminal, plain lines, or nothing."""
+"""Displays of a run on stderr: live on a terminal, lines of text elsewhere, or none."""
 
 import os
 import sys
+from collections.abc import Callable
 from typing import TextIO
 
-from fitx.training.progress import Display
+from fitx.training.progress import Display, Plan
 
-from .plain import PlainDisplay
-from .quiet import NoDisplay
-
-__all__ = ["choose", "redraws"]
+__all__ = ["NoDisplay", "choose_display", "can_redraw"]
 
 
-def choose(quiet: bool) -> Display:
-    """Pick the display that stderr can show.
+def choose_display(quiet: bool) -> Display:
+    """Return the display that fits stderr.
 
-    Live only on a terminal that can redraw, outside CI and in UTF-8; nothing with `quiet` or when
-    stderr was closed; plain lines everywhere else.
+    The live display needs a terminal that can redraw lines, in UTF-8 and outside CI. There is no
+    display with `quiet` or if stderr is closed; everything else gets lines of text.
     """
     stream: TextIO | None = sys.stderr
     if quiet or stream is None:
         return NoDisplay()
-    if not redraws(stream):
-        return PlainDisplay(stream)
-    from .terminal import TerminalDisplay  # Rich costs import time that other displays do not owe.
+    if not can_redraw(stream):
+        from .text_lines import TextDisplay
+
+        return TextDisplay(stream)
+    from .terminal import TerminalDisplay  # Rich takes import time that text lines do not need.
 
     return TerminalDisplay()
 
 
-def redraws(stream: TextIO) -> bool:
-    """Whether a stream is a terminal in which lines can be drawn again."""
+def can_redraw(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal whose lines can be redrawn."""
     return (
         stream.isatty()
         and os.environ.get("CI", "").lower() in {"", "0", "false"}
         and os.environ.get("TERM") not in {"dumb", "unknown"}
         and (stream.encoding or "").lower().replace("-", "") == "utf8"
     )
+
+
+class NoDisplay:
+    """Shows nothing, as `-q` asks."""
+
+    def begin(self, plan: Plan) -> None:
+        """Show nothing."""
+
+    def epoch_begin(self, epoch: int) -> None:
+        """Show nothing."""
+
+    def step(self, step: int, values: Callable[[], dict[str, float]]) -> None:
+        """Show nothing."""
+
+    def validation_step(self, step: int, steps: int) -> None:
+        """Show nothing."""
+
+    def epoch_end(self, epoch: int, values: dict[str, float], seconds: float) -> None:
+        """Show nothing."""
+
+    def note(self, text: str) -> None:
+        """Show nothing."""
+
+    def end(self) -> None:
+        """Do nothing: there is nothing to restore."""

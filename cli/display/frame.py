@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from rich.text import Text
 
 from .._output import one_line
-from .fit import ELLIPSIS, shorten
-from .wording import rough_duration, value
+from .formatting import ELLIPSIS, format_estimate, format_value, shorten_middle
 
 DONE, LEFT = "━", "─"
 MOST_BAR, LEAST_BAR = 40, 4
@@ -81,7 +80,7 @@ def _draw(bar: Bar, count: str, width: int) -> Text:
 
 
 def _eta(seconds_left: float | None) -> str:
-    text = "" if seconds_left is None else f"ETA {rough_duration(seconds_left)}"
+    text = "" if seconds_left is None else f"ETA {format_estimate(seconds_left)}"
     return GAP + text.ljust(len("ETA 00m00s"))
 
 
@@ -93,9 +92,9 @@ def _bar(fraction: float, width: int) -> Text:
 
 
 def _piece(name: str, number: float, width: int) -> Text:
-    spelled = value(number)
+    spelled = format_value(number)
     room = min(MOST_NAME, width - len(spelled) - 1)
-    return Text.assemble((shorten(one_line(name), room), "dim"), " ", (spelled, "bold"))
+    return Text.assemble((shorten_middle(one_line(name), room), "dim"), " ", (spelled, "bold"))
 
 
 def _pack(pieces: list[Text], width: int) -> list[list[Text]]:

@@ -13,12 +13,11 @@ from fitx import stages
 from fitx.training.progress import Plan
 
 from .._output import one_line
-from .fit import shorten
+from .epoch_table import EpochTable
+from .formatting import format_speed, shorten_middle
 from .frame import Bar, draw_bars, draw_values
-from .pace import Pace
 from .region import Region
-from .table import EpochTable
-from .wording import rate
+from .speed import Speed
 
 # Bars and epoch lines keep their own time, which together makes at most 10 redraws a second.
 SECONDS_BETWEEN_REDRAWS = 0.2
@@ -44,7 +43,7 @@ class TerminalDisplay:
         self._console = console or Console(stderr=True, force_terminal=True)
         self._clock = clock
         self._region = Region(self._console)
-        self._pace = Pace(0, 0)
+        self._speed = Speed(0, 0)
         self._table = EpochTable(0)
         self._values: dict[str, float] = {}
         self._validation: tuple[int, int] | None = None
@@ -56,14 +55,14 @@ class TerminalDisplay:
 
     def begin(self, plan: Plan) -> None:
         """Print what is about to run and start the live part below it."""
-        self._pace = Pace(plan.epochs, plan.steps)
+        self._speed = Speed(plan.epochs, plan.steps)
         self._table = EpochTable(plan.epochs)
         self._guard(lambda: self._open(plan))
 
     def epoch_begin(self, epoch: int) -> None:
         """Start the epoch's bar."""
         now = self._clock()
-        self._pace.epoch_begin(epoch, now)
+        self._speed.epoch_begin(epoch, now)
         self._validation = None
         self._in_epoch = True
         # The first step of all may be long in coming.
@@ -74,7 +73,7 @@ class TerminalDisplay:
         """Redraw if it is time to."""
         now = self._clock()
         if now >= self._due:
-            self._pace.reach(step, now)
+            self._speed.reach(step, now)
             self._values = values()
             self._draw()
 
@@ -82,14 +81,14 @@ class TerminalDisplay:
         """Redraw if it is time to."""
         now = self._clock()
         if now >= self._due:
-            self._pace.complete_steps(now)
+            self._speed.complete_steps(now)
             self._validation = (step, steps)
             self._draw()
 
     def epoch_end(self, epoch: int, values: dict[str, float], seconds: float) -> None:
         """Print the epoch's line; very short epochs wait for one another's."""
         now = self._clock()
-        self._pace.complete_steps(now)
+        self._speed.complete_steps(now)
         self._validation = None
         self._in_epoch = False
         self._finished.append((epoch, dict(values), seconds))
@@ -140,27 +139,29 @@ class TerminalDisplay:
             self._epoch_due = self._due
 
     def _lines(self, width: int) -> list[Text]:
-        stage = [Text(shorten(one_line(self._stage), width), "dim")] if self._stage else []
+        stage = [Text(shorten_middle(one_line(self._stage), width), "dim")] if self._stage else []
         if self._validation and not self._in_epoch:
             return draw_bars([_validation_bar("eval", *self._validation)], width) + stage
-        if not self._pace.epoch:
+        if not self._speed.epoch:
             return stage
         if stage:
             current = stage
         else:
-            speed = rate(self._pace.rate) if self._pace.rate else ""
+            speed = (
+                format_speed(self._speed.steps_per_second) if self._speed.steps_per_second else ""
+            )
             current = draw_values(speed, self._values, width)
         return draw_bars(self._bars(), width) + current
 
     def _bars(self) -> list[Bar]:
-        pace = self._pace
-        run = Bar("epoch", pace.epoch, pace.epochs, pace.run_fraction, pace.run_seconds_left)
+        speed = self._speed
+        run = Bar("epoch", speed.epoch, speed.epochs, speed.run_fraction, speed.run_seconds_left)
         if self._validation:
             epoch = _validation_bar("val", *self._validation)
         else:
-            left = pace.epoch_seconds_left
-            epoch = Bar("step", pace.step, pace.steps, pace.epoch_fraction, left)
-        return [run, epoch] if pace.epochs > 1 else [epoch]
+            left = speed.epoch_seconds_left
+            epoch = Bar("step", speed.step, speed.steps, speed.epoch_fraction, left)
+        return [run, epoch] if speed.epochs > 1 else [epoch]
 
     def _guard(self, action: Callable[[], None]) -> None:
         if self._lost:

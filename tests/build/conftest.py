@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.train import Order, train
 from fitx.experiment.check import read
 

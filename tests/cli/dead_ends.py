@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitx.cli._failure import report
+from fitx.cli._results import print_failure
 from fitx.cli.main import group
 
 HEAD = """\
@@ -58,7 +58,7 @@ class Shell:
         try:
             code = group.main(list(words), standalone_mode=False)
         except BaseException as error:
-            code = report(error)
+            code = print_failure(error)
         return Answer(code if isinstance(code, int) else 0, *self._capfd.readouterr())
 
     @property

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.cli.bench import table
+from fitx.cli.bench import _comparison_lines
 from fitx.commands.benchmark import Comparison, Row
 
 TABLE = """\
@@ -25,7 +25,7 @@ def test_the_table_has_a_line_for_every_way_and_names_the_mode_of_training():
         Row("xla", reason="XLA cannot compile PyFunc."),
     )
     comparison = Comparison("mine", "CPU", 64, 21, rows, "plain", "as execution.mode says")
-    assert list(table(comparison)) == TABLE.splitlines()
+    assert list(_comparison_lines(comparison)) == TABLE.splitlines()
 
 
 def test_a_comparison_goes_to_standard_output_and_its_progress_elsewhere(fitx, tmp_path):

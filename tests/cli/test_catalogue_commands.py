@@ -167,7 +167,7 @@ def test_show_prints_every_part_of_a_name_and_the_experiment(fitx):
 
 def test_show_knows_the_options_that_every_dataset_has(fitx):
     shown = fitx("show", "dataset/npz")
-    assert "\n  As every dataset, also:\n      batch_size: Annotated[int, Ge(1)" in shown
+    assert "\n  Options of every dataset:\n      batch_size: Annotated[int, Ge(1)" in shown
     assert "\n      shuffle: bool = True\n" in shown
 
 
@@ -190,7 +190,7 @@ def test_show_prints_json(fitx):
 def test_show_reads_a_plugin_and_runs_none_of_it(fitx, tmp_path):
     (tmp_path / "adam.py").write_text("raise RuntimeError\n" + PLUGIN)
     shown = fitx("show", "adam.py")
-    assert shown.startswith("dataset adam\n\n  load(rows: int = 10)\n\n  As every dataset")
+    assert shown.startswith("dataset adam\n\n  load(rows: int = 10)\n\n  Options of every dataset")
     assert "\n\nmodel adam\n\n  adam(input_shape)\n\n" in shown
     assert "optimizer" not in shown
     (tmp_path / "mlp.py").write_text(PLUGIN)
@@ -265,7 +265,7 @@ def test_names_are_laid_out_downwards():
 def test_a_table_that_is_too_wide_names_its_cells_and_breaks_none(wide):
     headings = ("checkpoint", "epoch", "size", "written", "best by then", "state")
     row = ("000012", "2", "4.8 kB", "2026-11-28 07:51:57 UTC", "", "whole, last")
-    lines = _layout.table([headings, row], wide)
+    lines = _layout.table_lines([headings, row], wide)
     assert max(map(len, lines)) <= wide
     if wide < 100:
         named = "checkpoint 000012, epoch 2, size 4.8 kB, written 2026-11-28 07:51:57 UTC, state"
@@ -275,6 +275,6 @@ def test_a_table_that_is_too_wide_names_its_cells_and_breaks_none(wide):
 
 
 def test_a_call_that_is_too_long_takes_a_line_for_each_argument():
-    assert _layout.call("f", ["a", "b"], 20) == "f(a, b)"
-    assert _layout.call("f", ["a", "b"], 5) == "f(\n    a,\n    b,\n)"
-    assert _layout.call("f", [], 1) == "f(\n)"
+    assert _layout.call_text("f", ["a", "b"], 20) == "f(a, b)"
+    assert _layout.call_text("f", ["a", "b"], 5) == "f(\n    a,\n    b,\n)"
+    assert _layout.call_text("f", [], 1) == "f(\n)"

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from fitx import checkpoint
-from fitx.cli.checkpoints import _size
+from fitx.cli.checkpoints import _file_size
 from fitx.cli.main import group
 from fitx.commands.checkpoints import survey
 from fitx.errors import StorageError, UsageError
@@ -251,7 +251,7 @@ def test_a_run_that_is_not_there_and_checkpoints_that_cannot_be_read_are_told(ru
 
 def test_sizes_are_told_in_units():
     sizes = {999: "999 B", 1000: "1.0 kB", 999_960: "1.0 MB", 1.5e9: "1.5 GB", 2e12: "2,000.0 GB"}
-    assert {count: _size(count) for count in sizes} == sizes
+    assert {count: _file_size(count) for count in sizes} == sizes
 
 
 def test_tensorflow_is_not_imported(run):

@@ -13,14 +13,20 @@ import pytest
 from rich.console import Console
 
 from fitx.cli._output import one_line
-from fitx.cli.display import choose
-from fitx.cli.display.fit import right, shorten
-from fitx.cli.display.pace import Pace
-from fitx.cli.display.plain import PlainDisplay
-from fitx.cli.display.quiet import NoDisplay
-from fitx.cli.display.table import EpochTable
+from fitx.cli.display import NoDisplay, choose_display
+from fitx.cli.display.epoch_table import EpochTable
+from fitx.cli.display.formatting import (
+    align_right,
+    ascii_line,
+    format_duration,
+    format_estimate,
+    format_speed,
+    format_value,
+    shorten_middle,
+)
+from fitx.cli.display.speed import Speed
 from fitx.cli.display.terminal import TerminalDisplay
-from fitx.cli.display.wording import ascii_line, duration, rate, rough_duration, value
+from fitx.cli.display.text_lines import TextDisplay
 from fitx.stages import Stage
 from fitx.training.progress import Plan
 
@@ -93,7 +99,7 @@ def terminal(width=80, height=24, clock=None, plan=DIGITS, **console):
 
 def plain(clock=None, plan=DIGITS):
     stream = io.StringIO()
-    display = PlainDisplay(stream, clock or Clock())
+    display = TextDisplay(stream, clock or Clock())
     display.begin(plan)
     stream.seek(0)
     stream.truncate()
@@ -109,7 +115,7 @@ def no_values():
 
 def test_values_have_four_significant_digits_and_at_most_nine_characters():
     numbers = [0.5, 0.12345, 12.345, 1234.4, 98765.0, 1.2344e-7, 3e38, 0.0, -2.0, 0.00012344]
-    assert [value(number) for number in numbers] == [
+    assert [format_value(number) for number in numbers] == [
         "0.5000",
         "0.1235",
         "12.35",
@@ -124,12 +130,12 @@ def test_values_have_four_significant_digits_and_at_most_nine_characters():
 
 
 def test_values_that_are_no_numbers_are_named_as_such():
-    assert [value(float(text)) for text in ("nan", "inf", "-inf")] == ["nan", "inf", "-inf"]
+    assert [format_value(float(text)) for text in ("nan", "inf", "-inf")] == ["nan", "inf", "-inf"]
 
 
 def test_durations_keep_two_units_at_most():
     seconds = [0.0032, 0.12, 9.999, 12.34, 59.99, 190, 3599.9, 3725, 190_000]
-    assert [duration(each) for each in seconds] == [
+    assert [format_duration(each) for each in seconds] == [
         "3.2ms",
         "0.12s",
         "10.0s",
@@ -140,12 +146,12 @@ def test_durations_keep_two_units_at_most():
         "1h02m",
         "2d04h",
     ]
-    assert [rough_duration(each) for each in (0.2, 12.3, 190)] == ["0s", "12s", "3m10s"]
+    assert [format_estimate(each) for each in (0.2, 12.3, 190)] == ["0s", "12s", "3m10s"]
 
 
 def test_rates_turn_into_seconds_per_step_when_steps_are_slow():
     rates = [12345.6, 123.4, 12.3, 1.5, 0.4, 0.01]
-    assert [rate(each) for each in rates] == [
+    assert [format_speed(each) for each in rates] == [
         "12,346 steps/s",
         "123 steps/s",
         "12 steps/s",
@@ -161,43 +167,43 @@ def test_names_show_what_could_move_a_cursor_as_escapes():
 
 
 def test_names_are_cut_in_the_middle_by_cells_not_by_characters():
-    assert shorten("sparse_categorical_accuracy", 16) == "sparse_c…ccuracy"
-    assert shorten("损失函数损失函数", 8) == "损失…数"
-    assert [shorten("loss", width) for width in (-1, 0, 1, 2)] == ["", "", "…", "l…"]
-    assert right("损失", 6) == "  损失"
+    assert shorten_middle("sparse_categorical_accuracy", 16) == "sparse_c…ccuracy"
+    assert shorten_middle("损失函数损失函数", 8) == "损失… 数"
+    assert [shorten_middle("loss", width) for width in (-1, 0, 1, 2)] == ["", "", "…", "l…"]
+    assert align_right("损失", 6) == "  损失"
 
 
 # Pace
 
 
 def test_the_rate_leaves_out_compilation_and_steps_done_before_a_resume():
-    pace = Pace(epochs=2, steps=1000)
-    pace.epoch_begin(1, now=0.0)
-    pace.reach(500, now=60.0)
-    assert pace.rate is None and pace.run_seconds_left is None
-    pace.reach(600, now=61.0)
-    assert pace.rate == pytest.approx(100)
-    assert pace.epoch_seconds_left == pytest.approx(4)
-    assert pace.run_seconds_left == pytest.approx(14)
+    speed = Speed(epochs=2, steps=1000)
+    speed.epoch_begin(1, now=0.0)
+    speed.reach(500, now=60.0)
+    assert speed.steps_per_second is None and speed.run_seconds_left is None
+    speed.reach(600, now=61.0)
+    assert speed.steps_per_second == pytest.approx(100)
+    assert speed.epoch_seconds_left == pytest.approx(4)
+    assert speed.run_seconds_left == pytest.approx(14)
 
 
 def test_the_rate_follows_a_change_of_speed():
-    pace = Pace(epochs=1, steps=100_000)
-    pace.epoch_begin(1, now=0.0)
+    speed = Speed(epochs=1, steps=100_000)
+    speed.epoch_begin(1, now=0.0)
     for second in range(60):
-        pace.reach(1 + 100 * second, now=float(second))
+        speed.reach(1 + 100 * second, now=float(second))
     for second in range(20):
-        pace.reach(6000 + 10 * second, now=60.0 + second)
-    assert pace.rate == pytest.approx(10, rel=0.25)
+        speed.reach(6000 + 10 * second, now=60.0 + second)
+    assert speed.steps_per_second == pytest.approx(10, rel=0.25)
 
 
 def test_unknown_steps_and_zero_epochs_have_no_estimate():
-    pace = Pace(epochs=0, steps=0)
-    pace.epoch_begin(1, now=0.0)
-    pace.reach(1, now=1.0)
-    pace.reach(2, now=2.0)
-    assert pace.epoch_fraction == pace.run_fraction == 0.0
-    assert pace.epoch_seconds_left is None and pace.run_seconds_left is None
+    speed = Speed(epochs=0, steps=0)
+    speed.epoch_begin(1, now=0.0)
+    speed.reach(1, now=1.0)
+    speed.reach(2, now=2.0)
+    assert speed.epoch_fraction == speed.run_fraction == 0.0
+    assert speed.epoch_seconds_left is None and speed.run_seconds_left is None
 
 
 # Plain lines
@@ -205,7 +211,7 @@ def test_unknown_steps_and_zero_epochs_have_no_estimate():
 
 def test_plain_lines_begin_with_what_is_about_to_run():
     stream = io.StringIO()
-    PlainDisplay(stream, Clock()).begin(DIGITS)
+    TextDisplay(stream, Clock()).begin(DIGITS)
     assert stream.getvalue() == (
         "digits\n"
         "  supervised: model mlp, 5,322 parameters; adam; 1,437 examples, 23 steps an epoch\n"
@@ -301,7 +307,7 @@ class Failing(io.StringIO):
 @pytest.mark.parametrize("error", [BrokenPipeError(), OSError(28, "full"), ValueError("closed")])
 def test_a_stream_that_fails_silences_plain_lines_and_nothing_else(error):
     stream = Failing(error)
-    display = PlainDisplay(stream, Clock())
+    display = TextDisplay(stream, Clock())
     display.begin(DIGITS)
     display.note("still training")
     display.epoch_end(1, {"loss": 1.0}, 1.0)
@@ -462,7 +468,7 @@ def test_prints_of_user_code_appear_above_the_bars(monkeypatch):
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(sys, "stderr", stream)
     monkeypatch.setenv("TERM", "xterm")
-    display = choose(quiet=False)
+    display = choose_display(quiet=False)
     display.begin(DIGITS)
     with Stage("preparing the first step"):
         display.epoch_begin(1)
@@ -660,12 +666,12 @@ def test_the_cursor_is_never_hidden():
 
 INTERRUPTED = """
 import signal, sys, time
-from fitx.cli.display import choose
-from fitx.run.display import Plan
+from fitx.cli.display import NoDisplay, choose_display
+from fitx.training.progress import Plan
 from fitx.stages import Stage
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
-display = choose(quiet=False)
+display = choose_display(quiet=False)
 display.begin(Plan("digits", "", "CPU", 2, 10, "s"))
 stage = Stage("preparing the first step")
 display.epoch_begin(1)
@@ -699,7 +705,7 @@ def test_an_interrupt_leaves_a_clean_terminal():
 
 
 def test_quiet_shows_nothing(capsys):
-    display = choose(quiet=True)
+    display = choose_display(quiet=True)
     display.begin(DIGITS)
     display.epoch_begin(1)
     display.step(1, no_values)
@@ -717,8 +723,8 @@ def test_quiet_shows_nothing(capsys):
         ({}, TerminalDisplay),
         ({"CI": "false"}, TerminalDisplay),
         ({"CI": "0"}, TerminalDisplay),
-        ({"CI": "true"}, PlainDisplay),
-        ({"TERM": "dumb"}, PlainDisplay),
+        ({"CI": "true"}, TextDisplay),
+        ({"TERM": "dumb"}, TextDisplay),
     ],
 )
 def test_a_terminal_gets_bars_unless_it_is_dumb_or_ci(monkeypatch, variables, expected):
@@ -727,27 +733,27 @@ def test_a_terminal_gets_bars_unless_it_is_dumb_or_ci(monkeypatch, variables, ex
     monkeypatch.setenv("TERM", "xterm")
     for name, text in variables.items():
         monkeypatch.setenv(name, text)
-    assert type(choose(quiet=False)) is expected
+    assert type(choose_display(quiet=False)) is expected
 
 
 def test_a_pipe_and_an_old_encoding_get_plain_lines(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     monkeypatch.setattr(sys, "stderr", io.StringIO())
-    assert isinstance(choose(quiet=False), PlainDisplay)
+    assert isinstance(choose_display(quiet=False), TextDisplay)
     latin = Tty()
     latin.encoding = "latin-1"
     monkeypatch.setattr(sys, "stderr", latin)
-    assert isinstance(choose(quiet=False), PlainDisplay)
+    assert isinstance(choose_display(quiet=False), TextDisplay)
 
 
 def test_a_closed_stderr_shows_nothing(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    assert isinstance(choose(quiet=False), NoDisplay)
+    assert isinstance(choose_display(quiet=False), NoDisplay)
 
 
 def test_plain_lines_do_not_pay_for_rich_or_tensorflow():
     code = (
-        "import sys; from fitx.cli.display import choose; choose(False);"
+        "import sys; from fitx.cli.display import choose_display; choose_display(False);"
         "print([name for name in ('rich', 'tensorflow', 'keras', 'numpy') if name in sys.modules])"
     )
     command = [sys.executable, "-c", code]
@@ -757,8 +763,8 @@ def test_plain_lines_do_not_pay_for_rich_or_tensorflow():
 
 def test_a_full_or_closed_stderr_does_not_change_the_exit_code():
     code = (
-        "from fitx.cli.display import choose; from fitx.training.progress import Plan;"
-        "display = choose(False); display.begin(Plan('t', '', 'd', 1, 1, 's'));"
+        "from fitx.cli.display import choose_display; from fitx.training.progress import Plan;"
+        "display = choose_display(False); display.begin(Plan('t', '', 'd', 1, 1, 's'));"
         "display.note('x'); display.end(); print('trained')"
     )
     command = [sys.executable, "-c", code]

@@ -6,8 +6,7 @@ import click
 import pytest
 
 from fitx.cli import _layout
-from fitx.cli._failure import report
-from fitx.cli._report import present
+from fitx.cli._results import print_failure, print_result
 from fitx.errors import DataError, Interrupted, UserCodeError
 from fitx.training.result import Result
 
@@ -21,7 +20,7 @@ def told(monkeypatch, capsys):
         try:
             raise error
         except BaseException as raised:
-            code = report(raised)
+            code = print_failure(raised)
         return (code, *capsys.readouterr())
 
     return told
@@ -34,7 +33,7 @@ def told(monkeypatch, capsys):
         (
             ModuleNotFoundError("No module named 'keras'", name="keras"),
             4,
-            "No module named 'keras'; `fitx doctor` tells what is missing.\n",
+            "No module named 'keras'; `fitx doctor` shows which packages are missing.\n",
         ),
         (OSError(errno.EIO, "Input/output error", "log.csv"), 7, "log.csv: Input/output error\n"),
         (UserCodeError("KeyError: 'a'", "  File ..."), 1, "  File ...\nKeyError: 'a'\n"),
@@ -52,7 +51,7 @@ def test_what_went_wrong_besides_and_the_run_are_told_too(told):
     error.add_note("cannot write run.json: No space left on device")
     error.run = "runs/digits/1"
     text = "stopped by SIGTERM.\ncannot write run.json: No space left on device\n"
-    way_on = "go on with: fitx resume runs/digits/1\n"
+    way_on = "resume with: fitx resume runs/digits/1\n"
     assert told(error) == (143, "", f"{text}run: runs/digits/1\n{way_on}")
 
 
@@ -101,7 +100,7 @@ def test_no_number_of_a_result_is_broken_whatever_the_width(wide):
 
 def test_a_result_is_aligned_lines(capsys):
     result = Result(None, "test", {"loss": 0.5, "accuracy": 0.987654321}, {"expect": [MET]})
-    present(result, sys.stdout, as_json=False, heading=("of the test split:",))
+    print_result(result, sys.stdout, as_json=False, heading=("of the test split:",))
     assert capsys.readouterr().out == (
         "of the test split:\nloss      0.5\naccuracy  0.987654\nexpected loss < 1: met\n"
     )
@@ -111,7 +110,7 @@ def test_a_result_is_aligned_lines(capsys):
 def test_a_missed_expectation_is_told_after_the_result(capsys, as_json):
     result = Result(None, "test", {"loss": 0.5}, {"expect": [MISSED]})
     with pytest.raises(click.exceptions.Exit) as end:
-        present(result, sys.stdout, as_json=as_json)
+        print_result(result, sys.stdout, as_json=as_json)
     assert end.value.exit_code == 6
     out, err = capsys.readouterr()
     assert err == "expected loss < 0, found 0.5\n"

@@ -17,6 +17,6 @@ def test_a_shipped_name_is_told_apart_from_the_file_of_that_name(fitx, tmp_path)
     assert fitx(tmp_path, "copy", "digits").code == 0
     done = fitx(tmp_path, "check", "digits")
     assert (done.code, done.out) == (0, "digits: no problems.\n")
-    expected = "digits is the shipped experiment; write digits.yaml for the one in this folder\n"
+    expected = "digits is the shipped experiment; write digits.yaml for the file in this folder\n"
     assert done.err == expected
     assert fitx(tmp_path, "check", "digits.yaml").err == ""

@@ -278,7 +278,7 @@ def test_sigint_exits_with_130_and_says_what_is_on_disk(ended):
     expected = f"stopped by SIGINT after step {int(last)}; checkpoint {last} is whole."
     assert told == expected
     assert done.folder / run.removeprefix("run: ") == done.run
-    assert way_on == f"go on with: fitx resume {run.removeprefix('run: ')}"
+    assert way_on == f"resume with: fitx resume {run.removeprefix('run: ')}"
 
 
 def test_what_is_ignored_at_the_start_does_not_stop_a_run(ended):

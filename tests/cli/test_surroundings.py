@@ -75,7 +75,7 @@ def test_a_name_that_the_locale_cannot_encode_is_told_with_the_remedy(fitx, fold
     done = fitx(folder, "check", "größe.yaml", env=PLAIN)
     assert done.code == 4
     assert done.err == (
-        r"'\xe4' cannot be part of a file's name in this locale, which encodes names as ascii; set "
+        r"'\xe4' cannot be part of a file name in this locale, which encodes names as ascii; set "
         "PYTHONUTF8=1, or a locale such as LC_ALL=C.UTF-8.\n"
     )
 

@@ -8,7 +8,7 @@ import pytest
 
 from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands import benchmark as bench_module
 from fitx.commands.benchmark import TOO_SLOW, bench, left_out, timed_training
 from fitx.commands.benchmark.timed_training import StockTraining, copied

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from fitx import checkpoint
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted

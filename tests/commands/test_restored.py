@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.commands.train import train

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.train import train
 from fitx.errors import FitxError
 from fitx.experiment.check import read

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fitx import checkpoint
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.errors import DeviceError
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fitx import checkpoint
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.errors import DeviceError
 from fitx.experiment.check import read
 from fitx.rundir import record

@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import pytest
 
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.train import Order, train
 from fitx.experiment.check import read
 

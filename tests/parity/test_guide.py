@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random

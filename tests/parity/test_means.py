@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tf_keras
 
-from fitx.cli.display.quiet import NoDisplay
+from fitx.cli.display import NoDisplay
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.datasets.digits import digits
 from fitx.datasets.random import random

@@ -233,7 +233,7 @@ def test_a_run_stops_wherever_it_is_and_what_it_wrote_is_whole(ended, way, code)
         step = int(one.newest[:6])
         told = f"stopped by {name} after step {step}; checkpoint {one.newest} is whole."
         assert told in one.err.splitlines()
-        assert one.err.splitlines()[-1].startswith("go on with: fitx resume ")
+        assert one.err.splitlines()[-1].startswith("resume with: fitx resume ")
         assert one.seconds < 30
 
 

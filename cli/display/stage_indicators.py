@@ -1,4 +1,4 @@
-"""Ways to show one stage of a command at a time: a line that moves, or lines in a file."""
+"""Indicators of the current stage of a command: an animated line, or lines of text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .._output import one_line
-from .wording import ascii_line, rough_duration
+from .formatting import ascii_line, format_estimate, shorten_middle
 
 FRAMES = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
 SECONDS_BETWEEN_FRAMES = 0.1
@@ -16,37 +16,34 @@ Clock = Callable[[], float]
 
 
 class Indicator(Protocol):
-    """A way to show one stage at a time.
+    """Shows one stage at a time.
 
-    The main thread calls `begin`; another one calls `tick` again and again while a stage goes on.
+    The main thread calls `begin`; another thread calls `tick` repeatedly.
     """
 
     seconds_between_ticks: float
 
     def begin(self, text: str) -> None:
-        """Show that a stage begins; of an empty text, that none goes on."""
+        """Show that a stage begins; an empty text means that no stage is active."""
 
     def tick(self) -> None:
-        """Show that the stage still goes on."""
+        """Show that the stage is still active."""
 
 
 class Spinner:
-    """A line of a terminal that moves while a stage goes on and is gone when it is over.
+    """An animated line on a terminal, erased at the end of a stage.
 
-    The cursor rests, visible, on an empty line above it, so that what others print stays readable.
+    The cursor stays visible on an empty line above it, so that the output of others is readable.
 
     Args:
         write: Writes to the terminal.
-        width: Returns the terminal's columns.
-        clock: Seconds since any fixed moment.
+        width: Returns the width of the terminal in columns.
+        clock: Returns seconds since any fixed moment.
     """
 
     seconds_between_ticks = SECONDS_BETWEEN_FRAMES
 
     def __init__(self, write: Write, width: Callable[[], int], clock: Clock) -> None:
-        from .fit import shorten  # Rich costs import time that lines do not owe.
-
-        self._shorten = shorten
         self._write, self._width, self._clock = write, width, clock
         self._text = ""
         self._began = 0.0
@@ -54,7 +51,7 @@ class Spinner:
         self._frame = 0
 
     def begin(self, text: str) -> None:
-        """Draw a stage, unless another was drawn a moment ago: many last no longer than that."""
+        """Draw a stage, unless another was drawn less than 0.1 s ago: many are that short."""
         self._text, self._began = one_line(text), self._clock()
         if not text:
             self._erase()
@@ -68,8 +65,8 @@ class Spinner:
         self._drawn = self._clock()
         self._frame += 1
         seconds = self._drawn - self._began
-        time_taken = f" {rough_duration(seconds)}" if seconds >= 1 else ""
-        text = self._shorten(self._text, self._width() - len(time_taken) - 3)
+        time_taken = f" {format_estimate(seconds)}" if seconds >= 1 else ""
+        text = shorten_middle(self._text, self._width() - len(time_taken) - 3)
         line = f"{FRAMES[self._frame % len(FRAMES)]} {text}{time_taken}"
         self._write(f"\r\x1b[J\n{line}\r\x1b[1A")
 
@@ -79,12 +76,12 @@ class Spinner:
         self._drawn = None
 
 
-class Lines:
-    """A line for every 10 seconds of a stage, for pipes and files; none for a shorter one.
+class StageLines:
+    """One line per 10 seconds of a stage, for pipes and files; none for shorter stages.
 
     Args:
         write: Writes to the stream.
-        clock: Seconds since any fixed moment.
+        clock: Returns seconds since any fixed moment.
     """
 
     seconds_between_ticks = 0.5
@@ -95,13 +92,13 @@ class Lines:
         self._began = self._due = 0.0
 
     def begin(self, text: str) -> None:
-        """Start the stage's 10 seconds."""
+        """Start counting the 10 seconds."""
         self._text, self._began = ascii_line(text), self._clock()
         self._due = self._began + SECONDS_BETWEEN_LINES
 
     def tick(self) -> None:
-        """Write a line if the stage began, or the last line was written, 10 seconds ago."""
+        """Write a line if 10 seconds have passed since the stage began or since the last line."""
         now = self._clock()
         if self._text and now >= self._due:
             self._due += SECONDS_BETWEEN_LINES
-            self._write(f"{self._text}, {rough_duration(now - self._began)} so far\n")
+            self._write(f"{self._text}, {format_estimate(now - self._began)} so far\n")

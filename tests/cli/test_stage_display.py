@@ -12,8 +12,8 @@ from contextlib import contextmanager
 import pytest
 
 from fitx import stages
-from fitx.cli.display.indicators import Lines, Spinner
-from fitx.cli.display.waiting import stop_waiting, waiting
+from fitx.cli.display.stage_display import hide_stages, show_stages
+from fitx.cli.display.stage_indicators import Spinner, StageLines
 from fitx.stages import Stage
 from fitx.training.first_steps import FirstSteps
 from fitx.training.signals import STOPPING
@@ -48,7 +48,7 @@ def spinner(width=80):
 
 def test_a_terminal_shows_a_stage_before_it_begins_and_nothing_after(monkeypatch):
     with terminal(monkeypatch) as written:
-        with waiting():
+        with show_stages():
             with Stage("loading TensorFlow"):
                 assert Screen().feed(before := written()).text == "\n⠙ loading TensorFlow"
             after = written()
@@ -62,7 +62,7 @@ def test_a_terminal_shows_a_stage_before_it_begins_and_nothing_after(monkeypatch
 def test_what_others_print_stays_above_the_stage(monkeypatch):
     with terminal(monkeypatch) as written:
         screen = Screen()
-        with waiting(), Stage("importing my.py"):
+        with show_stages(), Stage("importing my.py"):
             os.write(sys.stderr.fileno(), b"hello\n")
             time.sleep(0.25)
             assert screen.feed(written()).text.startswith("hello\n\n")
@@ -105,7 +105,7 @@ def test_stages_that_follow_each_other_at_once_are_not_drawn():
 
 def test_elsewhere_a_stage_has_a_line_every_ten_seconds():
     clock, stream = Clock(0.0), io.StringIO()
-    lines = Lines(stream.write, clock)
+    lines = StageLines(stream.write, clock)
     for text, seconds in (("reading npz", 9), ("tracing\x1b é", 25), ("", 100)):
         lines.begin(text)
         for _ in range(seconds):
@@ -125,7 +125,7 @@ def piped(monkeypatch):
 
 def test_a_short_stage_leaves_nothing_in_a_pipe(monkeypatch):
     with piped(monkeypatch) as reading:
-        with waiting(), Stage("reading npz"):
+        with show_stages(), Stage("reading npz"):
             time.sleep(0.2)
         sys.stderr.write("end")
         sys.stderr.flush()
@@ -135,17 +135,17 @@ def test_a_short_stage_leaves_nothing_in_a_pipe(monkeypatch):
 
 def test_quiet_and_a_closed_stream_show_no_stage(monkeypatch):
     with terminal(monkeypatch) as written:
-        with waiting(quiet=True), Stage("reading npz"):
+        with show_stages(quiet=True), Stage("reading npz"):
             assert written() == ""
         monkeypatch.setattr(sys, "stderr", None)
-        with waiting(), Stage("reading npz"):
+        with show_stages(), Stage("reading npz"):
             assert written() == ""
 
 
 def test_a_signal_before_the_run_takes_the_stage_away(monkeypatch):
-    with terminal(monkeypatch) as written, waiting(), Stage("reading npz"):
+    with terminal(monkeypatch) as written, show_stages(), Stage("reading npz"):
         before = written()
-        stop_waiting()
+        hide_stages()
         assert "reading npz" in Screen().feed(before).text
         assert Screen().feed(before + written()).text == ""
         time.sleep(0.25)
@@ -191,7 +191,7 @@ def test_a_run_that_goes_on_within_a_validation_leaves_no_stage_behind():
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="Linux tells of threads")
 def test_the_thread_that_draws_takes_no_signals(monkeypatch):
     before = set(threading.enumerate())
-    with terminal(monkeypatch), waiting():
+    with terminal(monkeypatch), show_stages():
         (thread,) = set(threading.enumerate()) - before
         with open(f"/proc/self/task/{thread.native_id}/status") as file:
             blocked = next(int(line.split()[1], 16) for line in file if "SigBlk" in line)

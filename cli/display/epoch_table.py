@@ -1,4 +1,4 @@
-"""The lasting lines of a terminal: one row per finished epoch, values in columns."""
+"""Formats the lines that stay on a terminal: one row per finished epoch, values in columns."""
 
 from dataclasses import dataclass, replace
 
@@ -6,8 +6,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from .._output import one_line
-from .fit import ELLIPSIS, right
-from .wording import duration, value
+from .formatting import ELLIPSIS, align_right, format_duration, format_value
 
 VALIDATION = "val_"
 VALUE_WIDTH = 9
@@ -55,15 +54,15 @@ class EpochTable:
         return max(len("epoch"), 2 * len(str(self._epochs)) + 1)
 
     def _header(self, columns: list[Column]) -> Text:
-        labels = [right("epoch", self._epoch_width), right("time", TIME_WIDTH)]
-        labels += [right(column.label, column.width) for column in columns]
+        labels = [align_right("epoch", self._epoch_width), align_right("time", TIME_WIDTH)]
+        labels += [align_right(column.label, column.width) for column in columns]
         return Text(GAP.join(labels) + self._tail(columns), style="dim")
 
     def _row(self, epoch: int, values: dict[str, float], seconds: float) -> Text:
         columns = self._columns or []
-        cells = [right(_spell(values, column.key), column.width) for column in columns]
-        row = Text(right(f"{epoch}/{self._epochs}", self._epoch_width))
-        row.append(GAP + right(duration(seconds), TIME_WIDTH), "dim")
+        cells = [align_right(_spell(values, column.key), column.width) for column in columns]
+        row = Text(align_right(f"{epoch}/{self._epochs}", self._epoch_width))
+        row.append(GAP + align_right(format_duration(seconds), TIME_WIDTH), "dim")
         return row.append("".join(GAP + cell for cell in cells) + self._tail(columns))
 
     def _tail(self, columns: list[Column]) -> str:
@@ -108,4 +107,4 @@ def _total(columns: list[Column]) -> int:
 
 
 def _spell(values: dict[str, float], key: str) -> str:
-    return value(values[key]) if key in values else ""
+    return format_value(values[key]) if key in values else ""

@@ -1,19 +1,20 @@
-"""How fast steps go by, and how long the rest of an epoch and of the run will take."""
+"""Estimates the speed of training steps and the time that is left."""
 
 import math
 
 MEMORY_SECONDS = 5.0
+"""Seconds over which the speed is averaged, with fading weights."""
 
 
-class Pace:
-    """Progress and speed of a run, from the few steps that are looked at.
+class Speed:
+    """Progress and speed of a run, estimated from the few steps that are shown.
 
-    The clock starts at the first step seen: neither the compilation before it nor the steps that a
-    resumed run had done before are counted.
+    Measurement starts at the first step: neither compilation nor the earlier steps of a resumed
+    run count.
 
     Args:
-        epochs: number of the last epoch.
-        steps: training steps per epoch; 0 when unknown.
+        epochs: The number of the last epoch.
+        steps: Training steps per epoch; 0 if unknown.
     """
 
     def __init__(self, epochs: int, steps: int) -> None:
@@ -29,7 +30,7 @@ class Pace:
 
     @property
     def waiting(self) -> bool:
-        """Whether no step has been seen yet."""
+        """Return whether no step has been finished yet."""
         return self._mark is None
 
     def epoch_begin(self, epoch: int, now: float) -> None:
@@ -46,36 +47,40 @@ class Pace:
             self._start = (self.run_fraction, now)
 
     def complete_steps(self, now: float) -> None:
-        """Note that the training steps of this epoch are over at `now` seconds."""
+        """Note that the last training step of this epoch was finished at `now` seconds."""
         self._now, self.step = now, max(self.step, self.steps)
 
     @property
-    def rate(self) -> float | None:
-        """Steps per second over about the last 5 seconds; None while unknown."""
+    def steps_per_second(self) -> float | None:
+        """Return the speed over about the last 5 seconds; None while unknown."""
         if self._recent_seconds <= 0 or self._recent_steps <= 0:
             return None
         return self._recent_steps / self._recent_seconds
 
     @property
     def epoch_fraction(self) -> float:
-        """Share of this epoch's training steps that is done, 0 to 1."""
+        """Return the finished share of this epoch's training steps, 0 to 1."""
         return min(1.0, self.step / self.steps) if self.steps else 0.0
 
     @property
     def run_fraction(self) -> float:
-        """Share of the whole run that is done, 0 to 1."""
+        """Return the finished share of the run, 0 to 1."""
         return (
             min(1.0, (self.epoch - 1 + self.epoch_fraction) / self.epochs) if self.epochs else 0.0
         )
 
     @property
     def epoch_seconds_left(self) -> float | None:
-        """Estimated seconds until this epoch's last training step; None while unknown."""
-        return max(0, self.steps - self.step) / self.rate if self.steps and self.rate else None
+        """Return the estimated seconds until the last training step; None while unknown."""
+        return (
+            max(0, self.steps - self.step) / self.steps_per_second
+            if self.steps and self.steps_per_second
+            else None
+        )
 
     @property
     def run_seconds_left(self) -> float | None:
-        """Estimated seconds until the last epoch ends, validation included; None while unknown."""
+        """Return the estimated seconds until the end of the run; None while unknown."""
         if self._start is None or self.run_fraction <= self._start[0]:
             return None
         seconds_per_run = (self._now - self._start[1]) / (self.run_fraction - self._start[0])

@@ -1,4 +1,4 @@
-"""Shows on stderr the stage that a command is busy with before there is progress to show."""
+"""Shows the current stage of a command on stderr, such as `loading TensorFlow`."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import TextIO
 from fitx import stages
 from fitx.training.signals import blocked
 
-from .indicators import Indicator, Lines, Spinner, Write
+from .stage_indicators import Indicator, Spinner, StageLines, Write
 
 LONGEST_WAIT = 1.0
-"""Seconds to wait for a terminal that takes no output, such as one held by Ctrl-S."""
+"""Seconds to wait for a terminal that accepts no output, such as one stopped by Ctrl-S."""
 
 
-class Ticking:
-    """Shows stages by an indicator, whose ticks come from a thread of its own.
+class StageTicker:
+    """Shows stages by an indicator, and calls its `tick` from a thread.
 
-    The main thread may be inside C code for seconds.
+    The main thread may spend seconds inside C code.
     """
 
     def __init__(self, indicator: Indicator) -> None:
@@ -32,23 +32,23 @@ class Ticking:
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def start(self) -> None:
-        """Show the stages from now on."""
+        """Start showing stages."""
         with blocked():
-            # The thread takes no signals: one that the main thread lets wait would not wait.
+            # The thread blocks signals: it would receive those that the main thread has blocked.
             self._thread.start()
         stages.watch(self._show)
 
     def stop(self) -> None:
-        """Show nothing more, and take away what is shown; also from a signal's handler."""
+        """Stop showing stages and erase the current one; also works in a signal handler."""
         self._over.set()
         stages.unwatch(self._show)
 
     def join(self) -> None:
-        """Wait for the thread to end, but not for long."""
+        """Wait for the thread to end, for at most a second."""
         self._thread.join(LONGEST_WAIT)
 
     def _show(self, text: str) -> None:
-        # A signal's handler must not wait for a thread that a held terminal has stopped.
+        # A signal handler must not wait for a thread that is blocked by a stopped terminal.
         if self._lock.acquire(timeout=LONGEST_WAIT):
             try:
                 self._indicator.begin(text)
@@ -62,44 +62,44 @@ class Ticking:
                     self._indicator.tick()
 
 
-_shown: list[Ticking] = []
-"""What shows the stages now."""
+_active: list[StageTicker] = []
+"""The tickers that show stages now."""
 
 
 @contextmanager
-def waiting(quiet: bool = False) -> Iterator[None]:
-    """Show on stderr what goes on until the block ends; nothing with `quiet`."""
+def show_stages(quiet: bool = False) -> Iterator[None]:
+    """Show the stages of the block on stderr; nothing with `quiet`."""
     stream: TextIO | None = sys.stderr
     if quiet or stream is None:
         yield
         return
     with _writer(stream) as write:
-        ticking = Ticking(_indicator(stream, write))
-        _shown.append(ticking)
-        ticking.start()
+        ticker = StageTicker(_indicator(stream, write))
+        _active.append(ticker)
+        ticker.start()
         try:
             yield
         finally:
-            ticking.stop()
-            ticking.join()
-            _shown.remove(ticking)
+            ticker.stop()
+            ticker.join()
+            _active.remove(ticker)
 
 
-def stop_waiting() -> None:
-    """Take away what shows the stages: the process is about to end, or to run something else."""
-    for ticking in _shown:
-        ticking.stop()
+def hide_stages() -> None:
+    """Stop showing stages: the process is about to exit."""
+    for ticker in _active:
+        ticker.stop()
 
 
 def _indicator(stream: TextIO, write: Write) -> Indicator:
-    from . import redraws
+    from . import can_redraw
 
-    if redraws(stream):
-        return Spinner(write, lambda: _columns(stream), time.monotonic)
-    return Lines(write, time.monotonic)
+    if can_redraw(stream):
+        return Spinner(write, lambda: _terminal_width(stream), time.monotonic)
+    return StageLines(write, time.monotonic)
 
 
-def _columns(stream: TextIO) -> int:
+def _terminal_width(stream: TextIO) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or 80
     except (OSError, ValueError):
@@ -108,15 +108,14 @@ def _columns(stream: TextIO) -> int:
 
 @contextmanager
 def _writer(stream: TextIO) -> Iterator[Write]:
-    """Yield what writes where a stream goes now, wherever its descriptor leads later.
+    """Yield a function that writes to a copy of a stream's descriptor; it ignores errors.
 
-    TensorFlow is imported with that of standard error closed. A stream that cannot be written
-    any more is left alone.
+    The copy stays open while TensorFlow is imported with standard error redirected.
     """
     try:
         stream.flush()
         descriptor = os.dup(stream.fileno())
-    except (OSError, ValueError):  # An object in memory, put there by whoever calls `main`.
+    except (OSError, ValueError):  # The caller of `main` has set a stream in memory.
         yield lambda text: None
         return
 

@@ -1,4 +1,4 @@
-"""TensorFlow's import, whoever asks for it: without outside settings and messages, and faster."""
+"""Prepares the import of TensorFlow and Keras: no outside settings, no messages, and faster."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fitx.stages import Stage
 _KERAS_CONFIG = "keras.src.backend.config"
 
 
-def prepare_import(*, verbose: bool) -> None:
+def prepare_tensorflow_import(*, verbose: bool) -> None:
     """Arrange how Keras and TensorFlow will be imported, be it by fitx or by a plugin.
 
     They see no settings from outside that would change results. Without `verbose`, their start-up
@@ -28,10 +28,10 @@ def prepare_import(*, verbose: bool) -> None:
     external_settings.override()
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.meta_path.insert(0, _Finder(verbose=verbose))
+    sys.meta_path.insert(0, _QuietFinder(verbose=verbose))
 
 
-class _Finder(MetaPathFinder):
+class _QuietFinder(MetaPathFinder):
     """Wraps the loader of whichever of the two packages is imported first."""
 
     def __init__(self, *, verbose: bool) -> None:
@@ -49,14 +49,14 @@ class _Finder(MetaPathFinder):
         finally:
             self.asks_others = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self)
+            spec.loader = _QuietLoader(spec.loader, self)
         return spec
 
 
-class _Loader(Loader):
+class _QuietLoader(Loader):
     """Runs a module as its own loader does, but quietly and without garbage collection."""
 
-    def __init__(self, loader: Loader, finder: _Finder) -> None:
+    def __init__(self, loader: Loader, finder: _QuietFinder) -> None:
         self.loader, self.finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:

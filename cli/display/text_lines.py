@@ -1,4 +1,4 @@
-"""Plain lines for pipes, files, CI and SLURM logs: ASCII, no control characters, whole lines."""
+"""Shows a run as lines of ASCII text, for pipes, files, CI and SLURM logs."""
 
 import math
 import time
@@ -7,34 +7,34 @@ from typing import TextIO
 
 from fitx.training.progress import Plan
 
-from .pace import Pace
-from .wording import ascii_line, duration, rate, rough_duration, value
+from .formatting import ascii_line, format_duration, format_estimate, format_speed, format_value
+from .speed import Speed
 
 SECONDS_BETWEEN_LINES = 30.0
 
 
-class PlainDisplay:
-    """Writes one line per epoch, and within an epoch at most one every 30 seconds.
+class TextDisplay:
+    """Writes one line per epoch, and at most one every 30 seconds within an epoch.
 
-    A stream that cannot be written any more (a closed pipe, a full disk) silences the display and
-    never stops the training.
+    If the stream fails (a closed pipe, a full disk), the display becomes silent and training goes
+    on.
 
     Args:
-        stream: where the lines go, such as `sys.stderr`.
-        clock: seconds since any fixed moment.
+        stream: The stream to write to, such as `sys.stderr`.
+        clock: Returns seconds since any fixed moment.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream: TextIO | None = stream
         self._clock = clock
-        self._pace = Pace(0, 0)
+        self._speed = Speed(0, 0)
         self._in_epoch = False
         self._due = -math.inf
         self._line_due = -math.inf
 
     def begin(self, plan: Plan) -> None:
-        """Write the title and, indented, the parts, the device and the run folder."""
-        self._pace = Pace(plan.epochs, plan.steps)
+        """Write the title and, indented, the parts, the device, the mode and the run folder."""
+        self._speed = Speed(plan.epochs, plan.steps)
         self._write(plan.title)
         self._write(f"  {plan.summary}")
         self._write(f"  device  {plan.device}")
@@ -45,13 +45,13 @@ class PlainDisplay:
         self._wait(self._clock())
 
     def epoch_begin(self, epoch: int) -> None:
-        """Start the epoch's 30 seconds."""
+        """Note that an epoch starts."""
         now = self._clock()
-        self._pace.epoch_begin(epoch, now)
+        self._speed.epoch_begin(epoch, now)
         self._in_epoch = True
         self._wait(now)
-        if self._pace.waiting:
-            self._due = -math.inf  # The rate counts from the first step on: compilation ends there.
+        if self._speed.waiting:
+            self._due = -math.inf  # The first step ends compilation: the speed counts from there.
 
     def step(self, step: int, values: Callable[[], dict[str, float]]) -> None:
         """Write a line if the last one is 30 seconds old."""
@@ -68,41 +68,43 @@ class PlainDisplay:
 
     def epoch_end(self, epoch: int, values: dict[str, float], seconds: float) -> None:
         """Write the epoch's line."""
-        steps = f"{self._pace.steps} steps" if self._pace.steps else ""
+        steps = f"{self._speed.steps} steps" if self._speed.steps else ""
         self._in_epoch = False
-        self._write_fields(self._epoch(epoch), steps, duration(seconds), *_spell(values))
+        self._write_fields(
+            self._epoch(epoch), steps, format_duration(seconds), *_format_values(values)
+        )
 
     def note(self, text: str) -> None:
         """Write one line."""
         self._write(text)
 
     def end(self) -> None:
-        """Nothing to restore: every line was written whole."""
+        """Do nothing: there is nothing to restore."""
 
     def _show_step(self, step: int, values: Callable[[], dict[str, float]], now: float) -> None:
-        self._pace.reach(step, now)
+        self._speed.reach(step, now)
         if now < self._line_due:
             self._due = self._line_due
             return
-        steps_per_second, left = self._pace.rate, self._pace.epoch_seconds_left
+        steps_per_second, left = self._speed.steps_per_second, self._speed.epoch_seconds_left
         self._write_fields(
-            self._epoch(self._pace.epoch),
-            *_count("step", step, self._pace.steps),
-            rate(steps_per_second) if steps_per_second else "",
-            "" if left is None else f"ETA {rough_duration(left)}",
-            *_spell(values()),
+            self._epoch(self._speed.epoch),
+            *_progress("step", step, self._speed.steps),
+            format_speed(steps_per_second) if steps_per_second else "",
+            "" if left is None else f"ETA {format_estimate(left)}",
+            *_format_values(values()),
         )
         self._wait(now)
 
     def _show_validation_step(self, step: int, steps: int) -> None:
         if self._in_epoch:
-            epoch = self._epoch(self._pace.epoch)
-            self._write_fields(epoch, *_count("validation", step, steps))
+            epoch = self._epoch(self._speed.epoch)
+            self._write_fields(epoch, *_progress("validation", step, steps))
         else:
-            self._write_fields(*_count("evaluation", step, steps))
+            self._write_fields(*_progress("evaluation", step, steps))
 
     def _epoch(self, epoch: int) -> str:
-        return f"epoch {epoch}/{self._pace.epochs}"
+        return f"epoch {epoch}/{self._speed.epochs}"
 
     def _wait(self, now: float) -> None:
         self._due = self._line_due = now + SECONDS_BETWEEN_LINES
@@ -116,15 +118,15 @@ class PlainDisplay:
         try:
             self._stream.write(ascii_line(text) + "\n")
             self._stream.flush()
-        except (OSError, ValueError):  # ValueError is what Python raises on a closed file.
+        except (OSError, ValueError):  # Python raises ValueError for a closed file.
             self._stream = None
 
 
-def _count(word: str, step: int, steps: int) -> tuple[str, str]:
+def _progress(word: str, step: int, steps: int) -> tuple[str, str]:
     return (
         (f"{word} {step}/{steps}", f"{100 * step // steps}%") if steps else (f"{word} {step}", "")
     )
 
 
-def _spell(values: dict[str, float]) -> list[str]:
-    return [f"{name} {value(number)}" for name, number in values.items()]
+def _format_values(values: dict[str, float]) -> list[str]:
+    return [f"{name} {format_value(number)}" for name, number in values.items()]
