@@ -152,7 +152,7 @@ def signature(tmp_path):
         path = tmp_path / f"part_{len(list(tmp_path.iterdir()))}.py"
         path.write_text(text, encoding="utf-8")
         module = python_source.read(path)
-        found = python_source.Found(module, next(iter(module.definitions.values())))
+        found = python_source.Definition(module, next(iter(module.definitions.values())))
         return read_signature(kind, path.stem, found)
 
     return read
