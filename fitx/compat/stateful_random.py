@@ -160,7 +160,7 @@ def _shuffled(generator: tf.random.Generator, value: Any) -> Any:
 def _categorical(
     generator: tf.random.Generator, logits: Any, num_samples: Any, output_dtype: Any = tf.int64
 ) -> Any:
-    # XLA's operation for it draws others than TensorFlow's.
+    # By inversion: an operation of TensorFlow would draw others than earlier versions of fitx.
     ends = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=1)
     places = _uniform(generator, tf.stack([tf.shape(ends)[0], num_samples]), tf.float32)
     found = tf.searchsorted(ends, places * ends[:, -1:], side="right")

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 
 import tensorflow as tf
 
-from fitx.compat.xla_random import as_elsewhere
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import Logs
 from fitx.engine.loops.chunk_size import ChunkSize
@@ -152,17 +151,15 @@ class Program:
     """
 
     def __init__(self, graph: Any, mode: Mode, short_graph: Any = None) -> None:
-        run_batch = as_elsewhere(graph) if mode.xla else graph
-
         def one(columns: Any, at: Any, count: Any) -> Any:
-            run_batch(_batch(columns, at))
+            graph(_batch(columns, at))
             return at + 1
 
         def many(columns: Any, at: Any, count: Any) -> Any:
             end = at + count
 
             def body(index: Any) -> tuple[Any]:
-                run_batch(_batch(columns, index))
+                graph(_batch(columns, index))
                 return (index + 1,)
 
             # One iteration at a time: a step reads what the step before it wrote.
