@@ -188,10 +188,6 @@ def test_a_variable_that_asks_for_impossible_threads_is_an_error(monkeypatch, na
         prepare()
 
 
-def test_onednn_is_known():
-    assert isinstance(runtime.onednn(), bool)
-
-
 def test_the_facts_are_those_of_this_machine(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     facts = inspect_machine({"is_cuda_build": True, "cuda_version": "12.5.1", "cudnn_version": "9"})

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-from keras.src.utils.naming import reset_uids
 
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
@@ -23,6 +22,7 @@ from fitx.build.output_layer import head_for
 from fitx.build.parts import class_of, make_value
 from fitx.build.preflight import agreement
 from fitx.build.step_class import check_step_class
+from fitx.compat import layer_names
 from fitx.data import prepare as preparation
 from fitx.data.array_checks import validate
 from fitx.data.data_signature import facts
@@ -126,7 +126,7 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
 def _network(experiment: Experiment, part: Part, name: str, fed: dict[str, Any]) -> keras.Model:
     # A checkpoint knows variables by their layers' names: those may not depend on what the
     # process has made before, or on which of its networks a step asks for.
-    reset_uids()
+    layer_names.number_anew()
     return plugin_checks.network(part, _call(experiment, part, ("networks", name), fed))
 
 

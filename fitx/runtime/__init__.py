@@ -8,16 +8,15 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from tensorflow.python.framework import config as determinism
-from tensorflow.python.util import _pywrap_util_port as build_flags
 
+from fitx.compat import execution_flags
+from fitx.compat.autograph_sources import keep_in_memory
 from fitx.runtime import cluster, devices
 from fitx.runtime.devices import why_no_gpu
-from fitx.runtime.generated import keep_in_memory
 from fitx.runtime.parallelism import set_threads, threads
 from fitx.runtime.strategy import choose_strategy
 
-__all__ = ["Runtime", "onednn", "prepare", "threads", "why_no_gpu"]
+__all__ = ["Runtime", "prepare", "threads", "why_no_gpu"]
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def prepare(
     keep_in_memory()
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(seed)
-    _demand_determinism(deterministic)
+    execution_flags.set_determinism(deterministic)
     _compute_as_written()
     threads_text = f"{count} thread{'s' if count != 1 else ''}"
     threads_text += ", as execution.threads says" if threads is not None else ""
@@ -114,25 +113,12 @@ def prepare(
     )
 
 
-def onednn() -> bool:
-    """Return whether TensorFlow uses oneDNN on the CPU, whose results differ in the last bits."""
-    return bool(build_flags.IsMklEnabled())
-
-
-def _demand_determinism(wanted: bool) -> None:
-    # TensorFlow's public function can only turn it on.
-    if wanted:
-        determinism.enable_op_determinism()
-    else:
-        determinism.disable_op_determinism()
-
-
 def _compute_as_written() -> None:
     """Keep TensorFlow from reordering arithmetic.
 
     It folds constants in a graph but not in the body of a loop, so fused steps would differ from
     single ones in the last bit. The measured gain of folding was within the noise.
     """
-    determinism.set_optimizer_experimental_options(
+    tf.config.optimizer.set_experimental_options(
         {"constant_folding": False, "arithmetic_optimization": False}
     )

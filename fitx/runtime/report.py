@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
-from keras.src.backend.config import keras_home
 
 from fitx import runtime
+from fitx.compat.execution_flags import uses_onednn
+from fitx.external_settings import keras_home
 
 
 def runtime_report() -> dict[str, Any]:
@@ -21,7 +22,7 @@ def runtime_report() -> dict[str, Any]:
         "no_gpu": None if chosen.kind == "gpu" else runtime.why_no_gpu(),
         "built_for": {key: build.get(f"{key}_version") for key in ("cuda", "cudnn")},
         "threads": chosen.threads,
-        "onednn": runtime.onednn(),
+        "onednn": uses_onednn(),
         "datasets": str(Path(keras_home()).expanduser() / "datasets"),
     }
 

@@ -2,7 +2,9 @@
 
 TensorFlow writes each function that it converts to a file of the temporary folder, imports it, and
 removes the file when the interpreter ends: a process that is killed leaves all of its files behind.
-The only place at which to change that is a private function; `keep_in_memory` replaces it.
+No public setting changes that, so the function that writes and imports is replaced.
+Noticed by tests/compat/test_autograph_sources.py:
+test_tensorflow_still_imports_generated_code_by_load_source.
 """
 
 from __future__ import annotations
@@ -16,6 +18,10 @@ from itertools import count
 from types import ModuleType
 
 from tensorflow.python.autograph.pyct import loader as autograph
+
+from fitx.compat.presence import demand
+
+demand(autograph, "load_source")
 
 _NUMBERS = count()
 

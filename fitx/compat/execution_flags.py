@@ -1,0 +1,30 @@
+"""Settings of TensorFlow's process that it has no public function for.
+
+TensorFlow's public interface turns deterministic operations on, and never off again; and it does
+not tell whether oneDNN computes on the CPU, whose results differ in the last bits.
+Noticed by tests/compat/test_execution_flags.py:
+test_tensorflow_still_turns_determinism_off_again and test_tensorflow_still_tells_of_onednn.
+"""
+
+from __future__ import annotations
+
+from tensorflow.python.framework import config
+from tensorflow.python.util import _pywrap_util_port as build_flags
+
+from fitx.compat.presence import demand
+
+demand(config, "enable_op_determinism", "disable_op_determinism", "is_op_determinism_enabled")
+demand(build_flags, "IsMklEnabled")
+
+
+def set_determinism(is_wanted: bool) -> None:
+    """Demand operations that repeat to the bit, or take any again."""
+    if is_wanted:
+        config.enable_op_determinism()
+    else:
+        config.disable_op_determinism()
+
+
+def uses_onednn() -> bool:
+    """Return whether oneDNN computes on the CPU."""
+    return bool(build_flags.IsMklEnabled())
