@@ -28,7 +28,7 @@ FLOORS = [
     ["__main__"],
 ]
 FLOOR = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
-BESIDE = {("experiment", "registry"), ("step", "engine")}
+BESIDE = {("experiment", "registry"), ("step", "engine"), ("compat", "errors")}
 """Rooms of one floor of which the first may import the second, and not the other way round."""
 LEAVES = {"step": "steps", "model": "models", "dataset": "datasets", "callback": "callbacks"}
 WITHOUT_TENSORFLOW = (
