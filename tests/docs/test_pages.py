@@ -22,7 +22,7 @@ import pytest
 import yaml
 
 from fitx import errors
-from fitx.cli._failure import report
+from fitx.cli._results import print_failure
 from fitx.cli.main import group
 from fitx.experiment import schema
 
@@ -102,7 +102,7 @@ class Reader:
             try:
                 code = group.main(list(words), standalone_mode=False)
             except BaseException as error:
-                code = report(error)
+                code = print_failure(error)
         return code if isinstance(code, int) else 0, printed.buffer.getvalue().decode()
 
 
