@@ -31,7 +31,9 @@ def command() -> None:
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Chooses the interruptions; random by default."
 )
-@click.option("--epochs", type=click.IntRange(2), help="Epochs to train; by default 2 or 3.")
+@click.option(
+    "--epochs", type=click.IntRange(2), help="Epochs to train; by default those of FILE, 2 or 3."
+)
 @_arguments.json_option
 @_arguments.progress_options
 def selftest_resume(
@@ -50,10 +52,10 @@ def selftest_resume(
     fitx selftest resume my.yaml fit.steps_per_epoch=100      shortens long epochs
     fitx selftest resume my.yaml execution.mode=fused --stops 8 --seed 1
 
-    The experiment is trained without interruptions, then once more with interruptions: the process
-    is killed once, stopped at the other steps, and the run is resumed each time. Every array and
+    The experiment is trained straight, then once more with interruptions at random steps: once the
+    process is killed, otherwise it is stopped, and each time the run is resumed. Every array and
     every logged value of both runs is compared, to the bit. If one differs, the exit code is 6 and
-    both runs are kept.
+    the runs are kept.
     """
     from fitx.commands.selftest import SelftestRequest, selftest
     from fitx.training.train_request import demand_training

@@ -78,7 +78,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tried(folder, launch):
-    """One experiment that goes on exactly, and one that does not, both tried at once."""
+    """The self-tests of an experiment that resumes exactly and of one that does not."""
     command = ("selftest", "resume")
     options = {"env": {"TMPDIR": str(folder / "temporary")}}
     exact = launch(folder, *command, "own.yaml", "--stops", "1", "--seed", "4", **options)
@@ -88,19 +88,19 @@ def tried(folder, launch):
     return exact.result(), inexact.result()
 
 
-def test_a_step_that_keeps_all_it_knows_in_variables_and_tables_is_exact(tried, folder):
+def test_a_step_that_keeps_its_state_in_variables_and_tables_is_exact(tried, folder):
     done, _ = tried
     assert done.code == 0, done.err
     first, second, third = done.err.splitlines()
     assert first == "own: training 2 epochs, once straight and once interrupted"
     assert second == "straight: 12 steps, mode plain"
     step = third.removeprefix("interrupted: killed between two epochs, after step ")
-    assert done.out.startswith("exact: ")
-    assert done.out.endswith(f" arrays are equal to the bit after 1 interruption (step {step})\n")
+    assert done.out.startswith("exact: all ")
+    assert done.out.endswith(f" are equal to the bit; interrupted at step {step}\n")
     assert not (folder / "runs").exists()
 
 
-def test_a_callback_that_forgets_is_found_out(tried, folder):
+def test_a_callback_without_get_state_is_not_exact(tried, folder):
     _, done = tried
     assert done.code == 6, done.err
     report = done.json
@@ -108,28 +108,28 @@ def test_a_callback_that_forgets_is_found_out(tried, folder):
     assert report["differences"][0].startswith("networks/model/")
     assert report["error"] == done.err.rstrip("\n")
     assert report["unreproducible"] is None
-    assert report["error"].startswith("not exact: the training ends differently after 1 ")
+    assert report["error"].startswith("not exact: the training ends differently if ")
     (kept,) = (folder / "temporary").iterdir()
     assert report["kept"] == str(kept)
     assert f"The runs are kept in {kept}." in report["error"].splitlines()
-    assert "To repeat the interruptions: --seed 2" in report["error"].splitlines()
+    assert "To repeat this, add --seed 2." in report["error"].splitlines()
 
 
-def test_an_error_of_the_experiment_is_told_as_training_tells_it(folder, fitx):
+def test_an_error_in_the_experiment_is_reported_as_by_train(folder, fitx):
     done = fitx(folder, "selftest", "resume", "own.yaml", "fit.epoch=3", "--json")
     assert done.code == 2
     assert done.json["problems"][0]["key"] == "fit.epoch"
     assert done.err == f"{done.json['error']}\n"
 
 
-def test_what_is_to_be_tried_has_to_be_named(folder, fitx):
+def test_an_unknown_test_is_refused(folder, fitx):
     done = fitx(folder, "selftest", "resme", "own.yaml")
     assert done.code == 2
     assert "No such command 'resme'. Did you mean 'resume'?" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_what_it_has_started_and_leaves_nothing(
+def test_a_signal_ends_the_training_and_leaves_no_files(
     folder, fitx_command, environment, tmp_path, number
 ):
     process = subprocess.Popen(
@@ -153,14 +153,14 @@ def test_a_signal_ends_what_it_has_started_and_leaves_nothing(
 
 
 def _child(pid):
-    """Wait for the first process that one has started."""
+    """Wait for the first child of a process; return its id."""
     for _ in range(1000):
         with open(f"/proc/{pid}/task/{pid}/children") as file:
-            found = file.read().split()
-        if found:
-            return int(found[0])
+            children = file.read().split()
+        if children:
+            return int(children[0])
         time.sleep(0.01)
-    raise AssertionError("it started nothing")
+    raise AssertionError("the process started none")
 
 
 def test_the_report_is_one_object_of_json(tried):

@@ -10,7 +10,7 @@ from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import make
 from fitx.cli.display import NoDisplay
 from fitx.commands import benchmark as bench_module
-from fitx.commands.benchmark import TOO_SLOW, bench, left_out, timed_training
+from fitx.commands.benchmark import TOO_SLOW, bench, excluded_modes, timed_training
 from fitx.commands.benchmark.timed_training import StockTraining, copied
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
@@ -131,15 +131,15 @@ def test_more_steps_an_epoch_than_the_rows_give_are_timed_as_one_pass(tiny):
         (PYTHON, ["xla", "fused_xla"], "XLA cannot compile PyFunc of plugin.py:13"),
     ],
 )
-def test_a_mode_that_is_left_out_tells_why(tiny, plugin, modes, reason):
+def test_a_mode_that_is_excluded_has_a_reason(tiny, plugin, modes, reason):
     built = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=plugin))
     prepare_execution(built, prepare_runtime(built.experiment), [Task("train", "train", 15)])
-    reasons = left_out(built, "cpu")
+    reasons = excluded_modes(built, "cpu")
     assert list(reasons) == modes
-    assert all(found.startswith(reason) for found in reasons.values())
+    assert all(text.startswith(reason) for text in reasons.values())
 
 
-def test_a_way_that_fails_tells_why_and_the_others_are_timed(tiny, monkeypatch):
+def test_a_way_that_fails_has_a_reason_and_the_others_are_timed(tiny, monkeypatch):
     def fail(way, epochs, callbacks):
         raise ValueError("as a later Keras may say\nand more")
 

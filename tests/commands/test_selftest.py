@@ -25,35 +25,36 @@ fit: {epochs: 9}
 
 
 @pytest.fixture
-def tried(tmp_path, monkeypatch):
+def run_selftest(tmp_path, monkeypatch):
     """Run the self-test on counting instead of training; return the report and the notices."""
     file = tmp_path / "counter.yaml"
     file.write_text(EXPERIMENT)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
-    def tried(*words, changes=(), epochs=None, stops=3, seed=1, say=None):
+    def run_selftest(*words, changes=(), epochs=None, stops=3, seed=1, say=None):
         experiment = read(str(file), changes)
         request = SelftestRequest(
             experiment, [str(file), *words], epochs, stops, seed, COUNTER, ["-q"]
         )
-        said = []
-        return selftest(request, say or said.append), said
+        notices = []
+        return selftest(request, say or notices.append), notices
 
-    return tried
+    return run_selftest
 
 
-def left(tmp_path):
-    """What is left of the folders in which it was tried."""
+def remaining(tmp_path):
+    """Return the folders of self-tests that were not removed."""
     return list(tmp_path.glob("fitx-selftest-*"))
 
 
-def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
-    report, said = tried()
+def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(run_selftest, tmp_path):
+    report, notices = run_selftest()
     steps = ", ".join(str(one.step) for one in report.interruptions)
     assert report.text == (
-        f"exact: 1 array is equal to the bit after 3 interruptions (steps {steps})"
+        "exact: all 1 arrays and all logged values are equal to the bit; "
+        f"interrupted at steps {steps}"
     )
-    assert said == [
+    assert notices == [
         "counter: training 3 epochs, once straight and once interrupted",
         "straight: 24 steps, mode plain",
         *(f"interrupted: {one}" for one in report.interruptions),
@@ -72,49 +73,49 @@ def test_a_run_that_ends_the_same_is_exact_and_leaves_nothing(tried, tmp_path):
         "unreproducible": None,
         "kept": None,
     }
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
-def test_a_step_that_loses_state_on_resume_is_found(tried, tmp_path):
-    report, said = tried("fault=forgets")
+def test_a_step_that_loses_state_on_resume_is_found(run_selftest, tmp_path):
+    report, notices = run_selftest("fault=forgets")
     steps = ", ".join(str(one.step) for one in report.interruptions)
     assert report.text == (
-        f"not exact: the training ends differently after 3 interruptions (steps {steps})\n"
+        f"not exact: the training ends differently if it is interrupted at steps {steps}\n"
         f"first difference: {report.differences[0]}\n"
         f"first logged difference: {report.differences[1]}\n"
-        "On resume only this is restored: variables, lookup tables and "
-        "keras.random.SeedGenerators of the step, the random states of Python and NumPy, and what "
-        "get_state of a callback returns.\n"
-        "To repeat the interruptions: --seed 1\n"
+        "Resuming restores variables, lookup tables and keras.random.SeedGenerators of the step, "
+        "the random states of Python and NumPy, and what get_state of each callback returns. Keep "
+        "all state in one of these.\n"
+        "To repeat this, add --seed 1.\n"
         f"The runs are kept in {report.kept}."
     )
     assert report.differences[0].startswith(
         "networks/model/count: 3 of 3 numbers differ, by at most "
     )
     assert report.differences[1].startswith("metrics.jsonl, epoch ")
-    assert said[-1] == "the results differ; training once more without interruptions"
-    assert left(tmp_path) == [report.kept]
+    assert notices[-1] == "the results differ; training once more without interruptions"
+    assert remaining(tmp_path) == [report.kept]
     assert report.to_json()["differences"] == report.differences
     assert (report.kept / "straight").is_dir()
     assert (report.kept / "interrupted").is_dir()
 
 
-def test_a_single_interruption_finds_a_step_that_loses_state(tried):
-    report, _ = tried("fault=forgets", stops=1)
+def test_a_single_interruption_finds_a_step_that_loses_state(run_selftest):
+    report, _ = run_selftest("fault=forgets", stops=1)
     (only,) = report.interruptions
     assert only.killed
-    assert f"after 1 interruption (step {only.step})" in report.text
+    assert f"if it is interrupted at step {only.step}\n" in report.text
 
 
-def test_a_difference_in_logged_values_alone_is_found(tried):
-    report, _ = tried("fault=logs", stops=2)
+def test_a_difference_in_logged_values_alone_is_found(run_selftest):
+    report, _ = run_selftest("fault=logs", stops=2)
     places = {difference.partition(":")[0] for difference in report.differences}
     assert "summary.json" in places
     assert all(place.startswith(("metrics.jsonl, epoch ", "summary.json")) for place in places)
 
 
-def test_an_experiment_that_never_gives_the_same_numbers_is_not_reproducible(tried):
-    report, _ = tried("fault=chance", stops=1)
+def test_an_experiment_that_never_gives_the_same_numbers_is_not_reproducible(run_selftest):
+    report, _ = run_selftest("fault=chance", stops=1)
     assert report.text == (
         "not reproducible: two trainings differ even without an interruption\n"
         f"first difference: {report.unreproducible}\n"
@@ -125,10 +126,10 @@ def test_an_experiment_that_never_gives_the_same_numbers_is_not_reproducible(tri
     assert report.to_json()["exact"] is False
 
 
-def test_a_run_that_fails_only_after_an_interruption_is_kept(tried, tmp_path):
+def test_a_run_that_fails_only_after_an_interruption_is_kept(run_selftest, tmp_path):
     with pytest.raises(ChildFailed) as error:
-        tried("fault=fails", stops=1)
-    (kept,) = left(tmp_path)
+        run_selftest("fault=fails", stops=1)
+    (kept,) = remaining(tmp_path)
     first, second, third = str(error.value).splitlines()
     assert first == "KeyError: 'of the user'"
     assert second.startswith("The training fails only after it was killed between two epochs, ")
@@ -136,51 +137,51 @@ def test_a_run_that_fails_only_after_an_interruption_is_kept(tried, tmp_path):
     assert error.value.exit_code == 1
 
 
-def test_a_run_that_cannot_even_be_trained_says_so_once(tried, tmp_path):
+def test_a_run_that_cannot_even_be_trained_says_so_once(run_selftest, tmp_path):
     with pytest.raises(ChildFailed, match="^nothing can be trained$") as error:
-        tried("fault=refuses")
+        run_selftest("fault=refuses")
     assert error.value.exit_code == 1
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
 @pytest.mark.parametrize("where", ["straight", "interrupted"])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_training_killed_from_outside_is_not_blamed(tried, tmp_path, where, number):
+def test_a_training_killed_from_outside_is_not_blamed(run_selftest, tmp_path, where, number):
     with pytest.raises(KilledFromOutside) as error:
-        tried(f"fault=killed-{where}", f"signal={int(number)}")
+        run_selftest(f"fault=killed-{where}", f"signal={int(number)}")
     assert str(error.value).startswith(f"a training was ended by a {number.name} that ")
     assert error.value.exit_code == 4
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
-def test_the_mode_that_the_first_training_measured_holds_for_all(tried):
+def test_the_mode_that_the_first_training_measured_holds_for_all(run_selftest):
     measure = "execution.mode=measure"
-    report, said = tried(measure, changes=[measure], stops=1)
-    assert said[1] == "straight: 24 steps, mode xla"
+    report, notices = run_selftest(measure, changes=[measure], stops=1)
+    assert notices[1] == "straight: 24 steps, mode xla"
     assert (report.kept, report.mode) == (None, "xla")
 
 
-def test_an_experiment_of_one_epoch_is_trained_for_two(tried):
-    report, _ = tried(changes=["fit.epochs=1"], stops=1)
+def test_an_experiment_of_one_epoch_is_trained_for_two(run_selftest):
+    report, _ = run_selftest(changes=["fit.epochs=1"], stops=1)
     assert report.epochs == 2
     assert not report.differences
 
 
-def test_a_training_that_a_callback_ends_in_its_first_epoch_is_refused(tried, tmp_path):
+def test_a_training_that_a_callback_ends_in_its_first_epoch_is_refused(run_selftest, tmp_path):
     with pytest.raises(UsageError) as error:
-        tried("fault=ends")
+        run_selftest("fault=ends")
     assert str(error.value) == (
         "a callback ended the training in its first epoch; the self-test needs two epochs."
     )
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
-def test_a_training_that_ends_before_it_can_be_killed_proves_nothing(tried, tmp_path):
+def test_a_training_that_ends_before_it_can_be_killed_proves_nothing(run_selftest, tmp_path):
     with pytest.raises(UsageError) as error:
-        tried("fault=hasty", stops=1)
+        run_selftest("fault=hasty", stops=1)
     text = "the training ended before it could be killed; try more --epochs."
     assert str(error.value) == text
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -195,19 +196,19 @@ def test_a_training_that_ends_before_it_can_be_killed_proves_nothing(tried, tmp_
     ],
 )
 def test_an_experiment_that_cannot_be_tested_is_refused_before_anything_runs(
-    tried, tmp_path, change, text
+    run_selftest, tmp_path, change, text
 ):
     with pytest.raises(UsageError) as error:
-        tried(changes=[change])
+        run_selftest(changes=[change])
     assert str(error.value) == text
-    assert not left(tmp_path)
+    assert not remaining(tmp_path)
 
 
-def test_an_end_in_the_middle_leaves_nothing(tried, tmp_path):
+def test_an_end_in_the_middle_leaves_nothing(run_selftest, tmp_path):
     def say(text):
         if text.startswith("straight"):
             raise Interrupted("stopped by SIGTERM.", 15)
 
     with pytest.raises(Interrupted):
-        tried(say=say)
-    assert not left(tmp_path)
+        run_selftest(say=say)
+    assert not remaining(tmp_path)

@@ -120,20 +120,20 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
         return _Bench(built, device, display, stop).comparison(rounds)
 
 
-def left_out(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
-    """Return the modes that are not timed, with the reasons; the experiment's own always is.
+def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
+    """Return the modes that are not timed, with the reasons; the mode of `fitx train` always is.
 
     Args:
         built: The experiment; its execution is prepared.
         device_kind: "cpu" or "gpu".
     """
     inputs = ModeInputs(built, "train", built.total_steps, device_kind)
-    own_mode, obstacle = built.step.execution.plan.modes["train"], inputs.full.obstacle
+    train_mode, obstacle = built.step.execution.plan.modes["train"], inputs.full.obstacle
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
             reasons[mode.name] = f"XLA cannot compile {obstacle}"
-        elif mode is not own_mode and not is_sensible(mode, inputs.count, inputs.device_kind):
+        elif mode is not train_mode and not is_sensible(mode, inputs.count, inputs.device_kind):
             reasons[mode.name] = TOO_SLOW
     return reasons
 
@@ -198,7 +198,7 @@ class _Bench:
         if steps_per_call > 1:
             name = f"{STOCK}, {steps_per_call} steps a call"
             yield name, StockTraining(built, self._check, steps_per_call)
-        reasons = left_out(self._built, self._device.kind)
+        reasons = excluded_modes(self._built, self._device.kind)
         for mode in MODES.values():
             if mode.name in reasons:
                 self._rows[mode.name] = Row(mode.name, reason=reasons[mode.name])

@@ -1,12 +1,12 @@
-"""Tests that a training resumes exactly: train it straight and interrupted, compare the results."""
+"""The self-test of resuming: trains straight, trains interrupted, and compares the results."""
 
 from __future__ import annotations
 
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,14 @@ FEWEST_EPOCHS, MOST_EPOCHS = 2, 3
 """The range of epochs that are trained unless the user says how many."""
 
 ADVICE = (
-    "On resume only this is restored: variables, lookup tables and keras.random.SeedGenerators of "
-    "the step, the random states of Python and NumPy, and what get_state of a callback returns."
+    "Resuming restores variables, lookup tables and keras.random.SeedGenerators of the step, the "
+    "random states of Python and NumPy, and what get_state of each callback returns. Keep all "
+    "state in one of these."
 )
+"""The last but one line of a report on a training that does not resume exactly."""
 
 Notify = Callable[[str], None]
-"""Takes each line on the progress of the self-test."""
+"""A function that shows one line of progress."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class SelftestRequest:
     Args:
         experiment: The experiment; its plugins have not been imported.
         arguments: The experiment file and the overrides, as on the command line.
-        epochs: The epochs to train; 2 at least; None for the experiment's own, 2 or 3.
+        epochs: The epochs to train, 2 at least; None for the experiment's own, limited to 2 or 3.
         stops: The number of interruptions.
         seed: Seeds the choice of the interruptions.
         command: The command that starts fitx.
@@ -87,27 +89,23 @@ class SelftestReport:
 
     @property
     def text(self) -> str:
-        """The verdict, and what differs, for people to read."""
-        count = len(self.interruptions)
-        steps = ", ".join(f"{one.step:,}" for one in self.interruptions)
-        after = f"{count} interruption{'s' * (count != 1)} (step{'s' * (count != 1)} {steps})"
+        """The verdict and the first differences, for people to read."""
+        numbers = ", ".join(f"{one.step:,}" for one in self.interruptions)
+        steps = f"step{'s' * (len(self.interruptions) > 1)} {numbers}"
         if not self.differences:
-            are = "1 array is" if self.arrays == 1 else f"{self.arrays:,} arrays are"
-            return f"exact: {are} equal to the bit after {after}"
-        kept = f"The runs are kept in {self.kept}."
-        if self.unreproducible:
-            return (
-                "not reproducible: two trainings differ even without an interruption\n"
-                f"first difference: {self.unreproducible}\n"
-                "Seed every random generator, or set execution.deterministic=true.\n"
-                f"{kept}"
-            )
-        lines = [f"not exact: the training ends differently after {after}"]
-        lines += [f"first difference: {self.differences[0]}"]
-        logged = next((d for d in self.differences[1:] if d.startswith(journal.NAME)), None)
-        lines += [f"first logged difference: {logged}"] if logged else []
-        lines += [ADVICE, f"To repeat the interruptions: --seed {self.seed}", kept]
-        return "\n".join(lines)
+            all_equal = f"all {self.arrays:,} arrays and all logged values are equal to the bit"
+            return f"exact: {all_equal}; interrupted at {steps}"
+        if self.unreproducible is not None:
+            lines = ["not reproducible: two trainings differ even without an interruption"]
+            lines += [f"first difference: {self.unreproducible}"]
+            lines += ["Seed every random generator, or set execution.deterministic=true."]
+        else:
+            lines = [f"not exact: the training ends differently if it is interrupted at {steps}"]
+            lines += [f"first difference: {self.differences[0]}"]
+            logged = [text for text in self.differences[1:] if text.startswith(journal.NAME)]
+            lines += [f"first logged difference: {text}" for text in logged[:1]]
+            lines += [ADVICE, f"To repeat this, add --seed {self.seed}."]
+        return "\n".join([*lines, f"The runs are kept in {self.kept}."])
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as the one JSON object of `--json`."""
@@ -129,30 +127,35 @@ def selftest(request: SelftestRequest, notify: Notify) -> SelftestReport:
         Interrupted: A signal came.
     """
     _check(request)
-    asked, name = request.experiment.fit.epochs, request.experiment.name
-    epochs = request.epochs or max(FEWEST_EPOCHS, min(asked, MOST_EPOCHS))
+    name, execution = request.experiment.name, request.experiment.execution
+    epochs = request.epochs or max(FEWEST_EPOCHS, min(request.experiment.fit.epochs, MOST_EPOCHS))
     arguments = [*request.arguments, f"fit.epochs={epochs}", "checkpoint.every=epoch"]
     arguments += ["expect={}"] if request.experiment.expect else []
-    with listening() as stop, _temporary_folder() as (root, keep):
+    with listening() as stop, ExitStack() as cleanup:
+        root = Path(tempfile.mkdtemp(prefix="fitx-selftest-"))
+        cleanup.callback(shutil.rmtree, root, ignore_errors=True)
         trainings = Trainings(request.command, arguments, request.options, name, root, stop)
         notify(f"{name}: training {epochs:,} epochs, once straight and once interrupted")
-        straight = trainings.uninterrupted("straight")
-        mode, steps = record.load(straight)["mode"], journal.read(straight)[-1]["step"]
+        run = trainings.uninterrupted("straight")
+        mode, steps = record.load(run)["mode"], journal.read(run)[-1]["step"]
         notify(f"straight: {steps:,} steps, mode {mode}")
-        if request.experiment.execution.mode == "measure":
+        if execution.mode == "measure":
             # Two trainings could measure differently.
             trainings = replace(trainings, arguments=[*arguments, f"execution.mode={mode}"])
-        interruptions = _interrupt(request, trainings, notify, keep)
-        expected = results(straight)
-        found = differences(expected, results(trainings.run_folder("interrupted")))
-        arrays = sum(isinstance(value, np.ndarray) for value in expected.values())
-        tested = (name, epochs, steps, mode, request.seed, arrays, interruptions, found)
-        if not found:
-            return SelftestReport(*tested)
-        keep()
+        interruptions = _interrupt(request, trainings, notify, cleanup)
+        straight, interrupted = results(run), results(trainings.run_folder("interrupted"))
+        report = SelftestReport(
+            *(name, epochs, steps, mode, request.seed),
+            arrays=sum(isinstance(result, np.ndarray) for result in straight.values()),
+            interruptions=interruptions,
+            differences=differences(straight, interrupted),
+        )
+        if not report.differences:
+            return report
+        cleanup.pop_all()
         notify("the results differ; training once more without interruptions")
-        again = differences(expected, results(trainings.uninterrupted("again")))
-        return SelftestReport(*tested, unreproducible=again[0] if again else None, kept=root)
+        repeated = differences(straight, results(trainings.uninterrupted("repeated")))
+        return replace(report, unreproducible=next(iter(repeated), None), kept=root)
 
 
 def _check(request: SelftestRequest) -> None:
@@ -165,20 +168,8 @@ def _check(request: SelftestRequest) -> None:
         )
 
 
-@contextmanager
-def _temporary_folder() -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield a temporary folder, and a function that lets it stay."""
-    root = Path(tempfile.mkdtemp(prefix="fitx-selftest-"))
-    kept: list[bool] = []
-    try:
-        yield root, lambda: kept.append(True)
-    finally:
-        if not kept:
-            shutil.rmtree(root, ignore_errors=True)
-
-
 def _interrupt(
-    request: SelftestRequest, trainings: Trainings, notify: Notify, keep: Callable[[], None]
+    request: SelftestRequest, trainings: Trainings, notify: Notify, cleanup: ExitStack
 ) -> list[Interruption]:
     """Train with interruptions; return those that took place."""
     epochs = journal.read(trainings.run_folder("straight"))
@@ -186,19 +177,19 @@ def _interrupt(
         raise UsageError(
             "a callback ended the training in its first epoch; the self-test needs two epochs."
         )
-    done: list[Interruption] = []
+    interruptions: list[Interruption] = []
     planned = plan(epochs, request.stops, random.Random(request.seed))
     try:
         for interruption in trainings.interrupted("interrupted", planned):
             notify(f"interrupted: {interruption}")
-            done.append(interruption)
+            interruptions.append(interruption)
     except ChildFailed as error:
-        if not done:
+        if not interruptions:
             raise
-        keep()
-        text = f"{error}\nThe training fails only after it was {done[-1]}."
+        cleanup.pop_all()
+        text = f"{error}\nThe training fails only after it was {interruptions[-1]}."
         text += f"\nThe runs are kept in {trainings.root}."
         raise ChildFailed(text, error.exit_code) from None
-    if not done:
+    if not interruptions:
         raise UsageError("the training ended before it could be killed; try more --epochs.")
-    return done
+    return interruptions

@@ -60,16 +60,16 @@ def results(run: Path) -> dict[str, Any]:
     }
 
 
-def differences(expected: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+def differences(expected: Mapping[str, Any], actual: Mapping[str, Any]) -> list[str]:
     """Return what differs between the results of two runs, each as `name: difference`."""
     lines = []
-    for name in dict.fromkeys([*expected, *found]):
-        if name not in expected or name not in found:
+    for name in dict.fromkeys([*expected, *actual]):
+        if name not in expected or name not in actual:
             text = "only one of the two runs has it"
         elif isinstance(expected[name], np.ndarray):
-            text = _array_difference(expected[name], found[name])
+            text = _array_difference(expected[name], actual[name])
         else:
-            text = _value_difference(expected[name], found[name])
+            text = _value_difference(expected[name], actual[name])
         if text:
             lines.append(f"{name}: {text}")
     return lines
@@ -84,17 +84,17 @@ def _prefixed(prefix: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"{prefix}{name}": value for name, value in values.items()}
 
 
-def _array_difference(expected: Array, found: Array) -> str:
+def _array_difference(expected: Array, actual: Array) -> str:
     """Describe how an array differs from the expected one; empty if every bit is the same."""
-    forms = [f"{array.dtype} {array.shape}" for array in (expected, found)]
+    forms = [f"{array.dtype} {array.shape}" for array in (expected, actual)]
     if forms[0] != forms[1]:
         return f"{forms[1]} instead of {forms[0]}"
-    if expected.tobytes() == found.tobytes():
+    if expected.tobytes() == actual.tobytes():
         return ""
-    count = int(np.any(_bytes(expected) != _bytes(found), axis=1).sum())
+    count = int(np.any(_bytes(expected) != _bytes(actual), axis=1).sum())
     kind = np.complex128 if expected.dtype.kind == "c" else np.float64
     with np.errstate(all="ignore"):
-        largest = float(np.max(np.abs(expected.astype(kind) - found.astype(kind))))
+        largest = float(np.max(np.abs(expected.astype(kind) - actual.astype(kind))))
     by_most = f", by at most {largest:.3g}" if np.isfinite(largest) else ""
     return f"{count:,} of {expected.size:,} numbers differ{by_most}"
 
@@ -105,7 +105,7 @@ def _bytes(array: Array) -> Array:
     return raw.reshape(array.size, array.dtype.itemsize)
 
 
-def _value_difference(expected: Any, found: Any) -> str:
+def _value_difference(expected: Any, actual: Any) -> str:
     # As text, NaN equals itself, and every float differs from all others.
-    texts = [json.dumps(value, sort_keys=True) for value in (expected, found)]
+    texts = [json.dumps(value, sort_keys=True) for value in (expected, actual)]
     return "" if texts[0] == texts[1] else f"{shorten(texts[1])} instead of {shorten(texts[0])}"
