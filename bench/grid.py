@@ -66,15 +66,15 @@ def measured(name: str, batch_words: str, mode: str) -> dict[str, Any]:
     import tensorflow as tf
 
     from fitx.engine.loops.block_loop import Program
-    from fitx.engine.modes.modes import MODES as KNOWN
-    from fitx.engine.modes.operation_count import count
+    from fitx.engine.modes.execution_modes import MODES as KNOWN
+    from fitx.engine.modes.operation_count import count_work
 
     kind, sizes, _ = CELLS[name]
     batch, fused = int(batch_words), KNOWN[mode].fused
     step, data = made(kind, sizes, batch)
     steps = len(data[0])
     spec = tuple(tf.TensorSpec(column.shape[1:], column.dtype) for column in data)
-    graph = step.execution.batches["train"].graph(spec)
+    graph = step.execution.step_graphs["train"].graph(spec)
     program = Program(graph, KNOWN[mode])
 
     def run(number: int) -> float:
@@ -90,7 +90,7 @@ def measured(name: str, batch_words: str, mode: str) -> dict[str, Any]:
     run(1)
     number = max(1, min(steps, int(0.3 / run(1))))
     times = [run(number) for _ in range(5)]
-    return {"seconds": statistics.median(times), **vars(count(graph, batch))}
+    return {"seconds": statistics.median(times), **vars(count_work(graph, batch))}
 
 
 def made(kind: str, sizes: tuple[int, ...], batch: int) -> tuple[Any, tuple[Any, ...]]:

@@ -94,7 +94,7 @@ class Step(Trainer):
         self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
             optimizer.build(self._kept.variables[name])
-            self.execution.usage.follow(name, optimizer)
+            self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
                 shared_steps.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)

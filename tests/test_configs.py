@@ -14,12 +14,13 @@ import pytest
 from fitx.cli.display import NoDisplay
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
-from fitx.commands.train import Order, train
+from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
 from fitx.experiment.checks.consistency import logged
 from fitx.experiment.yaml.locate import shipped
 from fitx.training.resumption.resume_request import open_for_resume
+from fitx.training.train_request import TrainRequest
 
 NAMES = sorted(
     {path: name for name, path in sorted(shipped().items(), key=lambda i: len(i[0]))}.values()
@@ -71,7 +72,7 @@ def outcome(name, out):
 
 def trained(name, out, *words):
     """Train, and return the result, the networks as they were written, and the run's folder."""
-    result = train(read(name, [*FEW, *words]), Order(out), NoDisplay())
+    result = train(read(name, [*FEW, *words]), TrainRequest(out), NoDisplay())
     (folder,) = (path for path in out.glob("*/*") if path.is_dir() and not path.is_symlink())
     files = folder.glob("networks/*.keras")
     networks = {file.stem: keras.saving.load_model(file, compile=False) for file in files}
@@ -142,7 +143,7 @@ def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outc
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes, tmp_path):
     with pytest.raises(Interrupted):
-        train(read(name, FEW), Order(tmp_path, stop_after=8), NoDisplay())
+        train(read(name, FEW), TrainRequest(tmp_path, stop_after=8), NoDisplay())
     (latest,) = tmp_path.glob("*/latest")
     with open_for_resume(latest.resolve(), (), allow_inexact=False) as order:
         result = resume(order, NoDisplay())

@@ -19,7 +19,7 @@ def with_columns(
     name for each of them, so the values of a `test_step` that logs others would be lost.
     """
     validates = "validation" in built.data.splits and not built.experiment.fit.is_never_validated
-    measured = built.step.logs["test"].names if validates else ()
+    measured = built.step.execution.logs["test"].names if validates else ()
     names = tuple(f"val_{name}" for name in measured)
     found: list[keras.callbacks.Callback] = []
     for callback in callbacks:

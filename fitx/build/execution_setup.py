@@ -15,10 +15,10 @@ from fitx.build.preflight import agreement
 from fitx.build.xla_obstacles import refusal, uncompilable
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
-from fitx.engine.modes.measure import measure
-from fitx.engine.modes.modes import MODES, PLAIN, ExecutionPlan, Mode
-from fitx.engine.modes.operation_count import Count, count
-from fitx.engine.resources.unsaved import Kind, unsaved
+from fitx.engine.modes.execution_modes import MODES, PLAIN, ExecutionPlan, Mode
+from fitx.engine.modes.measure import measure_modes
+from fitx.engine.modes.operation_count import StepWork, count_work
+from fitx.engine.resources.unsaved import StateLocation, unsaved_operations
 from fitx.engine.step_graph import spec_of
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
@@ -71,13 +71,13 @@ class ModeInputs:
     @property
     def graph(self) -> Any:
         """The step as a graph of one batch, for batches of any size if it was traced for those."""
-        graphs = self.built.step.execution.batches[self.kind].graphs
+        graphs = self.built.step.execution.step_graphs[self.kind].graphs
         return next((graph for graph in graphs if _takes_any_size(graph)), graphs[-1])
 
     @cached_property
-    def count(self) -> Count:
+    def count(self) -> StepWork:
         """What one step computes."""
-        return count(self.graph, self.batch_size)
+        return count_work(self.graph, self.batch_size)
 
     @cached_property
     def full(self) -> FullBatches:
@@ -86,7 +86,9 @@ class ModeInputs:
         found = self._obstacle(graph)
         if found is None or not _takes_any_size(graph):
             return FullBatches(graph, found)
-        sized = self.built.step.execution.batches[self.kind].sized(graph, self.batch_size)
+        sized = self.built.step.execution.step_graphs[self.kind].graph_for_rows(
+            graph, self.batch_size
+        )
         if self._obstacle(sized) is None:
             return FullBatches(sized, None, is_sized=True)
         return FullBatches(graph, found)
@@ -132,7 +134,7 @@ def prepare_execution(
     readers = reads_batches(built.experiment)
     plan = ExecutionPlan(device=device.device, returns_values=bool(readers))
     execution = built.step.execution
-    execution.follow(plan)
+    execution.use_plan(plan)
     for kind, split in dict.fromkeys((task.kind, task.split) for task in tasks):
         with Stage(f"tracing {kind}_step on the {split} split"):
             agreement.trace(built, kind, split)
@@ -145,7 +147,7 @@ def prepare_execution(
             if modes[kind].xla and inputs.full.is_sized:
                 sized.add(kind)
     plan = replace(plan, modes=modes, why=why, sized=frozenset(sized))
-    execution.follow(plan)
+    execution.use_plan(plan)
     return plan
 
 
@@ -160,7 +162,7 @@ def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
         return _demanded(work, MODES[asked])
     if work.readers:
         return PLAIN, f"callback {_part(work, work.readers[0]).name} looks at every batch"
-    mode, why = _compilable(work, *auto.choose(work.count, work.steps, work.device_kind))
+    mode, why = _compilable(work, *auto.choose_mode(work.count, work.steps, work.device_kind))
     is_measured = asked == "measure" and work.kind == "train"
     return _measured(work, mode, why) if is_measured else (mode, why)
 
@@ -200,14 +202,16 @@ def _compilable(work: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:
 
 def _measured(work: ModeInputs, ruled: Mode, why: str) -> tuple[Mode, str]:
     """Try the modes on real batches and return the fastest, or the rule's where time is short."""
-    if any(found.kind is not Kind.ORDER for found in unsaved(work.graph)):
+    if any(found.location is not StateLocation.ORDER for found in unsaved_operations(work.graph)):
         return ruled, f"{why}; trying modes would change a state that cannot be put back"
     block = next(iter(training_blocks(work.built.data)))
-    sensible = [m for m in MODES.values() if auto.is_sensible(m, work.count, work.device_kind)]
+    sensible = [m for m in MODES.values() if auto.is_practical(m, work.count, work.device_kind)]
     modes = [m for m in sensible if not m.xla or work.full.obstacle is None]
     operations = work.count.operations
     with Stage(f"measuring the modes {', '.join(mode.name for mode in modes)}"):
-        found = measure(work.full.graph, block, modes, steps=work.steps, operations=operations)
+        found = measure_modes(
+            work.full.graph, block, modes, steps=work.steps, operations=operations
+        )
     if len(found) < 2:
         return ruled, f"{why}; too short a training to measure more"
     fastest = sorted(found, key=lambda name: found[name])

@@ -6,31 +6,30 @@ from collections.abc import Iterable
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.operation_origin import origin
-from fitx.engine.resources.unsaved import Kind, Unsaved
-from fitx.engine.resources.unsaved import unsaved as unsaved_operations
+from fitx.engine.resources.unsaved import StateLocation, UnsavedOperation, unsaved_operations
 
 _TOLD = {
-    Kind.PYTHON: (
+    StateLocation.PYTHON: (
         "calls Python by {}: what it draws or keeps there is not saved, and a resumed run goes on "
         "exactly only if that is nothing; use operations of TensorFlow or keras.ops"
     ),
-    Kind.PLACE: (
+    StateLocation.OPERATION: (
         "draws with {}, whose position TensorFlow keeps to itself: a resumed run draws other "
         "numbers; use keras.random with a keras.random.SeedGenerator"
     ),
-    Kind.RESOURCE: (
+    StateLocation.RESOURCE: (
         "uses {resource} by {}: what it holds and where it stands is not saved, and a resumed run "
         "begins with it as it was made; keep what changes in a tf.Variable or a lookup table"
     ),
-    Kind.MADE_INSIDE: (
+    StateLocation.MADE_INSIDE: (
         "makes a resource by {}, which is there again in the next step and is not saved: a resumed "
         "run begins with a new one; make it in the step's constructor"
     ),
-    Kind.ORDER: (
+    StateLocation.ORDER: (
         "takes the rows of a lookup table by {}, in an order that TensorFlow chooses: a resumed "
         "run may get them in another; sort them"
     ),
-    Kind.SHARED: (
+    StateLocation.SHARED: (
         "changes a lookup table by {}, which devices do in no fixed order, and of the tables of "
         "several workers only the first's is saved: a resumed run may go on otherwise"
     ),
@@ -66,8 +65,8 @@ def unsaved(built: BuiltExperiment, kinds: Iterable[str] = ("train", "test")) ->
     return list(dict.fromkeys(lines))
 
 
-def _line(built: BuiltExperiment, found: Unsaved) -> str:
+def _line(built: BuiltExperiment, found: UnsavedOperation) -> str:
     operation = found.operation
     resource = next(name for word, name in _RESOURCES.items() if word in operation.type)
     what = f"{operation.type}{origin(built, operation)}"
-    return _TOLD[found.kind].format(what, resource=resource)
+    return _TOLD[found.location].format(what, resource=resource)

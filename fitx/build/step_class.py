@@ -14,7 +14,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.registry.registries import REGISTRIES
 from fitx.step import Step, network_names
 
-_FIT = ("initial_epoch", "epochs", "steps_per_epoch", "steps_passed", "validation_data")
+_FIT = ("initial_epoch", "epochs", "steps_per_epoch", "skip_steps", "validation_data")
 _OPTIMIZERS = (
     "optimizers come from the experiment and are called self.<network>_optimizer; losses and "
     "settings belong into __init__"

@@ -6,7 +6,7 @@ from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.operation_origin import origin
-from fitx.engine.modes.xla_support import obstacle
+from fitx.engine.modes.xla_support import find_obstacle
 from fitx.experiment.problems import ConfigError
 
 
@@ -21,7 +21,7 @@ def uncompilable(
         batch_size: The rows of a batch, where the graph leaves them open.
         device_kind: "cpu" or "gpu".
     """
-    found = obstacle(graph, batch_size, device_kind)
+    found = find_obstacle(graph, batch_size, device_kind)
     if found is None:
         return None
     if found.operation is None:

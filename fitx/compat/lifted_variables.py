@@ -11,7 +11,7 @@ from tensorflow.python.ops.resource_variable_ops import default_variable_creator
 
 
 @contextmanager
-def unseen() -> Iterator[None]:
+def lifted_variables() -> Iterator[None]:
     """Make variables outside the graph being traced, which would lose them.
 
     `tf.function` does not see them made either, after which it would trace the step once more.

@@ -20,7 +20,7 @@ import tensorflow as tf
 from tensorflow.python.ops import gen_random_ops
 
 from fitx.compat.function_graphs import operations
-from fitx.compat.lifted_variables import unseen
+from fitx.compat.lifted_variables import lifted_variables
 
 _PHILOX = 1
 """The algorithm by which TensorFlow's operations draw, as its own number for it."""
@@ -118,7 +118,7 @@ def _generator(name: str, seed: int, seed2: int) -> tf.random.Generator:
     if seed == seed2 == 0:
         # Which TensorFlow takes for none, and draws what no other run will.
         seed = secrets.randbits(63)
-    with unseen(), tf.compat.v1.name_scope(""):
+    with lifted_variables(), tf.compat.v1.name_scope(""):
         state = tf.Variable([0, seed2, seed], dtype=tf.int64, trainable=False, name=name)
         return tf.random.Generator.from_state(state, alg=_PHILOX)
 

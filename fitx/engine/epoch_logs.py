@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from fitx.compat.lifted_variables import unseen
+from fitx.compat.lifted_variables import lifted_variables
 from fitx.engine.metric_sources import Sources, fed_names, flat, is_gathered, results_of
 from fitx.engine.replicas import replica_variables, shared_steps
 from fitx.errors import UserCodeError
@@ -87,7 +87,7 @@ class EpochLogs:
     def _results(self, source: Any, everywhere: bool) -> dict[str, Any]:
         if self.step.execution.strategy is None:
             return results_of(source)
-        return results_of(source, replica_variables.totals(source.variables, everywhere=everywhere))
+        return results_of(source, replica_variables.values(source.variables, everywhere=everywhere))
 
     def reset(self) -> None:
         """Begin a new epoch."""
@@ -101,7 +101,7 @@ class EpochLogs:
         return self.means[name]
 
     def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:
-        with unseen():
+        with lifted_variables():
             self.means[name] = kind(name=name, dtype="float32")
 
 

@@ -70,13 +70,13 @@ class StepGraph:
             self._graphs[kind] = self.newest
         return self._graphs[kind]
 
-    def sized(self, graph: Any, rows: int) -> Any:
+    def graph_for_rows(self, graph: Any, rows: int) -> Any:
         """Return a graph in the form that takes batches of so many rows and no others."""
         spec = spec_of(graph)
         return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
 
 
-def held(graphs: Iterable[Any]) -> list[tf.Variable]:
+def captured_variables(graphs: Iterable[Any]) -> list[tf.Variable]:
     """Return the variables that traced graphs use, in the order in which they first do, each once.
 
     Those that a step made nowhere but in Python are among them, and those that Keras draws from.
@@ -85,7 +85,7 @@ def held(graphs: Iterable[Any]) -> list[tf.Variable]:
     return list(found.values())
 
 
-def written(graph: Any) -> list[tf.Variable]:
+def assigned_variables(graph: Any) -> list[tf.Variable]:
     """Return the variables that a traced graph may change; the others it only reads.
 
     What takes a variable to hand it on, such as a loop or a function, may change it.

@@ -15,7 +15,7 @@ from fitx.engine.loops.ad_hoc import AdHocFunction
 from fitx.engine.loops.block_loop import BlockFunction
 from fitx.engine.loops.distributed_loop import DistributedFunction
 from fitx.engine.loops.plain_loop import PlainFunction
-from fitx.engine.modes.modes import ExecutionPlan
+from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
 from fitx.engine.step_graph import StepGraph
 from fitx.engine.usage import Usage
@@ -29,7 +29,7 @@ class StepRunner:
     Attributes:
         logs: What the step returns, gathered over an epoch.
         usage: What the step uses of the loss, the metrics and the optimizers it was given.
-        batches: The step as graphs of one batch.
+        step_graphs: The step as graphs of one batch.
         plan: How they are executed.
         strategy: The strategy under whose scope the step was made; None for one device.
     """
@@ -44,10 +44,10 @@ class StepRunner:
     def renew(self, step: keras.Model) -> None:
         """Forget the graphs: a loss or an optimizer that they hold may be another now."""
         methods = {"train": step.train_step, "test": step.test_step}
-        self.batches = {kind: StepGraph(methods[kind], log) for kind, log in self.logs.items()}
+        self.step_graphs = {kind: StepGraph(methods[kind], log) for kind, log in self.logs.items()}
         self._functions: dict[str, StepFunction] = {}
 
-    def follow(self, plan: ExecutionPlan) -> None:
+    def use_plan(self, plan: ExecutionPlan) -> None:
         """Execute the step by a plan from now on."""
         self.plan = plan
         if self.strategy is None:
@@ -58,7 +58,7 @@ class StepRunner:
 
         A graph for several devices holds what all devices of this process do.
         """
-        return [g for kind in kinds or tuple(self.batches) for g in self._source(kind).graphs]
+        return [g for kind in kinds or tuple(self.step_graphs) for g in self._source(kind).graphs]
 
     def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
         """Trace the step on the shapes of a dataset's batches; return the names it logs."""
@@ -66,7 +66,7 @@ class StepRunner:
         if isinstance(function, DistributedFunction):
             function.graph(next(iter(dataset)))
         else:
-            self.batches[kind].graph(dataset.element_spec)
+            self.step_graphs[kind].graph(dataset.element_spec)
         return self.logs[kind].names
 
     @contextmanager
@@ -76,7 +76,7 @@ class StepRunner:
         own = (v for log in logs for mean in log.means.values() for v in mean.variables)
         variables = [*step.metrics_variables, *own]
         running = [log.running for log in logs]
-        kept = [copy for variable in variables for copy in replica_variables.of(variable)]
+        kept = [copy for variable in variables for copy in replica_variables.local_copies(variable)]
         values = [tf.identity(copy) for copy in kept]
         try:
             yield
@@ -92,7 +92,7 @@ class StepRunner:
             self._functions[kind] = self._function(kind)
         return self._functions[kind]
 
-    def feeds(self, kind: str, x: Any, steps: int | None) -> bool:
+    def accepts(self, kind: str, x: Any, steps: int | None) -> bool:
         """Whether data is as fitx feeds it: blocks where the mode takes them, endless batches."""
         if self.plan.modes[kind].takes_blocks:
             return isinstance(getattr(x, "element_spec", None), Block)
@@ -106,10 +106,10 @@ class StepRunner:
     def _source(self, kind: str) -> StepGraph | DistributedFunction:
         """Return what traces and keeps the graphs of one batch."""
         function = self._functions.get(kind)
-        return function if isinstance(function, DistributedFunction) else self.batches[kind]
+        return function if isinstance(function, DistributedFunction) else self.step_graphs[kind]
 
     def _function(self, kind: str) -> StepFunction:
-        batch, plan = self.batches[kind], self.plan
+        batch, plan = self.step_graphs[kind], self.plan
         mode, returns_values = plan.modes[kind], plan.returns_values
         if self.strategy is not None:
             return DistributedFunction(batch, self.strategy, returns_values=returns_values)

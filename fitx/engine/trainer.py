@@ -11,7 +11,6 @@ from typing import Any
 import keras
 
 from fitx.engine.callback_list import ChunkCallbackList
-from fitx.engine.epoch_logs import EpochLogs
 from fitx.engine.loops.ad_hoc import AdHocFunction
 from fitx.engine.metric_sources import untouched_loss
 from fitx.engine.step_runner import StepFunction, StepRunner
@@ -31,11 +30,6 @@ class Trainer(keras.Model):
         self._is_fitting = False
 
     @property
-    def logs(self) -> dict[str, EpochLogs]:
-        """What the step returns, in training ("train") and in evaluation ("test")."""
-        return self.execution.logs
-
-    @property
     def execution(self) -> StepRunner:
         """How the steps are executed."""
         return self._execution
@@ -47,7 +41,7 @@ class Trainer(keras.Model):
         epochs: int = 1,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
-        steps_passed: int = 0,
+        skip_steps: int = 0,
         steps_until_due: Callable[[], int] = lambda: sys.maxsize,
         **keywords: Any,
     ) -> keras.callbacks.History:
@@ -55,7 +49,7 @@ class Trainer(keras.Model):
 
         Args:
             steps_until_due: Tells how many steps may run before callbacks must hear of them.
-            steps_passed: How many steps of the first epoch ran before, in another process: they
+            skip_steps: How many steps of the first epoch ran before, in another process: they
                 are passed over, and the data begins with the step after them.
 
         All else is Keras' own.
@@ -74,7 +68,7 @@ class Trainer(keras.Model):
         train, test = self.make_train_function(force=True), self.make_test_function(force=True)
         steps_per_epoch = told.follow("train", train, steps_per_epoch, steps_until_due)
         validation_steps = told.follow("test", test, validation_steps)
-        told.passed = train.passed = steps_passed
+        told.passed = train.passed = skip_steps
         self._is_fitting = True
         try:
             with warnings.catch_warnings():
@@ -109,7 +103,7 @@ class Trainer(keras.Model):
             return super().evaluate(x, *args, steps=steps, callbacks=callbacks, **keywords)
         told = ChunkCallbackList(callbacks or (), self, epochs=1, steps=steps)
         function: StepFunction | AdHocFunction
-        if self.execution.feeds("test", x, steps):
+        if self.execution.accepts("test", x, steps):
             function = self.execution.function("test")
             steps = told.follow("test", function, steps)
         else:
@@ -148,7 +142,7 @@ class Trainer(keras.Model):
     def reset_metrics(self) -> None:
         """Begin a new epoch, of training or of evaluation."""
         super().reset_metrics()
-        for log in self.logs.values():
+        for log in self.execution.logs.values():
             log.reset()
 
     def get_metrics_result(self) -> dict[str, Any]:
@@ -162,10 +156,6 @@ class Trainer(keras.Model):
         if untouched and sum(metric.name == "loss" for metric in self.metrics) == 1:
             del results["loss"]
         return results
-
-    def logged(self) -> dict[str, float]:
-        """Return what training logged so far in the running epoch; waits for the device."""
-        return self.logs["train"].result()
 
     @contextmanager
     def _apart(self, kind: str, function: StepFunction | AdHocFunction) -> Iterator[None]:

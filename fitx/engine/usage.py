@@ -34,7 +34,7 @@ class Usage:
     applied: set[str] = field(default_factory=set)
     scaled: set[str] = field(default_factory=set)
 
-    def follow(self, network: str, optimizer: keras.optimizers.Optimizer) -> None:
+    def observe(self, network: str, optimizer: keras.optimizers.Optimizer) -> None:
         """Record when an optimizer scales a loss and applies gradients, from now on."""
         scale_loss, apply = optimizer.scale_loss, optimizer.apply
 

@@ -38,7 +38,7 @@ def evaluate_split(
         values = built.step.evaluate(
             batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
         )
-    order = built.step.logs["test"].names or ()
+    order = built.step.execution.logs["test"].names or ()
     return {name: float(values[name]) for name in order}
 
 

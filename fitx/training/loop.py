@@ -111,7 +111,7 @@ def _fit(work: TrainingContext, run_monitor: RunMonitor) -> None:
         epochs=at.epoch if at.stopping and not at.epoch_steps else fit.epochs,
         steps_per_epoch=built.steps_per_epoch,
         # A callback that has asked to stop within an epoch has ended that.
-        steps_passed=built.steps_per_epoch if at.stopping and at.epoch_steps else at.epoch_steps,
+        skip_steps=built.steps_per_epoch if at.stopping and at.epoch_steps else at.epoch_steps,
         steps_until_due=run_monitor.steps_until_due,
         validation_data=evaluation_feed(built, "validation") if has_validation else None,
         validation_steps=built.evaluation_steps("validation") if has_validation else None,

@@ -123,7 +123,7 @@ class RunMonitor(keras.callbacks.Callback):
         self.at.epoch_steps = batch + 1
         self.at.stopping = self.model.stop_training
         self.stop.passed(self.at.step)
-        self.display.step(batch + 1, self.model.logged)
+        self.display.step(batch + 1, self.model.execution.logs["train"].result)
         self.saver.check()
         is_due = self.saver.is_due_after_step(self.at.step)
         if is_due or time.perf_counter() - self._checked > CHECKED_EVERY:
@@ -188,7 +188,7 @@ class RunMonitor(keras.callbacks.Callback):
         if self.at.epoch_steps:
             self.at.phase = snapshot.meta["phase"]
             self._put_back(snapshot)
-            self.model.logs["train"].running = True
+            self.model.execution.logs["train"].running = True
             self.model.stop_training = self.at.stopping
         # It is as large as the state itself, and others hold it until the run ends.
         snapshot.state.clear()
@@ -203,7 +203,7 @@ class RunMonitor(keras.callbacks.Callback):
         """Stop if the epoch under way has diverged; of several processes each would stop alone."""
         self._checked = time.perf_counter()
         if self.model.execution.strategy is None:
-            self._refuse(self.model.logged(), self.at.epoch + 1)
+            self._refuse(self.model.execution.logs["train"].result(), self.at.epoch + 1)
 
     def _refuse(self, values: dict[str, float], epoch: int) -> None:
         refuse_values(values, position_text(self.at.step, epoch), allow_nan=self.allow_nan)
@@ -229,7 +229,7 @@ class ValidationStart(keras.callbacks.Callback):
 
 def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
     """Return an epoch's values in the order in which the step returns them."""
-    train, test = step.logs["train"].names or (), step.logs["test"].names or ()
+    train, test = step.execution.logs["train"].names or (), step.execution.logs["test"].names or ()
     order = [*train, *(f"val_{name}" for name in test)]
     first = {name: float(values[name]) for name in order if name in values}
     return {**first, **{k: float(v) for k, v in values.items() if k not in first}}

@@ -117,7 +117,7 @@ def _untrained(built: BuiltExperiment, network: str) -> str:
         return ""
     if network not in built.experiment.optimizers:
         return ", frozen"
-    is_traced = bool(built.step.logs["train"].names)
+    is_traced = bool(built.step.execution.logs["train"].names)
     is_applied = network in built.step.execution.usage.applied
     return ", never updated by train_step" if is_traced and not is_applied else ""
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from fitx.cli.display import NoDisplay
-from fitx.commands.train import Order, train
+from fitx.commands.train import train
 from fitx.experiment.check import read
+from fitx.training.train_request import TrainRequest
 
 DEFAULT = """
 step: supervised
@@ -56,7 +57,7 @@ def trained(written):
     def trained(*words, **keywords):
         experiment = written(*words, **keywords)
         runs = Path(f"runs{len(list(Path().glob('runs*')))}")
-        result = train(experiment, Order(runs), NoDisplay())
+        result = train(experiment, TrainRequest(runs), NoDisplay())
         return Run(next(path for path in runs.glob("*/*") if path.is_dir()), result)
 
     return trained

@@ -158,7 +158,7 @@ def test_what_fits_is_let_through(written, arrays, words, units, y):
 
     built = traced(experiment)
 
-    assert built.step.logs["train"].names
+    assert built.step.execution.logs["train"].names
 
 
 def test_what_a_plugin_makes_of_its_labels_is_its_own_affair(written, arrays):
@@ -178,7 +178,7 @@ def test_what_a_plugin_makes_of_its_labels_is_its_own_affair(written, arrays):
 
     built = traced(written(word, model, "step=own", "loss=categorical_crossentropy", own=plugin))
 
-    assert built.step.logs["train"].names == ("loss",)
+    assert built.step.execution.logs["train"].names == ("loss",)
 
 
 def test_a_metric_that_gives_one_value_a_class_is_a_problem_of_its_key(written, arrays):

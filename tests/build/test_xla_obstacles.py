@@ -38,7 +38,7 @@ def traced(experiment):
 
 
 def said(built):
-    return uncompilable(built, built.step.execution.batches["train"].newest, 8, "cpu")
+    return uncompilable(built, built.step.execution.step_graphs["train"].newest, 8, "cpu")
 
 
 def settled(built, steps=10_000):

@@ -294,9 +294,9 @@ def test_parts_are_registered_by_the_module_s_own_name_too(shell):
             "self.loss is the experiment's `loss:`, and this experiment has none.",
         ),
         (
-            "def __init__(self, model):\n    super().__init__(model=model)\n    self.logs = {}",
+            "def __init__(self, model):\n    super().__init__(model=model)\n    self.networks = {}",
             ONE,
-            "Every Step has a 'logs': give your attribute another name.",
+            "Every Step has a 'networks': give your attribute another name.",
         ),
         (
             "def __init__(self, model):\n    super().__init__(model=model)\n    self.model = None",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.engine.modes.modes import MODES
+from fitx.engine.modes.execution_modes import MODES
 from fitx.errors import UserCodeError
 
 ASKING = """

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from fitx.compat.stateful_random import Streams, hidden
-from fitx.engine.step_graph import held
+from fitx.engine.step_graph import captured_variables
 
 SHAPE = (7, 5)
 SAME = {
@@ -55,7 +55,7 @@ def test_numbers_are_the_same_to_the_bit_call_after_call(name):
 def test_numbers_go_on_from_where_the_variables_are_set(name):
     graph = traced({**SAME, **OTHER}[name], Streams("step"))
     first = graph().numpy()
-    variables = held([graph])
+    variables = captured_variables([graph])
     place = [variable.numpy() for variable in variables]
 
     following = calls(graph)
@@ -115,7 +115,7 @@ def test_a_step_that_is_traced_twice_for_its_variables_draws_from_the_first_stre
             made.append(tf.Variable(0.0))
         return tf.random.normal(SHAPE) + made[0]
 
-    assert [v.name for v in held([traced(draw, Streams("step"))])] == [
+    assert [v.name for v in captured_variables([traced(draw, Streams("step"))])] == [
         "step/drawn_0:0",
         "Variable:0",
     ]
@@ -126,7 +126,7 @@ def test_values_of_variables_made_outside_the_graph_are_left_to_tensorflow():
         with tf.init_scope():
             return tf.random.normal(SHAPE)
 
-    assert not held([traced(draw, Streams("step"))])
+    assert not captured_variables([traced(draw, Streams("step"))])
 
 
 @pytest.mark.parametrize("name", [*SAME, "permutations", "categorical"])
@@ -140,7 +140,7 @@ def test_numbers_that_xla_draws_go_on_from_where_the_variables_are_set(name):
     with Streams("step").used():
         graph = tf.function(step, autograph=False).get_concrete_function()
     program = tf.function(lambda: graph() and None, autograph=False, jit_compile=True)
-    variables = [variable for variable in held([graph]) if variable is not drawn]
+    variables = [variable for variable in captured_variables([graph]) if variable is not drawn]
 
     def numbers():
         return [program() or drawn.numpy() for _ in range(3)]

@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from fitx.engine.modes.auto import choose, is_sensible
-from fitx.engine.modes.modes import MODES
-from fitx.engine.modes.operation_count import Count
+from fitx.engine.modes.auto import choose_mode, is_practical
+from fitx.engine.modes.execution_modes import MODES
+from fitx.engine.modes.operation_count import StepWork
 
 GRID = Path(__file__).parents[2] / "bench" / "grid.jsonl"
-SMALL = Count(operations=200, products=1e6, convolutions=0.0, loops=0, numbers=10_000)
+SMALL = StepWork(operations=200, products=1e6, convolutions=0.0, loops=0, numbers=10_000)
 
 
 def work(**changes):
-    return Count(**{**vars(SMALL), **changes})
+    return StepWork(**{**vars(SMALL), **changes})
 
 
 @pytest.mark.parametrize(
@@ -33,29 +33,29 @@ def work(**changes):
     ],
 )
 def test_on_a_cpu_the_mode_follows_from_what_a_step_computes(changes, mode, why):
-    chosen, said = choose(work(**changes), 1_000, "cpu")
+    chosen, said = choose_mode(work(**changes), 1_000, "cpu")
 
     assert (chosen.name, said) == (mode, why)
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
 def test_few_steps_are_not_worth_compiling_for(device):
-    chosen, why = choose(SMALL, 999, device)
+    chosen, why = choose_mode(SMALL, 999, device)
 
     assert (chosen.name, why) == ("plain", "999 steps are too few to compile more for")
 
 
 def test_on_a_gpu_xla_compiles_each_step_as_keras_does():
-    chosen, why = choose(work(convolutions=1e9), 1_000, "gpu")
+    chosen, why = choose_mode(work(convolutions=1e9), 1_000, "gpu")
 
     assert (chosen.name, why) == ("xla", "as Keras does on a GPU")
 
 
 def test_convolutions_are_never_tried_in_a_loop_of_xla_on_a_cpu():
-    assert not is_sensible(MODES["fused_xla"], work(convolutions=1e6), "cpu")
-    assert is_sensible(MODES["fused_xla"], work(convolutions=1e6), "gpu")
-    assert is_sensible(MODES["fused_xla"], SMALL, "cpu")
-    assert is_sensible(MODES["xla"], work(convolutions=1e6), "cpu")
+    assert not is_practical(MODES["fused_xla"], work(convolutions=1e6), "cpu")
+    assert is_practical(MODES["fused_xla"], work(convolutions=1e6), "gpu")
+    assert is_practical(MODES["fused_xla"], SMALL, "cpu")
+    assert is_practical(MODES["xla"], work(convolutions=1e6), "cpu")
 
 
 def test_nowhere_in_the_grid_does_the_rule_choose_a_mode_that_is_slower_than_one_step_a_call():
@@ -63,7 +63,7 @@ def test_nowhere_in_the_grid_does_the_rule_choose_a_mode_that_is_slower_than_one
     slower = {}
     for row in rows:
         counted = {name: row.get(name, 10**6) for name in vars(SMALL)}
-        mode = choose(Count(**counted), 1_000, "cpu")[0].name
+        mode = choose_mode(StepWork(**counted), 1_000, "cpu")[0].name
         if row[mode] > 1.03 * row["plain"]:
             slower[row["network"], row["batch"]] = mode
 

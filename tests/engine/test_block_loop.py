@@ -13,7 +13,7 @@ from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.prepare import prepare
 from fitx.data.row_blocks import evaluation_blocks, training_blocks
 from fitx.data.splits import Split
-from fitx.engine.modes.modes import MODES, ExecutionPlan
+from fitx.engine.modes.execution_modes import MODES, ExecutionPlan
 from fitx.step import Step
 
 X = np.arange(46, dtype="float32").reshape(23, 2)
@@ -88,7 +88,7 @@ def counting(mode, chunk=None):
 
 def follow(step, mode, **options):
     """Let a step be executed in a mode."""
-    step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}, **options))
+    step.execution.use_plan(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}, **options))
 
 
 def batches(mode):
@@ -270,7 +270,7 @@ def test_steps_that_ran_before_are_passed_over_without_a_word_and_without_data(m
         steps_per_epoch=STEPS,
         initial_epoch=1,
         epochs=3,
-        steps_passed=passed,
+        skip_steps=passed,
         callbacks=[hearing],
         verbose=0,
         shuffle=False,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from fitx.engine.epoch_logs import NotOneNumber
-from fitx.engine.modes.modes import ExecutionPlan
+from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.errors import UserCodeError
 from fitx.step import Step
 
@@ -88,8 +88,8 @@ def test_names_are_logged_in_the_order_in_which_the_step_returns_them():
 
     fit(step)
 
-    assert step.logs["train"].names == ("z", "a", "inner")
-    assert step.logged() == {"z": 1.0, "a": 2.0, "inner": 3.0}
+    assert step.execution.logs["train"].names == ("z", "a", "inner")
+    assert step.execution.logs["train"].result() == {"z": 1.0, "a": 2.0, "inner": 3.0}
 
 
 def test_metrics_that_the_step_feeds_log_themselves():
@@ -372,7 +372,7 @@ def test_values_of_batches_leave_the_device_only_where_they_are_read():
     step, quiet, reading = compiled(returning(mean_of("loss"))), Reading(), Reading()
 
     fit(step, callbacks=[quiet])
-    step.execution.follow(ExecutionPlan(returns_values=True))
+    step.execution.use_plan(ExecutionPlan(returns_values=True))
     history = fit(step, callbacks=[reading])
 
     assert quiet.seen == [{}, {}, {}]

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from fitx.data.row_blocks import Block
 from fitx.engine.modes import measure as measuring
-from fitx.engine.modes.measure import measure
-from fitx.engine.modes.modes import MODES
+from fitx.engine.modes.execution_modes import MODES
+from fitx.engine.modes.measure import measure_modes
 from fitx.steps.supervised import Supervised
 
 BLOCK = Block((tf.ones((4, 8, 3)), tf.ones((4, 8, 1))), 0, 4, None)
@@ -27,8 +27,8 @@ def step():
 
 
 def tried(step, modes=ALL, steps=10**9, operations=1):
-    graph = step.execution.batches["train"].graph(SPEC)
-    return measure(graph, BLOCK, modes, steps=steps, operations=operations)
+    graph = step.execution.step_graphs["train"].graph(SPEC)
+    return measure_modes(graph, BLOCK, modes, steps=steps, operations=operations)
 
 
 def state(step):

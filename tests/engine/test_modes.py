@@ -13,8 +13,8 @@ import pytest
 from fitx import runtime
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed, training_feed
-from fitx.engine.modes.modes import MODES, ExecutionPlan
-from fitx.engine.modes.operation_count import count
+from fitx.engine.modes.execution_modes import MODES, ExecutionPlan
+from fitx.engine.modes.operation_count import count_work
 from fitx.experiment.check import read
 from fitx.experiment.yaml.locate import shipped
 from fitx.training.state.variables import capture, variables
@@ -86,7 +86,7 @@ class Outcome:
 def outcome(experiment, mode):
     runtime.prepare(device="cpu", precision="float32", deterministic=False, seed=experiment.seed)
     built = make(experiment)
-    built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+    built.step.execution.use_plan(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
     validation = {}
     if "validation" in built.data.splits:
         validation["validation_data"] = evaluation_feed(built, "validation")
@@ -96,12 +96,12 @@ def outcome(experiment, mode):
     history = built.step.fit(
         feed, epochs=2, steps_per_epoch=steps, verbose=0, shuffle=False, **validation
     ).history
-    graph = built.step.execution.batches["train"].newest
+    graph = built.step.execution.step_graphs["train"].newest
     return Outcome(
         history,
         capture(variables(built.step)),
         built.step.predict(built.data.splits["train"].x[:11], batch_size=4, verbose=0),
-        count(graph, built.data.batch_size).convolutions,
+        count_work(graph, built.data.batch_size).convolutions,
     )
 
 
@@ -199,7 +199,7 @@ def test_recurrent_networks_are_the_same_in_every_mode(written):
 def test_no_memory_is_kept_from_one_epoch_to_the_next(mode, written):
     text = OWN.replace("MODEL", RECURRENT)
     built = make(written(text, "data.rows=20000", "data.batch_size=4000"))
-    built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+    built.step.execution.use_plan(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
     feed, measured = training_feed(built), evaluation_feed(built, "validation")
     validation = {"validation_data": measured, "validation_steps": 1}
 

@@ -10,7 +10,7 @@ import pytest
 from fitx import runtime
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed, training_feed
-from fitx.engine.modes.modes import MODES, ExecutionPlan
+from fitx.engine.modes.execution_modes import MODES, ExecutionPlan
 from fitx.experiment.check import read
 from fitx.training.state.variables import capture, variables
 
@@ -74,7 +74,7 @@ class Outcome:
 
     def __init__(self, built, mode):
         self.step = built.step
-        built.step.execution.follow(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
+        built.step.execution.use_plan(ExecutionPlan({"train": MODES[mode], "test": MODES[mode]}))
         self.state = {}
         validation = {}
         if "validation" in built.data.splits:

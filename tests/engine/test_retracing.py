@@ -94,7 +94,7 @@ def test_what_changed_is_named(step, last, change):
 
 
 def test_arrays_of_the_same_shape_may_be_put_together_otherwise(step):
-    graph = step.execution.batches["train"].graph
+    graph = step.execution.step_graphs["train"].graph
     specs = [tf.TensorSpec((4, 3)), tf.TensorSpec((4, None)), tf.RaggedTensorSpec((4, None))]
 
     with pytest.warns(UserWarning, match="because the batch is put together in another way"):

@@ -4,7 +4,7 @@ import keras
 import pytest
 import tensorflow as tf
 
-from fitx.engine.step_graph import held, written
+from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.step import Step
 
 
@@ -40,13 +40,13 @@ def step():
 
 
 def graph(step, kind, rows=2):
-    return step.execution.batches[kind].graph(tf.TensorSpec((rows, 3), tf.float32))
+    return step.execution.step_graphs[kind].graph(tf.TensorSpec((rows, 3), tf.float32))
 
 
 def test_the_variables_of_a_graph_come_in_the_order_of_their_use(step):
     keras.utils.set_random_seed(7)
 
-    found = held([graph(step, "train")])
+    found = captured_variables([graph(step, "train")])
 
     generator = keras.src.random.seed_generator.global_seed_generator().state.value
     own = [step.scale, step.count, step.in_loop, step.in_function, step.rows, generator]
@@ -59,8 +59,9 @@ def test_several_graphs_hold_each_variable_once(step):
 
     mean = step.execution.logs["test"].means["scale"]
     of_test = [variable.value for variable in mean.variables]
-    assert step.execution.batches["train"].graphs == [train, sized]
-    assert ids(held([train, sized, test])) == ids([*held([train]), *of_test])
+    assert step.execution.step_graphs["train"].graphs == [train, sized]
+    of_train = captured_variables([train])
+    assert ids(captured_variables([train, sized, test])) == ids([*of_train, *of_test])
 
 
 def test_what_a_graph_only_reads_is_not_written(step):
@@ -68,9 +69,9 @@ def test_what_a_graph_only_reads_is_not_written(step):
 
     train, test = graph(step, "train"), graph(step, "test")
 
-    found = held([train])
-    assert ids(written(train)) == [key for key in ids(found) if key not in ids(read)]
-    assert not {*ids(written(test))} & {*ids([step.scale, step.count])}
+    found = captured_variables([train])
+    assert ids(assigned_variables(train)) == [key for key in ids(found) if key not in ids(read)]
+    assert not {*ids(assigned_variables(test))} & {*ids([step.scale, step.count])}
 
 
 def ids(variables):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from fitx.engine.modes.xla_support import obstacle
+from fitx.engine.modes.xla_support import find_obstacle
 from fitx.step import Step
 from fitx.steps.gan import GAN
 from fitx.steps.low_level import LowLevel
@@ -31,13 +31,13 @@ def traced(network, size=None, step=Supervised):
     loss = {"loss": "mse", "metrics": ["mae"]} if isinstance(step, Supervised) else {}
     step.compile({"model": keras.optimizers.Adam()}, **loss)
     x = tf.TensorSpec((size, *network.input_shape[1:]), network.inputs[0].dtype)
-    step.execution.batches["train"].graph((x, tf.TensorSpec((size, 1))))
+    step.execution.step_graphs["train"].graph((x, tf.TensorSpec((size, 1))))
     return step
 
 
 def verdict(step):
     """Return the operation that XLA cannot compile, and why; None if it can compile all."""
-    found = obstacle(step.execution.batches["train"].newest, SIZE, "cpu")
+    found = find_obstacle(step.execution.step_graphs["train"].newest, SIZE, "cpu")
     return found and (found.operation.type, found.reason)
 
 
@@ -50,7 +50,7 @@ def of_function(function, *shape, size=None):
 
     step = Computing(model=sequential((3,)))
     step.compile({})
-    step.execution.batches["train"].graph(tf.TensorSpec((size, *shape)))
+    step.execution.step_graphs["train"].graph(tf.TensorSpec((size, *shape)))
     return verdict(step)
 
 
@@ -96,7 +96,7 @@ def test_ordinary_layers_can_be_compiled(name):
 def test_what_can_be_compiled_really_compiles_and_runs(step):
     step = traced(COMPILABLE["dense"](), step=step)
     assert verdict(step) is None
-    graph = step.execution.batches["train"].newest
+    graph = step.execution.step_graphs["train"].newest
     data = tf.ones((SIZE, 8)), tf.ones((SIZE, 1))
     values = tf.function(lambda *batch: graph(batch), autograph=False, jit_compile=True)(*data)
     assert values["loss"] > 0
@@ -114,7 +114,7 @@ def test_the_gan_of_two_convolutional_networks_can_be_compiled():
     )
     step = GAN(judge, maker, seed=0)
     step.compile({name: keras.optimizers.Adam() for name in ("discriminator", "generator")})
-    step.execution.batches["train"].graph(tf.TensorSpec((None, 8, 8, 1)))
+    step.execution.step_graphs["train"].graph(tf.TensorSpec((None, 8, 8, 1)))
     assert verdict(step) is None
 
 
@@ -213,5 +213,5 @@ def test_a_step_of_a_user_is_judged_like_a_shipped_one():
 
     step = Printing(model=sequential((3,)))
     step.compile({"model": keras.optimizers.SGD()})
-    step.execution.batches["train"].graph((tf.TensorSpec((None, 3)), tf.TensorSpec((None, 1))))
+    step.execution.step_graphs["train"].graph((tf.TensorSpec((None, 3)), tf.TensorSpec((None, 1))))
     assert verdict(step) == ("StringFormat", "which it does not know")

@@ -7,8 +7,9 @@ import keras
 import pytest
 
 from fitx.cli.display import NoDisplay
-from fitx.commands.train import Order, train
+from fitx.commands.train import train
 from fitx.experiment.check import read
+from fitx.training.train_request import TrainRequest
 
 
 class Run:
@@ -46,7 +47,7 @@ def run(tmp_path):
     def run(name, *words):
         out = tmp_path / f"runs{len(list(tmp_path.glob('runs*')))}"
         experiment = read(str(name), ["data.shuffle=false", *words])
-        train(experiment, Order(out), NoDisplay())
+        train(experiment, TrainRequest(out), NoDisplay())
         return Run(next(path for path in out.glob("*/*") if path.is_dir()))
 
     return run

@@ -68,7 +68,7 @@ def trace(built: BuiltExperiment, kind: str = "train", split: str = "train") -> 
 
 def check_names(built: BuiltExperiment) -> None:
     """Check an experiment against what its traced step uses and logs. Raises ConfigError."""
-    train, test = built.step.logs["train"].names, built.step.logs["test"].names
+    train, test = built.step.execution.logs["train"].names, built.step.execution.logs["test"].names
     splits = built.data.splits
     validates = "validation" in splits and not built.experiment.fit.is_never_validated
     seen = [*train, *(f"val_{name}" for name in test if validates)]

@@ -9,7 +9,7 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.data.feed import evaluation_batches
 from fitx.engine.replicas import replica_variables
-from fitx.engine.step_graph import held, written
+from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.experiment.checks.consistency import unused
 from fitx.experiment.problems import Problem
 
@@ -31,7 +31,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
 def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
     experiment, usage = built.experiment, built.step.execution.usage
     name = experiment.step.name
-    fed = {name for log in built.step.logs.values() for name in log.fed}
+    fed = {name for log in built.step.execution.logs.values() for name in log.fed}
     if experiment.loss is not None and not usage.loss:
         yield experiment.problem(("loss",), unused("loss", name))
     if usage.metrics:
@@ -51,7 +51,7 @@ def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
 
 def _trace_test_step(built: BuiltExperiment) -> None:
     """Let a `test_step` show what it uses, also where the data has no rows to measure on."""
-    if not built.step.logs["test"].names:
+    if not built.step.execution.logs["test"].names:
         batches = evaluation_batches(built.data.splits["train"], built.data.batch_size)
         # It is not going to run: what it cannot do is no problem here.
         with suppress(Exception):
@@ -97,9 +97,10 @@ def _trained_by_nobody(built: BuiltExperiment) -> Iterator[Problem]:
     step, graphs = built.step, built.step.execution.graphs("train")
     owned = [v for own in step.optimized_variables.values() for v in own]
     known = {id(v) for v in (*owned, *(v for n in step.networks.values() for v in n.variables))}
-    read = {id(v) for v in held(graphs)} - {id(v) for graph in graphs for v in written(graph)}
+    assigned = {id(v) for graph in graphs for v in assigned_variables(graph)}
+    read = {id(v) for v in captured_variables(graphs)} - assigned
     own = [v for v in step.trainable_variables if id(v) not in known]
-    idle = [v.path for v in own if read & {id(copy) for copy in replica_variables.of(v)}]
+    idle = [v.path for v in own if read & replica_variables.copy_ids([v])]
     if not idle or not built.experiment.optimizers:
         return
     remedy = "make its layer a network with an optimizer of its own"

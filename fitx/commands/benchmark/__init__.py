@@ -17,8 +17,8 @@ from fitx.commands.benchmark.timed_training import (
     TimedTraining,
     shortened,
 )
-from fitx.engine.modes.auto import is_sensible
-from fitx.engine.modes.modes import MODES
+from fitx.engine.modes.auto import is_practical
+from fitx.engine.modes.execution_modes import MODES
 from fitx.errors import FitxError, Interrupted
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
@@ -133,7 +133,7 @@ def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
             reasons[mode.name] = f"XLA cannot compile {obstacle}"
-        elif mode is not train_mode and not is_sensible(mode, inputs.count, inputs.device_kind):
+        elif mode is not train_mode and not is_practical(mode, inputs.count, inputs.device_kind):
             reasons[mode.name] = TOO_SLOW
     return reasons
 

@@ -15,7 +15,7 @@ from fitx.build.execution_setup import Task, prepare_execution
 from fitx.build.make import compile_step, make_networks, make_step
 from fitx.build.step_feeds import training_feed
 from fitx.data.splits import Split
-from fitx.engine.modes.modes import PLAIN, Mode
+from fitx.engine.modes.execution_modes import PLAIN, Mode
 from fitx.runtime import Runtime
 from fitx.step import Step
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import Logs
 from fitx.engine.loops.chunk_size import ChunkSize
-from fitx.engine.modes.modes import Mode
+from fitx.engine.modes.execution_modes import Mode
 from fitx.engine.step_graph import StepGraph
 
 

@@ -22,8 +22,8 @@ takes a few milliseconds for each operation, which about a thousand steps win ba
 
 from __future__ import annotations
 
-from fitx.engine.modes.modes import MODES, PLAIN, Mode
-from fitx.engine.modes.operation_count import Count
+from fitx.engine.modes.execution_modes import MODES, PLAIN, Mode
+from fitx.engine.modes.operation_count import StepWork
 
 FEWEST_STEPS = 1_000
 """Steps in all from which on compiling more than one step a call pays."""
@@ -38,7 +38,7 @@ LOW_INTENSITY = 400
 """Multiplications and additions per number read up to which reading is what takes the time."""
 
 
-def choose(work: Count, steps: int, device_kind: str) -> tuple[Mode, str]:
+def choose_mode(work: StepWork, steps: int, device_kind: str) -> tuple[Mode, str]:
     """Return the mode for a step, and why.
 
     Args:
@@ -62,6 +62,6 @@ def choose(work: Count, steps: int, device_kind: str) -> tuple[Mode, str]:
     return PLAIN, f"{started}, which are large"
 
 
-def is_sensible(mode: Mode, work: Count, device_kind: str) -> bool:
+def is_practical(mode: Mode, work: StepWork, device_kind: str) -> bool:
     """Whether a mode is worth a try: XLA's convolutions in a loop can take minutes on a CPU."""
     return not (mode.fused and mode.xla and work.convolutions and device_kind == "cpu")

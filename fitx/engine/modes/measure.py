@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from fitx.data.row_blocks import Block
 from fitx.engine.loops.block_loop import Program
-from fitx.engine.modes.modes import Mode
+from fitx.engine.modes.execution_modes import Mode
 from fitx.engine.resources import tables
 
 SHARE = 0.05
@@ -28,7 +28,7 @@ SECONDS_PER_OPERATION = {False: 0.001, True: 0.004}
 """To compile, without and with XLA: reckoned high, so that the budget is kept."""
 
 
-def measure(
+def measure_modes(
     graph: Any, block: Block, modes: Sequence[Mode], *, steps: int, operations: int
 ) -> dict[str, float]:
     """Return the seconds that one step takes in each mode that was tried.
@@ -47,7 +47,7 @@ def measure(
     began = time.perf_counter()
     found: dict[str, float] = {}
     budget = LONGEST_SECONDS
-    with untouched(graph):
+    with state_restored(graph):
         for mode in modes:
             reckoned = operations * SECONDS_PER_OPERATION[mode.xla]
             if found and time.perf_counter() - began + reckoned > budget:
@@ -94,11 +94,11 @@ def _steps(program: Program, block: Block) -> Callable[[int], float]:
 
 
 @contextmanager
-def untouched(graph: Any) -> Iterator[None]:
+def state_restored(graph: Any) -> Iterator[None]:
     """Put back, at the end, all that a graph may change, and Python's random numbers."""
     variables = list(graph.graph.variables)
     values = [tf.identity(variable) for variable in variables]
-    kept = [(table, table.to_array()) for table in tables.written(graph)]
+    kept = [(table, table.to_array()) for table in tables.changed_tables(graph)]
     states = random.getstate(), np.random.get_state()
     try:
         yield

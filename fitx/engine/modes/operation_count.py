@@ -14,7 +14,7 @@ _LOOPS = ("While", "StatelessWhile")
 
 
 @dataclass(frozen=True)
-class Count:
+class StepWork:
     """The work of one step.
 
     Attributes:
@@ -34,7 +34,7 @@ class Count:
     numbers: int
 
 
-def count(graph: Any, batch_size: int) -> Count:
+def count_work(graph: Any, batch_size: int) -> StepWork:
     """Count the work of a traced step.
 
     Args:
@@ -43,7 +43,7 @@ def count(graph: Any, batch_size: int) -> Count:
     """
     nothing = ("Const", "Placeholder", "Identity", "NoOp")
     starts = [op for op in operations(graph.graph) if op.type not in nothing]
-    return Count(
+    return StepWork(
         operations=len(starts),
         products=sum(_product(op, batch_size) for op in starts),
         convolutions=sum(_convolution(op, batch_size) for op in starts),

@@ -19,7 +19,7 @@ _SIZES = "which takes sizes that it must know beforehand"
 
 
 @dataclass(frozen=True)
-class Obstacle:
+class XlaObstacle:
     """An operation that XLA cannot compile.
 
     Attributes:
@@ -31,7 +31,7 @@ class Obstacle:
     reason: str
 
 
-def obstacle(graph: Any, batch_size: int, device_kind: str) -> Obstacle | None:
+def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle | None:
     """Return what XLA cannot compile in a traced step, None if it can compile all of it.
 
     TensorFlow itself lowers the graph to XLA's language, without compiling or running it: that
@@ -48,9 +48,9 @@ def obstacle(graph: Any, batch_size: int, device_kind: str) -> Obstacle | None:
     device = f"XLA_{device_kind.upper()}_JIT"
     unknown = next((op for op in operations(graph.graph) if not _has_kernel(op, device)), None)
     if unknown is not None:
-        return Obstacle(unknown, _UNKNOWN)
+        return XlaObstacle(unknown, _UNKNOWN)
     reason = _SIZES if "compile-time constant" in refusal else refusal.splitlines()[0]
-    return Obstacle(_named(refusal, graph), reason)
+    return XlaObstacle(_named(refusal, graph), reason)
 
 
 def _refusal(graph: Any, batch_size: int) -> str | None:

@@ -13,7 +13,7 @@ from fitx.engine.resources.tables import Table
 from fitx.errors import StorageError
 
 
-def of(variable: Any) -> tuple[Any, ...]:
+def local_copies(variable: Any) -> tuple[Any, ...]:
     """Return the copies that this process has of a variable, Keras' or TensorFlow's.
 
     A lookup table has one: its handle.
@@ -25,30 +25,35 @@ def of(variable: Any) -> tuple[Any, ...]:
     return tuple(held.values) if isinstance(held, tf.distribute.DistributedValues) else (held,)
 
 
-def total(variable: Any) -> Any:
+def copy_ids(variables: Iterable[Any]) -> set[int]:
+    """Return the `id`s of the copies that this process has of variables."""
+    return {id(copy) for variable in variables for copy in local_copies(variable)}
+
+
+def local_value(variable: Any) -> Any:
     """Return what a variable holds: of a metric's, the sum of its copies in this process.
 
     Unlike reading the variable, this waits for no other process.
     """
-    first, *others = of(variable)
+    first, *others = local_copies(variable)
     return tf.add_n([first, *others]) if _is_per_replica(variable) else tf.identity(first)
 
 
-def totals(variables: Iterable[Any], *, everywhere: bool) -> list[Any]:
-    """Return `total` of variables, or with `everywhere` their sums over all processes."""
-    found = [(variable, total(variable)) for variable in variables]
+def values(variables: Iterable[Any], *, everywhere: bool) -> list[Any]:
+    """Return `local_value` of variables, or with `everywhere` their sums over all processes."""
+    found = [(variable, local_value(variable)) for variable in variables]
     if not everywhere:
         return [value for _, value in found]
     return [_over_processes(variable, value) for variable, value in found]
 
 
-def spec(variable: Any) -> tf.TensorSpec:
+def array_spec(variable: Any) -> tf.TensorSpec:
     """Return the dtype and shape of what `to_array` returns; sizes that may change are None."""
     if _is_packed(variable):
         return tf.TensorSpec([None], tf.uint8)
     shape = tf.TensorShape(variable.shape)
     if _is_per_replica(variable):
-        shape = tf.TensorShape([len(of(variable))]).concatenate(shape)
+        shape = tf.TensorShape([len(local_copies(variable))]).concatenate(shape)
     return tf.TensorSpec(shape, variable.dtype)
 
 
@@ -61,14 +66,14 @@ def to_array(variable: Any) -> np.ndarray:
     if isinstance(variable, Table):
         return variable.to_array()
     if _is_per_replica(variable):
-        return np.stack([np.array(copy) for copy in of(variable)])
-    value = total(variable)
+        return np.stack([np.array(copy) for copy in local_copies(variable)])
+    value = local_value(variable)
     if value.dtype == tf.string:
         return packed.pack([np.array(value.numpy(), object)])
     return np.array(value)
 
 
-def assign(variable: Any, value: np.ndarray) -> None:
+def assign_array(variable: Any, value: np.ndarray) -> None:
     """Let a variable or a lookup table hold what `to_array` returned.
 
     What is summed over processes, the first of them holds alone.
@@ -86,8 +91,8 @@ def assign(variable: Any, value: np.ndarray) -> None:
         _assign_each(variable, value)
 
 
-def demand_fit(variable: Any, value: np.ndarray) -> None:
-    """Raise StorageError if `assign` would refuse bytes that were packed."""
+def check_packed(variable: Any, value: np.ndarray) -> None:
+    """Raise StorageError if `assign_array` would refuse bytes that were packed."""
     if isinstance(variable, Table):
         variable.unpacked(value)
     elif _is_packed(variable):
@@ -105,7 +110,7 @@ def _assign_each(variable: Any, value: Any) -> None:
     extended = getattr(variable, "value", variable).distribute_strategy.extended
     if extended._in_multi_worker_mode() and not extended.should_checkpoint:
         value = np.zeros_like(value)
-    for copy, part in zip(of(variable), value, strict=True):
+    for copy, part in zip(local_copies(variable), value, strict=True):
         copy.assign(part)
 
 

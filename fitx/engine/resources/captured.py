@@ -35,7 +35,7 @@ class Resource:
         return any(word in use.type for use in self.uses)
 
 
-def captured(graph: Any) -> Iterator[Resource]:
+def captured_resources(graph: Any) -> Iterator[Resource]:
     """Yield the resources that a graph captured, its variables aside, in the order of first use.
 
     Of variants, which may hold anything, only datasets are yielded.

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from fitx.engine.resources import packed
-from fitx.engine.resources.captured import Resource, captured
+from fitx.engine.resources.captured import Resource, captured_resources
 from fitx.errors import StorageError
 
 _READING = ("LookupTableFindV2", "LookupTableSizeV2", "LookupTableExportV2")
@@ -32,14 +32,14 @@ class Table:
     Attributes:
         handle: What stands for it in graphs that captured it.
         key_dtype, value_dtype: The dtypes of its keys and values.
-        is_written: Whether the graph it was found in may change it.
+        may_change: Whether the graph it was found in may change it.
         name: What it is called in a checkpoint, after what it belongs to.
     """
 
     handle: Any
     key_dtype: tf.DType
     value_dtype: tf.DType
-    is_written: bool
+    may_change: bool
     name: str = "table"
 
     @property
@@ -88,7 +88,7 @@ class Table:
         return keys.numpy(), values.numpy()
 
 
-def held(graphs: Iterable[Any]) -> list[Table]:
+def captured_tables(graphs: Iterable[Any]) -> list[Table]:
     """Return the tables that traced graphs use and that can change, each once.
 
     Those that hold constants, such as vocabularies, are not among them.
@@ -100,9 +100,9 @@ def held(graphs: Iterable[Any]) -> list[Table]:
     return list(found.values())
 
 
-def written(graph: Any) -> list[Table]:
+def changed_tables(graph: Any) -> list[Table]:
     """Return the tables that a traced graph may change."""
-    return [table for table in _tables(graph) if table.is_written]
+    return [table for table in _tables(graph) if table.may_change]
 
 
 def table_of(resource: Resource) -> Table | None:
@@ -127,12 +127,12 @@ def _any_table(resource: Resource) -> Table | None:
     if typed is None:
         return None
     keys, values = (typed.get_attr(name) for name in _DTYPES[typed.type])
-    is_written = any(map(changes, resource.uses))
-    return Table(resource.handle, keys, values, is_written)
+    may_change = any(map(changes, resource.uses))
+    return Table(resource.handle, keys, values, may_change)
 
 
 def _tables(graph: Any) -> Iterator[Table]:
-    for resource in captured(graph):
+    for resource in captured_resources(graph):
         table = table_of(resource)
         if table is not None:
             yield table

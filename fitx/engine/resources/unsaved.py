@@ -10,7 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.compat.stateful_random import calls_python, hidden
-from fitx.engine.resources.captured import Resource, captured, kept_by_name
+from fitx.engine.resources.captured import Resource, captured_resources, kept_by_name
 from fitx.engine.resources.tables import changes, is_constant, table_of
 
 _FAIL = 2
@@ -23,11 +23,11 @@ _ANEW = ("reshuffle_each_iteration", "rerandomize_each_iteration")
 """Attributes of datasets that are in another order each time."""
 
 
-class Kind(Enum):
+class StateLocation(Enum):
     """Where such an operation keeps its state."""
 
     PYTHON = "in Python, which it calls"
-    PLACE = "in itself: how far it has drawn random numbers"
+    OPERATION = "in itself: how far it has drawn random numbers"
     RESOURCE = "in a resource that is no variable, such as a queue"
     MADE_INSIDE = "in a resource that it makes within the step, and finds again by its name"
     ORDER = "in the order of a table's rows"
@@ -35,14 +35,14 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Unsaved:
+class UnsavedOperation:
     """An operation whose state is not saved, and where it keeps that."""
 
     operation: tf.Operation
-    kind: Kind
+    location: StateLocation
 
 
-def unsaved(graph: Any, *, is_distributed: bool = False) -> Iterator[Unsaved]:
+def unsaved_operations(graph: Any, *, is_distributed: bool = False) -> Iterator[UnsavedOperation]:
     """Yield the operations of a traced step whose state is not saved, one for each resource.
 
     Args:
@@ -50,23 +50,26 @@ def unsaved(graph: Any, *, is_distributed: bool = False) -> Iterator[Unsaved]:
         is_distributed: Whether it is the step of several devices.
     """
     for op in hidden(graph):
-        yield Unsaved(op, Kind.PYTHON if calls_python(op) else Kind.PLACE)
+        location = StateLocation.PYTHON if calls_python(op) else StateLocation.OPERATION
+        yield UnsavedOperation(op, location)
     for op in kept_by_name(graph):
-        yield Unsaved(op, Kind.MADE_INSIDE)
-    for resource in captured(graph):
+        yield UnsavedOperation(op, StateLocation.MADE_INSIDE)
+    for resource in captured_resources(graph):
         yield from _of_resource(resource)
         table = table_of(resource) if is_distributed else None
-        if table is not None and table.is_written:
-            yield Unsaved(next(use for use in resource.uses if changes(use)), Kind.SHARED)
+        if table is not None and table.may_change:
+            yield UnsavedOperation(
+                next(use for use in resource.uses if changes(use)), StateLocation.SHARED
+            )
 
 
-def _of_resource(resource: Resource) -> Iterator[Unsaved]:
+def _of_resource(resource: Resource) -> Iterator[UnsavedOperation]:
     table = table_of(resource)
     if table is not None and not table.is_dense:
         exports = (use for use in resource.uses if use.type == "LookupTableExportV2")
-        yield from (Unsaved(use, Kind.ORDER) for use in exports)
+        yield from (UnsavedOperation(use, StateLocation.ORDER) for use in exports)
     elif table is None and resource.uses and not _keeps_nothing(resource):
-        yield Unsaved(resource.uses[0], Kind.RESOURCE)
+        yield UnsavedOperation(resource.uses[0], StateLocation.RESOURCE)
 
 
 def _keeps_nothing(resource: Resource) -> bool:

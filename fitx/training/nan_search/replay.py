@@ -79,7 +79,8 @@ class Replay:
                 raise Stopped
             at = replace(at, step=at.step + count, epoch_steps=at.epoch_steps + count)
             if at.step == end:
-                return Instant(capture(self.variables), at, self.built.step.logged())
+                values = self.built.step.execution.logs["train"].result()
+                return Instant(capture(self.variables), at, values)
             at = self._next(at)
 
     def place(self, instant: Instant) -> Position:
@@ -105,9 +106,9 @@ class Replay:
     def _end_epoch(self, epoch: int) -> None:
         built, step = self.built, self.built.step
         line = self.lines.get(epoch, {})
-        values = step.logged().items()
+        values = step.execution.logs["train"].result().items()
         self.is_exact &= all(line.get(name, value) == value for name, value in values)
-        step.logs["train"].running = False
+        step.execution.logs["train"].running = False
         if self._validates and epoch % built.experiment.fit.validation_freq == 0:
             feed = evaluation_feed(built, "validation")
             step.evaluate(feed, steps=built.evaluation_steps("validation"), verbose=0)

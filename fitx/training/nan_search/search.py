@@ -94,7 +94,7 @@ class _Search:
     def __init__(self, error: Diverged, built: BuiltExperiment, run_monitor: RunMonitor) -> None:
         self.error, self.built, self.run_monitor = error, built, run_monitor
         self.variables = run_monitor.state.variables
-        logged = built.step.logs["train"].names
+        logged = built.step.execution.logs["train"].names
         self.names = [name for name in error.names if name in logged]
         self.newest: checkpoint.Newest | None = None
         with suppress(StorageError):

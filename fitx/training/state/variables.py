@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from fitx.engine.replicas import replica_variables
 from fitx.engine.resources import tables
-from fitx.engine.step_graph import held, written
+from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.errors import StorageError
 from fitx.step import Step
 
@@ -46,7 +46,7 @@ def variables(step: Step) -> dict[str, Any]:
         named.update((f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network))
     for name, optimizer in step.network_optimizers.items():
         named.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
-    for mode, log in step.logs.items():
+    for mode, log in step.execution.logs.items():
         for name, mean in log.means.items():
             named.update(_named(f"means/{mode}/{name}", mean.variables))
     known = {id(variable) for variable in named.values()}
@@ -54,11 +54,12 @@ def variables(step: Step) -> dict[str, Any]:
     named.update(_named("step", _new(step.variables, known)))
     untracked = (item for item in untracked_variables(step) if id(item[1]) not in known)
     named.update((f"step/{path}", variable) for path, variable in untracked)
-    known = {id(copy) for variable in named.values() for copy in replica_variables.of(variable)}
+    known = replica_variables.copy_ids(named.values())
     # Those of the evaluation come first, so that `fitx evaluate`, which traces nothing else, gives
     # them the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
-    named.update(_named("graph", [*_new(held(graphs), known), *tables.held(graphs)]))
+    captured = [*_new(captured_variables(graphs), known), *tables.captured_tables(graphs)]
+    named.update(_named("graph", captured))
     return named
 
 
@@ -70,25 +71,20 @@ def model_variables(step: Step) -> dict[str, Any]:
     """
     named = variables(step)
     graphs = step.execution.graphs("test")
-    captured = [*held(graphs), *tables.held(graphs)]
-    used = {id(copy) for variable in captured for copy in replica_variables.of(variable)}
+    captured = [*captured_variables(graphs), *tables.captured_tables(graphs)]
+    used = replica_variables.copy_ids(captured)
     return {
         name: variable
         for name, variable in named.items()
         if name.startswith(MODEL)
-        or (
-            not name.startswith(RESET_EACH_EPOCH)
-            and used & {id(c) for c in replica_variables.of(variable)}
-        )
+        or (not name.startswith(RESET_EACH_EPOCH) and used & replica_variables.copy_ids([variable]))
     }
 
 
 def changed_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that an evaluation may change; always the metrics, which it resets."""
     changed = _changed_by_test(step) | _reset(step)
-    return {
-        k: v for k, v in named.items() if changed & {id(copy) for copy in replica_variables.of(v)}
-    }
+    return {k: v for k, v in named.items() if changed & replica_variables.copy_ids([v])}
 
 
 def test_changes_only_metrics(step: Step) -> bool:
@@ -98,15 +94,17 @@ def test_changes_only_metrics(step: Step) -> bool:
 
 def _changed_by_test(step: Step) -> set[int]:
     graphs = step.execution.graphs("test")
-    changed = [v for graph in graphs for v in (*written(graph), *tables.written(graph))]
-    return {id(copy) for variable in changed for copy in replica_variables.of(variable)}
+    changed = [
+        v for graph in graphs for v in (*assigned_variables(graph), *tables.changed_tables(graph))
+    ]
+    return replica_variables.copy_ids(changed)
 
 
 def _reset(step: Step) -> set[int]:
     """Return the ids of the metrics' variables, which are reset before each epoch."""
-    means = [mean for log in step.logs.values() for mean in log.means.values()]
+    means = [mean for log in step.execution.logs.values() for mean in log.means.values()]
     reset = [*step.metrics_variables, *(variable for mean in means for variable in mean.variables)]
-    return {id(copy) for variable in reset for copy in replica_variables.of(variable)}
+    return replica_variables.copy_ids(reset)
 
 
 def network_variables(step: Step) -> dict[str, Any]:
@@ -134,7 +132,7 @@ def assign(named: dict[str, Any], state: State) -> None:
     if problems:
         raise StorageError(problems)
     for name, variable in named.items():
-        replica_variables.assign(variable, state[name])
+        replica_variables.assign_array(variable, state[name])
 
 
 def mismatches(named: dict[str, Any], state: State) -> str:
@@ -152,7 +150,7 @@ def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
     for name in sorted(state.keys() - named.keys()):
         yield f"the checkpoint holds '{name}', which the experiment does not build."
     for name in sorted(named.keys() & state.keys()):
-        array, expected = state[name], replica_variables.spec(named[name])
+        array, expected = state[name], replica_variables.array_spec(named[name])
         is_alike = array.dtype.name == expected.dtype.name
         if not is_alike or not expected.shape.is_compatible_with(array.shape):
             saved = f"{array.dtype.name} {array.shape}"
@@ -161,7 +159,7 @@ def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
             yield f"the checkpoint's '{name}' is {saved}; the experiment builds {built}."
             continue
         try:
-            replica_variables.demand_fit(named[name], array)
+            replica_variables.check_packed(named[name], array)
         except StorageError as error:
             yield f"the checkpoint's '{name}': {error}."
 
