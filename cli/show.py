@@ -70,7 +70,7 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
 
 
 def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
-    from fitx.experiment.checks.options import batch_options
+    from fitx.experiment.checks.options import data_options
     from fitx.registry.signature import texts
 
     yield f"{signature.kind} {signature.name}"
@@ -82,7 +82,7 @@ def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str
         filled = partial(textwrap.fill, width=max(wide - 2, 20), initial_indent=eight)
         wrapped = partial(filled, subsequent_indent=eight)
         common = "\n".join(
-            f"    {option.text}\n{wrapped(option.description)}" for option in batch_options()
+            f"    {option.text}\n{wrapped(option.description)}" for option in data_options()
         )
         yield _layout.indented(f"Options of every dataset:\n{common}")
     if signature.doc:

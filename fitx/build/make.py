@@ -7,7 +7,7 @@ gives the same initial weights whatever order the experiment file is written in.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -30,8 +30,8 @@ from fitx.data.prepare import Data
 from fitx.data.splits import rows_text
 from fitx.errors import DeviceError, StorageError
 from fitx.experiment.checks.callback_files import make_folders, written_below
-from fitx.experiment.checks.options import batch_options
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.schema import DataOptions
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 from fitx.registry.registries import REGISTRIES
@@ -90,9 +90,9 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
 def make_data(experiment: Experiment) -> Data:
     """Load the dataset's splits, check every number, and set up batches."""
     part = experiment.data
-    common = {p.name for p in batch_options()}
-    own = {k: v for k, v in part.options.items() if k not in common}
-    batching = {k: v for k, v in part.options.items() if k in common}
+    shared = {field.name for field in fields(DataOptions)}
+    own = {k: v for k, v in part.options.items() if k not in shared}
+    options = DataOptions(**{k: v for k, v in part.options.items() if k in shared})
     fed = {"seed": experiment.seed}
     with Stage(f"reading {part.name}"):
         made = _call(experiment, replace(part, options=own), ("data",), fed)
@@ -101,7 +101,7 @@ def make_data(experiment: Experiment) -> Data:
     with Stage(f"checking {rows_text(splits)}"):
         validate(splits, source)
     with Stage(f"preparing {rows_text(splits)}"):
-        return preparation.prepare(splits, seed=experiment.seed, **batching)
+        return preparation.prepare(splits, options, seed=experiment.seed)
 
 
 def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) -> None:

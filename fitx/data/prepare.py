@@ -2,13 +2,12 @@
 
 import math
 from dataclasses import dataclass, replace
-from typing import Annotated
 
 import numpy as np
-from annotated_types import Ge, Le, Lt
 
 from fitx.data.splits import Split, Splits
 from fitx.errors import DataError
+from fitx.experiment.schema import DataOptions
 
 ALIGNMENT = 64
 """Bytes; TensorFlow reads an array where it lies only if it starts at a multiple of this."""
@@ -52,45 +51,27 @@ class Data:
         return rows // self.batch_size
 
 
-def prepare(  # noqa: PLR0913 - these options are the language's, one parameter each.
-    splits: Splits,
-    *,
-    seed: int,
-    batch_size: Annotated[int, Ge(1), Le(1_000_000_000)] = 32,
-    shuffle: bool = True,
-    validation_split: Annotated[float, Ge(0), Lt(1)] = 0.0,
-    class_weight: dict[int, Annotated[float, Ge(0)]] | None = None,
-    labels: bool = True,
-    join: bool = False,
-    drop_remainder: bool = False,
-) -> Data:
-    """Turn a validated dataset into what is trained on.
+def prepare(splits: Splits, options: DataOptions, *, seed: int) -> Data:
+    """Turn a validated dataset into the data to train on.
 
     Args:
-        seed: What the order of rows follows from; the experiment's.
-        batch_size: Rows per step.
-        shuffle: Give each epoch its own order of the training rows.
-        validation_split: Fraction of the training rows, the last ones as the dataset gives them,
-            to hold out as the validation split.
-        class_weight: How much the rows of a class count in training, by class label; classes left
-            out count 1. Multiplies the dataset's own sample weights, if any.
-        labels: Keep y and the sample weights; without them batches are the bare x.
-        join: Train on the rows of all splits together.
-        drop_remainder: Leave out the last batch of an epoch of train if it is short.
+        splits: The splits of the dataset.
+        options: The options of `data:`.
+        seed: The seed of the order of rows.
 
     Raises:
-        DataError: If an option does not go with the dataset.
+        DataError: An option does not suit the dataset.
     """
-    if join:
+    if options.join:
         splits = {"train": _joined(list(splits.values()))}
-    if not labels:
+    if not options.labels:
         splits = {name: Split(split.x) for name, split in splits.items()}
-    if validation_split:
-        splits = _held_out(splits, validation_split)
-    if class_weight is not None:
-        splits = {**splits, "train": _weighted(splits["train"], class_weight)}
+    if options.validation_split:
+        splits = _held_out(splits, options.validation_split)
+    if options.class_weight is not None:
+        splits = {**splits, "train": _weighted(splits["train"], options.class_weight)}
     ready = {name: _ready(split) for name, split in splits.items()}
-    return Data(ready, batch_size, shuffle, seed, drop_remainder)
+    return Data(ready, options.batch_size, options.shuffle, seed, options.drop_remainder)
 
 
 def _joined(splits: list[Split]) -> Split:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fitx.experiment.checks.options import batch_options
+from fitx.experiment.checks.options import data_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.yaml.load import Document
@@ -102,7 +102,7 @@ class Experiment:
         signature = self.part_index.signature(part.kind, part.name)
         if part.kind not in _WITH_DEFAULTS or signature is None:
             return {}
-        common = batch_options() if part.kind == "dataset" else ()
+        common = data_options() if part.kind == "dataset" else ()
         options = (*signature.options, *common)
         return {p.name: p.default for p in options if p.default is not NO_DEFAULT}
 

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from fitx.experiment.checks.lists import LISTS
-from fitx.experiment.checks.options import accepted, schema_of
+from fitx.experiment.checks.options import accepted_options, options_type
 from fitx.experiment.schema import Settings
 from fitx.registry import keras_parts
 from fitx.registry.kinds import FILLED_BY_FITX, KINDS, PART_KEY
@@ -63,9 +63,9 @@ def _kind(kind: str, part_index: PartIndex) -> Schema:
 def _part(signature: Signature, names: list[str]) -> Schema:
     """Return the schema of one part as a mapping, under any of its names."""
     takes_options = signature.kind != "activation"
-    options = TypeAdapter(schema_of(signature)).json_schema() if takes_options else {}
+    options = TypeAdapter(options_type(signature)).json_schema() if takes_options else {}
     properties = options.get("properties", {})
-    for parameter in accepted(signature) if takes_options else ():
+    for parameter in accepted_options(signature) if takes_options else ():
         is_fed = parameter.name in FILLED_BY_FITX.get(signature.kind, set())
         # Keras leaves some undescribed; how its source writes them tells their kind and default.
         text = parameter.description or f"`{parameter.text}`"

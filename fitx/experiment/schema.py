@@ -6,8 +6,10 @@ Options of parts are not here: a part's own signature says what it takes.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
+from annotated_types import Ge, Le, Lt
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -143,6 +145,31 @@ class Execution(Section):
         "auto", description="How many steps one call runs, and whether XLA compiles them."
     )
     deterministic: bool = Field(False, description="Refuse operations that vary from run to run.")
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Options that every dataset accepts.
+
+    Args:
+        batch_size: Rows per step.
+        shuffle: Give each epoch its own order of the training rows.
+        validation_split: Fraction of the training rows, the last ones as the dataset gives them,
+            to hold out as the validation split.
+        class_weight: Weight of the rows of a class in training, by class label; 1 for classes
+            left out. Multiplies the dataset's own sample weights, if any.
+        labels: Keep y and the sample weights; without them batches are the bare x.
+        join: Train on the rows of all splits together.
+        drop_remainder: Leave out the last batch of an epoch of train if it is short.
+    """
+
+    batch_size: Annotated[int, Ge(1), Le(1_000_000_000)] = 32
+    shuffle: bool = True
+    validation_split: Annotated[float, Ge(0), Lt(1)] = 0.0
+    class_weight: dict[int, Annotated[float, Ge(0)]] | None = None
+    labels: bool = True
+    join: bool = False
+    drop_remainder: bool = False
 
 
 class Settings(Section):

@@ -38,14 +38,14 @@ _BASES = {
     "callback": {"Callback", "CallbackList", "History", "ProgbarLogger"},
 }
 _CHECKPOINTS = "fitx keeps checkpoints itself; see `checkpoint:`"
-_IS_CODE = "it holds code, which an experiment cannot; write a model in a plugin"
+_IS_CODE = "an experiment file cannot hold its code; write a model in a plugin"
 REFUSED = {
     "callback": {
         **dict.fromkeys(("BackupAndRestore", "ModelCheckpoint", "OrbaxCheckpoint"), _CHECKPOINTS),
         "TerminateOnNaN": "fitx stops at every NaN itself, with exit code 5",
         "SwapEMAWeights": "it leaves the averaged weights in place after predicting",
         "RemoteMonitor": "it sends values over the network",
-        "LambdaCallback": "it holds code, which an experiment cannot; write a callback in a plugin",
+        "LambdaCallback": "an experiment file cannot hold its code; write a callback in a plugin",
     },
     "layer": dict.fromkeys(
         ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"), _IS_CODE

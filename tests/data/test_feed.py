@@ -12,6 +12,7 @@ from fitx.data.order import permutation
 from fitx.data.prepare import Data, prepare
 from fitx.data.row_blocks import training_blocks
 from fitx.data.splits import Split
+from fitx.experiment.schema import DataOptions
 
 X = np.stack([np.arange(10), np.arange(10) * 2], axis=1).astype(np.float32)
 Y = np.arange(10)
@@ -19,7 +20,7 @@ Y = np.arange(10)
 
 def data(split=None, **options):
     options = {"batch_size": 4} | options
-    return prepare({"train": split or Split(X, Y)}, seed=3, **options)
+    return prepare({"train": split or Split(X, Y)}, DataOptions(**options), seed=3)
 
 
 def rows(batches, count):

@@ -4,13 +4,16 @@ import pytest
 from fitx.data.prepare import ALIGNMENT, prepare
 from fitx.data.splits import Split
 from fitx.errors import DataError
+from fitx.experiment.schema import DataOptions
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.array([0, 0, 0, 0, 0, 0, 0, 2, 2, 1])
 
 
 def ready(split=None, /, others=None, **options):
-    return prepare({"train": split or Split(X, Y), **(others or {})}, seed=0, **options)
+    return prepare(
+        {"train": split or Split(X, Y), **(others or {})}, DataOptions(**options), seed=0
+    )
 
 
 def refusal(split=None, /, others=None, **options):
@@ -187,5 +190,5 @@ def test_class_weight_that_leaves_nothing_is_refused():
 def test_joined_rows_without_weights_count_for_one():
     weighted = Split(np.zeros((2, 1)), np.zeros(2), np.array([3.0, 4.0]))
     bare = Split(np.ones((1, 1)), np.ones(1))
-    data = prepare({"train": weighted, "test": bare}, seed=0, join=True)
+    data = prepare({"train": weighted, "test": bare}, DataOptions(join=True), seed=0)
     assert data.splits["train"].sample_weight.tolist() == [3.0, 4.0, 1.0]

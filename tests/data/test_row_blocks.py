@@ -11,6 +11,7 @@ from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.prepare import prepare
 from fitx.data.row_blocks import evaluation_blocks, training_blocks
 from fitx.data.splits import Split
+from fitx.experiment.schema import DataOptions
 
 X = np.stack([np.arange(23), np.arange(23) * 2], axis=1).astype(np.float32)
 Y = np.arange(23)
@@ -20,7 +21,7 @@ ROW_BYTES = 16
 
 def data(split=None, **options):
     options = {"batch_size": 4} | options
-    return prepare({"train": split or Split(X, Y)}, seed=3, **options)
+    return prepare({"train": split or Split(X, Y)}, DataOptions(**options), seed=3)
 
 
 def cut(blocks):

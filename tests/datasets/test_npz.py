@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fitx.data.prepare import prepare
 from fitx.data.splits import Split
 from fitx.errors import DataError
+from fitx.experiment.schema import DataOptions
 from fitx.registry.registries import datasets
 
 X, Y, W = np.arange(6.0).reshape(3, 2), np.arange(3), np.ones(3)
@@ -68,7 +69,7 @@ def test_arrays_are_read_to_where_they_are_fed_from_without_a_copy(path, save):
     numbers = np.random.default_rng(0).normal(size=(700_000,)).astype(np.float32)
     save(path, x=numbers.reshape(-1, 7), y=np.arange(100_000) % 3)
     split = npz(path=str(path))["train"]
-    fed = prepare({"train": split}, seed=0).splits["train"]
+    fed = prepare({"train": split}, DataOptions(), seed=0).splits["train"]
     assert (split.x == numbers.reshape(-1, 7)).all()
     assert np.shares_memory(fed.x, split.x)
     assert np.shares_memory(fed.y, split.y)

@@ -14,10 +14,11 @@ from fitx.data.prepare import prepare
 from fitx.data.row_blocks import evaluation_blocks, training_blocks
 from fitx.data.splits import Split
 from fitx.engine.modes.execution_modes import MODES, ExecutionPlan
+from fitx.experiment.schema import DataOptions
 from fitx.step import Step
 
 X = np.arange(46, dtype="float32").reshape(23, 2)
-DATA = prepare({"train": Split(X)}, seed=3, batch_size=4)
+DATA = prepare({"train": Split(X)}, DataOptions(batch_size=4), seed=3)
 STEPS = 6
 """Of one pass over the data, the last one with three rows."""
 

@@ -5,7 +5,7 @@ import json
 import jsonschema
 import pytest
 
-from fitx.experiment.checks.options import batch_options
+from fitx.experiment.checks.options import data_options
 from fitx.experiment.json_schema import json_schema
 from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.experiment.yaml import reader
@@ -33,10 +33,10 @@ def schema():
 def accepts(schema):
     validator = jsonschema.Draft202012Validator(schema)
 
-    def accepted(text):
+    def accepted_options(text):
         return validator.is_valid(reader.read(text, TextSource("a.yaml")).as_python())
 
-    return accepted
+    return accepted_options
 
 
 def test_it_is_a_schema_with_every_kind_of_part(schema):
@@ -140,7 +140,7 @@ def test_every_key_and_every_option_of_a_part_has_a_description(schema):
 def test_every_option_of_a_shipped_part_is_described_in_words(kind):
     part_index = PartIndex()
     signatures = [part_index.signature(kind, name) for name in REGISTRIES[kind].files()]
-    options = [*batch_options(), *(p for s in signatures if s for p in s.parameters)]
+    options = [*data_options(), *(p for s in signatures if s for p in s.parameters)]
     assert [option.name for option in options if not option.description] == []
 
 

@@ -1,59 +1,34 @@
-"""pydantic's errors, said in the words of the experiment file."""
+"""Converts pydantic's errors into problems of keys and parts, with their places in the file."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from fitx.experiment.checks.key_suggestions import home
-from fitx.experiment.problems import Problem, describe, listed, nearest, shorten
+from fitx.experiment.checks.key_suggestions import suggest_place
+from fitx.experiment.checks.options import accepted_options
+from fitx.experiment.checks.wrong_values import wrong_key_text, wrong_value
+from fitx.experiment.problems import Problem, closest, listed, nearest, shorten
 from fitx.experiment.schema import SECTIONS, Settings
-from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import KeyPath, Node, Place, dotted
+from fitx.experiment.yaml.tree import KeyPath, Node, dotted
+from fitx.registry import keras_parts
+from fitx.registry.kinds import FITX_KINDS, with_article
 from fitx.registry.part_index import PartIndex
-
-_LISTS = ("list_type", "tuple_type", "sequence_type", "sequence_str", "set_type", "frozen_set_type")
-_NUMBERS = ("int_type", "int_from_float", "float_type", "number_or_part")
-_EXPECTED = {
-    **dict.fromkeys((*_LISTS, "is_instance_of"), "a list"),
-    **dict.fromkeys(("dict_type", "mapping_type", "model_type"), "a mapping"),
-    **dict.fromkeys(("int_type", "int_from_float"), "an integer"),
-    "float_type": "a number",
-    "bool_type": "true or false",
-    "string_type": "a string",
-    "none_required": "null",
-    "finite_number": "a finite number",
-    "missing": "more items",
-}
-_UNSPACED = re.compile(r"[\w.-]+:\S")
-_BOUNDS = {
-    "greater_than": "more than {gt:g}",
-    "greater_than_equal": "at least {ge:g}",
-    "less_than": "less than {lt}",
-    "less_than_equal": "at most {le}",
-    "multiple_of": "a multiple of {multiple_of}",
-    "too_short": "at least {min_length} items",
-    "too_long": "at most {max_length} items",
-    "string_too_short": "at least {min_length} characters",
-    "string_too_long": "at most {max_length} characters",
-}
-_SAID = ("unknown_option", "missing_option", "unknown_part", "refused", "unread_part")
-"""Errors that say of themselves what is wrong, most telling first."""
+from fitx.registry.signature import Signature
 
 
 def explain(error: ValidationError, document: Document, part_index: PartIndex) -> list[Problem]:
-    """Return a problem for every key that an error is about, with the place it is written.
+    """Return a problem for every key that has an error.
 
-    The text of one that only follows from another, known problem is empty.
+    The text is empty where the error only follows from another problem, which is reported already.
     """
     by_path: dict[KeyPath, list[Any]] = {}
-    for item in error.errors():
-        by_path.setdefault(_written_path(item, document.tree), []).append(item)
-    # Of the ways in which a value could be meant, the one that fits it deepest tells most.
+    for item in _without_misspelt(error.errors()):
+        by_path.setdefault(_path_in_file(item, document.tree), []).append(item)
+    # A value that may have several types has an error for each; the deepest fits the value best.
     outer = {path[:length] for path in by_path for length in range(len(path))}
     return [
         _problem(path, items, document, part_index)
@@ -62,13 +37,13 @@ def explain(error: ValidationError, document: Document, part_index: PartIndex) -
     ]
 
 
-def text_of_environment(error: ValidationError, tree: Node) -> Node:
-    """Return the tree with text for each `${env:...}` that reads as a number where text belongs.
+def as_text_where_expected(error: ValidationError, tree: Node) -> Node:
+    """Return the tree with text for each `${env:...}` that was read as a number in place of text.
 
-    Some commits' names are made of digits alone.
+    The hash of a commit, for example, may consist of digits only.
     """
     for item in error.errors():
-        path = _written_path(item, tree)
+        path = _path_in_file(item, tree)
         node = tree.at(path)
         if item["type"] in ("string_type", "path_type") and node is not None and _is_number(node):
             tree = tree.with_node(path, replace(node, value=node.written))
@@ -76,157 +51,119 @@ def text_of_environment(error: ValidationError, tree: Node) -> Node:
 
 
 def _is_number(node: Node) -> bool:
-    """Whether a value came from the environment and was read as something else than text."""
+    """Return whether a value from the environment was read as something other than text."""
     return node.raw is not None and node.written is not None and not isinstance(node.value, str)
 
 
-def _written_path(item: Any, tree: Node) -> KeyPath:
-    """Return the part of pydantic's location that is a path of the file."""
+def _without_misspelt(items: list[Any]) -> list[Any]:
+    """Return errors without those of missing options that are present under a misspelt name."""
+    unknown = [item["loc"] for item in items if item["type"] == "unknown_option"]
+
+    def is_misspelt(location: KeyPath) -> bool:
+        names = [str(other[-1]) for other in unknown if other[:-1] == location[:-1]]
+        return closest(str(location[-1]), names) is not None
+
+    return [i for i in items if i["type"] != "missing_option" or not is_misspelt(i["loc"])]
+
+
+def _path_in_file(item: Any, tree: Node) -> KeyPath:
+    """Return the path of an error's key in the file.
+
+    pydantic's location also holds steps of its own, such as the member of a union.
+    """
     location: KeyPath = tuple(item["loc"])
-    ends = item["type"] == "missing_option"
+    is_absent = item["type"] == "missing_option"
     path: KeyPath = ()
-    for step in location[: len(location) - ends]:
+    for step in location[: len(location) - is_absent]:
         if tree.at((*path, step)) is not None:
             path = (*path, step)
-    return (*path, location[-1]) if ends else path
+    return (*path, location[-1]) if is_absent else path
 
 
 def _problem(path: KeyPath, items: list[Any], document: Document, part_index: PartIndex) -> Problem:
-    kinds = {item["type"]: item for item in reversed(items)}
-    if "extra_forbidden" in kinds:
+    by_type = {item["type"]: item for item in reversed(items)}
+    if "extra_forbidden" in by_type:
         text = _unknown_key(path, document.tree, part_index)
         return Problem(document.place(path), path, text)
     if items[0]["loc"][-1] == "[key]":
-        text = f"expected {_expected(items[0])} as the key, found {describe(str(path[-1]))}."
+        return Problem(document.place(path), path, wrong_key_text(path, items[0]))
+    if "unknown_option" in by_type:
+        signature = by_type["unknown_option"]["ctx"]["signature"]
+        text = _unknown_option(signature, path, document.tree, part_index)
         return Problem(document.place(path), path, text)
-    said = next((kinds[kind] for kind in _SAID if kind in kinds), None)
-    if said is not None:
-        return _said(path, said, document, part_index)
-    return _wrong_value(path, items, document)
-
-
-def _said(path: KeyPath, item: Any, document: Document, part_index: PartIndex) -> Problem:
-    text = str(item["msg"])
-    if item["type"] == "unknown_part":
-        place, raw = _name_of(path, document)
-        hidden = f"nothing is called what {raw} stands for."
-        return Problem(place, path, text if raw is None else hidden)
-    if item["type"] == "unknown_option" and "Did you mean" not in text:
-        belongs = home(path, document.tree, part_index)
-        text = f"{text.partition(';')[0]}.{belongs}" if belongs else text
-    return Problem(document.place(path), path, text)
-
-
-def _name_of(path: KeyPath, document: Document) -> tuple[Place, str | None]:
-    """Return where the name of a part stands, and the reference it came from, if from one."""
-    node = document.tree.at((*path, "name")) or document.tree.at(path)
-    return (node.place, node.raw) if node is not None else (document.place(path), None)
+    if "missing_option" in by_type:
+        signature = by_type["missing_option"]["ctx"]["signature"]
+        text = f"missing; {_called(signature)} needs it."
+        return Problem(document.place(path), path, text)
+    if "unknown_part" in by_type:
+        return _unknown_part(path, by_type["unknown_part"]["ctx"], document, part_index)
+    if "no_options" in by_type:
+        text = _no_options(by_type["no_options"]["ctx"], part_index)
+        return Problem(document.place(path), path, text)
+    if "unread_part" in by_type:
+        # The plugin that cannot be read has a problem of its own.
+        return Problem(document.place(path), path, "")
+    return wrong_value(path, items, document)
 
 
 def _unknown_key(path: KeyPath, tree: Node, part_index: PartIndex) -> str:
     section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
-    known = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
+    keys = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
     where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
     key = str(path[-1])
-    hint = nearest(key, known) or home(path, tree, part_index) or f" Known: {listed(known, 20)}."
-    return f"unknown key {shorten(key)!r} {where}.{hint}"
+    hint = nearest(key, keys) or suggest_place(path, tree, part_index)
+    return f"unknown key {shorten(key)!r} {where}.{hint or f' Known: {listed(keys, 20)}.'}"
 
 
-def _wrong_value(path: KeyPath, items: list[Any], document: Document) -> Problem:
-    node = document.tree.at(path) or document.tree
-    if isinstance(node.value, dict) and items[0]["type"] == "part_name":
-        return _wrong_name(path, node, items[0], document)
-    expected = " or ".join(dict.fromkeys(map(_expected, items)))
-    kinds = {str(item["type"]) for item in items}
-    hint = _hint(node, kinds, expected)
-    ending = hint or _nearest_word(node, items)
-    counts = kinds & {"too_short", "too_long"}
-    text = f"expected {expected}, found {_counted(node) if counts else _found(node)}"
-    text = f"{text}.{ending}" if ending.startswith(" ") else f"{text}{ending}."
-    return Problem(document.value_place(path), path, text)
+def _unknown_option(signature: Signature, path: KeyPath, tree: Node, part_index: PartIndex) -> str:
+    option = str(path[-1])
+    misplaced = [p for p in signature.misplaced_settings if p.name == option]
+    if misplaced:
+        return signature.misplaced_setting_text(misplaced[0])
+    names = [p.name for p in accepted_options(signature)]
+    hint = nearest(option, names) or suggest_place(path, tree, part_index)
+    takes = f"; it takes {listed(names)}." if names else "; it takes no options."
+    return f"{_called(signature)} takes no '{option}'{f'.{hint}' if hint else takes}"
 
 
-def _nearest_word(node: Node, items: list[Any]) -> str:
-    """Return a question for the nearest of the words that were expected, or nothing."""
-    if not isinstance(node.value, str) or node.raw is not None:
-        return ""
-    choices = [str(item["ctx"]["expected"]) for item in items if item["type"] == "literal_error"]
-    return nearest(node.value, re.findall("'([^']*)'", " ".join(choices)))
+def _called(signature: Signature) -> str:
+    """Return the name of a part in messages: of a Keras part, its class."""
+    return signature.name if signature.kind in FITX_KINDS else signature.title
 
 
-def _wrong_name(path: KeyPath, node: Node, item: Any, document: Document) -> Problem:
-    """Explain a part whose `name` is missing or is no string."""
-    name = node.at(("name",))
-    if name is None:
-        text = "'name' is missing; it says which part is meant, the other keys are its options."
-        return Problem(document.value_place(path), path, text)
-    path = (*path, "name")
-    hint = _hint(name, {"string_type"}, "")
-    text = f"{item['msg']}, found {_found(name)}{hint}."
-    return Problem(document.value_place(path), path, text)
-
-
-def _expected(item: Any) -> str:
-    kind, context = item["type"], item.get("ctx", {})
-    if kind in _BOUNDS:
-        return _BOUNDS[kind].format(**context)
-    if kind == "literal_error":
-        return str(context["expected"]).replace("'", "")
-    said = str(item["msg"]).removeprefix("expected ").removeprefix("Input should be ")
-    return _EXPECTED.get(kind) or said
-
-
-def _found(node: Node) -> str:
-    """Name a value; one that came from the environment by its reference: it may be a secret."""
-    return _written(node) if node.raw is None else f"what {node.raw} stands for"
-
-
-def _written(node: Node) -> str:
-    """Describe a value; a number as it was written, such as `012` or `1e3`."""
-    is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-    return shorten(node.written) if is_number and node.written else describe(node.as_python())
-
-
-def _counted(node: Node) -> str:
-    return str(len(node.as_python()))
-
-
-def _hint(node: Node, kinds: set[str], expected: str) -> str:
-    """Say how a value is to be written, where its text shows what was meant."""
-    value = node.value
-    if value is None:
-        return "; give it a value or remove it"
-    if isinstance(value, str) and not node.is_unquoted and _is_meant(value, kinds, expected):
-        on_its_own = "; write it without quotes, on a line of its own"
-        return "; remove the quotes" if node.raw is None else on_its_own
+def _unknown_part(
+    path: KeyPath, part: dict[str, str], document: Document, part_index: PartIndex
+) -> Problem:
+    node = document.tree.at((*path, "name")) or document.tree.at(path)
+    if node is None:
+        node = document.tree
     if node.raw is not None:
-        return ""
-    if kinds & {*_LISTS, "is_instance_of"}:
-        return _as_list(node)
-    if kinds & {"dict_type", "mapping_type", "model_type"} and _UNSPACED.match(str(value)):
-        return "; a space is missing after ':'"
-    if "bool_type" in kinds and value in ("yes", "no", "on", "off"):
-        return "; write true or false"
-    is_unquoted = isinstance(value, int | float) and "string_type" in kinds
-    return f'; write "{node.written or describe(value)}" in quotes' if is_unquoted else ""
+        # A value from the environment may be a secret.
+        return Problem(node.place, path, f"no part has the name that {node.raw} stands for.")
+    text = _unknown_part_text(part["kind"], part["name"], part_index)
+    return Problem(node.place, path, text)
 
 
-def _is_meant(text: str, kinds: set[str], expected: str) -> bool:
-    """Whether text without its quotes would be of an expected type."""
-    try:
-        value = reader.scalar(text)
-    except ValueError:
-        return False
-    if isinstance(value, bool):
-        return "bool_type" in kinds
-    return isinstance(value, int | float) and bool(kinds & {*_NUMBERS} or str(value) == expected)
+def _unknown_part_text(kind: str, name: str, part_index: PartIndex) -> str:
+    reason = keras_parts.refusal_reason(kind, name)
+    if reason:
+        return f"the {kind} '{name}' cannot be used in an experiment: {reason}."
+    file_name = part_index.registered_as(kind, name)
+    if file_name:
+        return f"a part has the name of its file; write '{file_name}' instead of '{name}'."
+    others = part_index.kinds_of(name)
+    if others:
+        return f"no {kind} is called '{name}'; that is {with_article(others[0])}."
+    hint = nearest(name, part_index.spellings(kind))
+    return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
 
 
-def _as_list(node: Node) -> str:
-    value = node.value
-    if isinstance(value, dict):
-        name = value["name"].value if "name" in value else None
-        is_part = isinstance(name, str)
-        return f"; write [{{name: {shorten(str(name))}, ...}}]" if is_part else ""
-    text = node.written or str(value)
-    return f"; write [{text}]" if not isinstance(value, list) and len(text) <= 60 else ""
+def _no_options(part: dict[str, str], part_index: PartIndex) -> str:
+    kind, name = part["kind"], part["name"]
+    if kind == "activation":
+        return f"the activation '{name}' takes no options here; use a layer that takes them."
+    word = "accuracy" if name.startswith("acc") else "crossentropy"
+    names = [f"{prefix}_{word}" for prefix in ("binary", "categorical", "sparse_categorical")]
+    present = [each for each in names if part_index.find(kind, each)]
+    text = f"Keras chooses '{name}' by the shapes, so it takes no options; to set some, write "
+    return f"{text}{listed(present[:-1])} or {present[-1]}."

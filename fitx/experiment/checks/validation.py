@@ -1,4 +1,4 @@
-"""The tree of a document against the language and its parts: every problem in one pass."""
+"""Validates the tree of a document against the schema and the signatures of its parts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from fitx.experiment.checks.explain import explain, text_of_environment
+from fitx.experiment.checks.explain import as_text_where_expected, explain
 from fitx.experiment.checks.options import OptionCheck
 from fitx.experiment.problems import Problem, describe
 from fitx.experiment.schema import SECTIONS, Settings
@@ -19,38 +19,37 @@ from fitx.registry.part_index import PartIndex
 
 
 def validate(
-    document: Document, part_index: PartIndex, known: Sequence[Problem] = ()
+    document: Document, part_index: PartIndex, reported: Sequence[Problem] = ()
 ) -> tuple[Settings, list[Problem]]:
     """Check every key and option by itself.
 
-    What is wrong is noted and left out, so that the settings returned hold all the rest.
+    Returns:
+        The settings without all that is wrong, so that the rest can be checked further, and the
+        problems.
 
     Args:
-        document: What to check.
+        document: The document to check.
         part_index: The parts that the experiment may name.
-        known: Problems of the document that are known already.
+        reported: Problems of the document that are reported already; their keys are left out.
     """
-    infinite = _infinite(document.tree)
-    tree = _without(document.tree, [*known, *infinite])
-    settings, found = _validated(replace(document, tree=tree), OptionCheck(part_index))
-    return settings, [*infinite, *found]
-
-
-def _validated(document: Document, check: OptionCheck) -> tuple[Settings, list[Problem]]:
-    try:
-        return Settings.model_validate(document.tree.as_python(), context={"check": check}), []
-    except ValidationError as error:
-        tree = text_of_environment(error, document.tree)
-        if tree is not document.tree:
-            return _validated(replace(document, tree=tree), check)
-        found = explain(error, document, check.part_index)
-    rest = replace(document, tree=_without(document.tree, found))
-    settings, more = _validated(rest, check)
-    return settings, [*found, *more]
+    check = OptionCheck(part_index)
+    problems = _infinite(document.tree)
+    tree = _without(document.tree, [*reported, *problems])
+    while True:
+        try:
+            settings = Settings.model_validate(tree.as_python(), context={"check": check})
+            return settings, problems
+        except ValidationError as error:
+            text_tree = as_text_where_expected(error, tree)
+            if text_tree is tree:
+                wrong = explain(error, replace(document, tree=tree), part_index)
+                problems += wrong
+                text_tree = _without(tree, wrong)
+            tree = text_tree
 
 
 def _infinite(tree: Node) -> list[Problem]:
-    """Refuse infinity and NaN wherever they stand: JSON has none, and no option means them."""
+    """Return a problem for every infinity and NaN: JSON has none, and no option needs one."""
     return [
         Problem(node.place, path, f"expected a finite number, found {describe(node.value)}.")
         for path, node in tree.walk()
@@ -65,15 +64,15 @@ def _without(tree: Node, problems: Sequence[Problem]) -> Node:
 
 
 def _cut(tree: Node, path: KeyPath) -> Node:
-    """Return the tree without what stands at `path`; of a part, without the whole part."""
+    """Return the tree without the value at `path`; if it is within a part, without the part."""
     if not path or not isinstance(tree.value, dict) or str(path[0]) not in tree.value:
         return tree
     key, rest = str(path[0]), path[1:]
     child = tree.value[key]
     others = {k: v for k, v in tree.value.items() if k != key}
     if key in _LISTS and isinstance(child.value, list) and rest:
-        # The parts after it keep their places.
-        items = [_broken(item) if i == rest[0] else item for i, item in enumerate(child.value)]
+        # The parts after it keep their indices.
+        items = [_invalid(item) if i == rest[0] else item for i, item in enumerate(child.value)]
         return replace(tree, value={**others, key: replace(child, value=items)})
     holds_more = key in ("networks", "optimizers", "expect", *SECTIONS)
     if holds_more and rest and isinstance(child.value, dict):
@@ -82,8 +81,8 @@ def _cut(tree: Node, path: KeyPath) -> Node:
 
 
 _LISTS = ("metrics", "weighted_metrics", "callbacks")
-"""Keys that hold a list of parts."""
+"""Keys that hold lists of parts."""
 
 
-def _broken(node: Node) -> Node:
+def _invalid(node: Node) -> Node:
     return replace(node, value=INVALID_PART, raw=None)  # type: ignore[arg-type]
