@@ -1,4 +1,4 @@
-"""The part of a terminal that is redrawn: bars, speed and current values."""
+"""Draws the live lines of a terminal: progress bars, speed and current values."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,22 @@ from rich.text import Text
 from .._output import one_line
 from .formatting import ELLIPSIS, format_estimate, format_value, shorten_middle
 
-DONE, LEFT = "━", "─"
-MOST_BAR, LEAST_BAR = 40, 4
-MOST_LINES = 3
-MOST_NAME = 32
+BAR_WIDTH, MIN_BAR_WIDTH = 40, 4
+MAX_VALUE_LINES = 3
+MAX_NAME_WIDTH = 32
 GAP = "  "
 
 
 @dataclass(frozen=True)
 class Bar:
-    """A count on its way to a total.
+    """A count with its progress towards a total.
 
     Args:
-        word: what is counted.
-        count: how many are done.
-        total: of how many; 0 when unknown, which leaves the bar out.
-        fraction: share that is done, 0 to 1.
-        seconds_left: estimated; None while unknown.
+        word: The unit that is counted.
+        count: The number of units that are done.
+        total: The number of all units; 0 if unknown, which leaves the bar out.
+        fraction: The share that is done, 0 to 1.
+        seconds_left: The estimated time left; None while unknown.
     """
 
     word: str
@@ -34,79 +33,50 @@ class Bar:
 
 
 def draw_bars(bars: list[Bar], width: int) -> list[Text]:
-    """Draw bars below one another, aligned, at most `width` cells wide.
+    """Draw aligned bars in lines of at most `width` cells.
 
-    In a narrow terminal the bar itself goes first: the figures say the same.
+    In a narrow terminal the bar is left out first, then whole figures from the right.
     """
-    counts = [_count(bar) for bar in bars]
-    count_width = max(map(len, counts), default=0)
-    return [
-        _draw(bar, count.rjust(count_width), width) for bar, count in zip(bars, counts, strict=True)
-    ]
+    counts = [f"{bar.count}/{bar.total}" if bar.total else f"{bar.count}" for bar in bars]
+    count_width = max(map(len, counts))
+    lines = zip(bars, counts, strict=True)
+    return [_draw_bar(bar, count.rjust(count_width), width) for bar, count in lines]
 
 
-def draw_values(speed: str, values: dict[str, float], width: int) -> list[Text]:
-    """Draw the speed and the current values in up to 3 lines; what does not fit is left out."""
-    pieces = [Text(speed, "dim")] if speed else []
-    pieces += [_piece(name, number, width) for name, number in values.items()]
-    lines = _pack([piece for piece in pieces if piece.cell_len <= width], width)
-    if len(lines) > MOST_LINES:
-        lines = lines[:MOST_LINES]
-        last = lines[-1]
-        while last and _joined(last).cell_len + len(f" {ELLIPSIS}") > width:
-            last.pop()
-        last.append(Text(ELLIPSIS))
-    return [_joined(line) for line in lines]
-
-
-def _count(bar: Bar) -> str:
-    return f"{bar.count}/{bar.total}" if bar.total else f"{bar.count}"
-
-
-def _draw(bar: Bar, count: str, width: int) -> Text:
-    line = Text.assemble((f"{bar.word:<5}", "dim"), GAP, count)
-    if len(line) > width:
-        # A figure is whole or left out.
-        line = Text(count.strip() if len(count.strip()) <= width else "")
-    if not bar.total:
-        return line
-    share, left = f"{bar.fraction:4.0%}", _eta(bar.seconds_left)
-    room = width - len(line) - len(share) - len(left) - 2 * len(GAP)
-    line.append_text(_bar(bar.fraction, min(MOST_BAR, room)))
-    for figure in (GAP + share, left):
-        if len(line) + len(figure.rstrip()) <= width:
-            line.append(figure[: width - len(line)])
+def _draw_bar(bar: Bar, count: str, width: int) -> Text:
+    word = f"{bar.word:<5}"
+    eta = "" if bar.seconds_left is None else f"ETA {format_estimate(bar.seconds_left)}"
+    figures = [f"{bar.fraction:4.0%}", eta] if bar.total else []
+    line = Text.assemble((word, "dim"), GAP, count)
+    room = min(BAR_WIDTH, width - len(line) - len(f"{GAP}{GAP}100%{GAP}ETA 00m00s"))
+    if bar.total and room >= MIN_BAR_WIDTH:
+        done = round(bar.fraction * room)
+        line.append(GAP).append("━" * done, "cyan").append("─" * (room - done), "dim")
+    for figure in filter(None, figures):
+        if len(line) + len(GAP) + len(figure) > width:
+            break
+        line.append(GAP + figure)
     return line
 
 
-def _eta(seconds_left: float | None) -> str:
-    text = "" if seconds_left is None else f"ETA {format_estimate(seconds_left)}"
-    return GAP + text.ljust(len("ETA 00m00s"))
-
-
-def _bar(fraction: float, width: int) -> Text:
-    if width < LEAST_BAR:
-        return Text()
-    done = round(fraction * width)
-    return Text.assemble(GAP, (DONE * done, "cyan"), (LEFT * (width - done), "dim"))
-
-
-def _piece(name: str, number: float, width: int) -> Text:
-    spelled = format_value(number)
-    room = min(MOST_NAME, width - len(spelled) - 1)
-    return Text.assemble((shorten_middle(one_line(name), room), "dim"), " ", (spelled, "bold"))
-
-
-def _pack(pieces: list[Text], width: int) -> list[list[Text]]:
-    """Return the pieces of each line."""
-    lines: list[list[Text]] = []
+def draw_values(speed: str, values: dict[str, float], width: int) -> list[Text]:
+    """Draw the speed and the current values in at most 3 lines; an ellipsis stands for the rest."""
+    room = width - len(f" {ELLIPSIS}")
+    pieces = [Text(speed, "dim")] if speed else []
+    pieces += [_draw_value(name, number, room) for name, number in values.items()]
+    lines: list[Text] = []
     for piece in pieces:
-        if lines and _joined([*lines[-1], piece]).cell_len <= width:
-            lines[-1].append(piece)
-        else:
-            lines.append([piece])
+        if lines and lines[-1].cell_len + len(GAP) + piece.cell_len <= room:
+            lines[-1].append(GAP).append_text(piece)
+        elif len(lines) == MAX_VALUE_LINES:
+            lines[-1].append(f" {ELLIPSIS}")
+            break
+        elif piece.cell_len <= room:
+            lines.append(piece)
     return lines
 
 
-def _joined(pieces: list[Text]) -> Text:
-    return Text(GAP).join(pieces)
+def _draw_value(name: str, number: float, room: int) -> Text:
+    value = format_value(number)
+    name_width = min(MAX_NAME_WIDTH, room - len(value) - 1)
+    return Text.assemble((shorten_middle(one_line(name), name_width), "dim"), " ", (value, "bold"))

@@ -1,4 +1,4 @@
-"""A live display for terminals: bars that move and a lasting line for each finished epoch."""
+"""Shows a run on a terminal: live bars and values, and a line that stays for each epoch."""
 
 import contextlib
 import math
@@ -19,22 +19,24 @@ from .frame import Bar, draw_bars, draw_values
 from .region import Region
 from .speed import Speed
 
-# Bars and epoch lines keep their own time, which together makes at most 10 redraws a second.
 SECONDS_BETWEEN_REDRAWS = 0.2
-# A redraw that took 40 ms is followed by 2 s without one: drawing may take 2% of the time.
-LARGEST_SHARE = 0.02
-# A terminal held by Ctrl-S blocks for as long as the user likes; that is not slowness.
-LONGEST_PAUSE_SECONDS = 5.0
+"""Steps and finished epochs are timed separately: together at most 10 redraws a second."""
+
+MAX_TIME_SHARE = 0.02
+"""Drawing takes at most this share of the time: a redraw of 40 ms is followed by a pause of 2 s."""
+
+MAX_PAUSE_SECONDS = 5.0
+"""Upper limit of the pause: a terminal that Ctrl-S stopped blocks for minutes, but is not slow."""
 
 
 class TerminalDisplay:
-    """Redraws a few lines in place with Rich, without a thread of its own.
+    """Redraws a few lines in place with Rich, without a thread.
 
-    A terminal that goes away (a lost connection) silences the display and never stops the training.
+    If the terminal goes away (a lost connection), the display becomes silent and training goes on.
 
     Args:
-        console: the terminal; stderr when left out.
-        clock: seconds since any fixed moment.
+        console: The terminal; stderr by default.
+        clock: Returns seconds since any fixed moment.
     """
 
     def __init__(
@@ -54,107 +56,109 @@ class TerminalDisplay:
         self._lost = False
 
     def begin(self, plan: Plan) -> None:
-        """Print what is about to run and start the live part below it."""
+        """Print the plan and start the live lines below it."""
         self._speed = Speed(plan.epochs, plan.steps)
         self._table = EpochTable(plan.epochs)
-        self._guard(lambda: self._open(plan))
+        self._guard(lambda: self._start(plan))
 
     def epoch_begin(self, epoch: int) -> None:
-        """Start the epoch's bar."""
+        """Note that an epoch starts."""
         now = self._clock()
         self._speed.epoch_begin(epoch, now)
         self._validation = None
         self._in_epoch = True
-        # The first step of all may be long in coming.
+        # The very first step may take long to prepare.
         if now >= self._due or self._stage:
-            self._draw()
+            self._redraw()
 
     def step(self, step: int, values: Callable[[], dict[str, float]]) -> None:
-        """Redraw if it is time to."""
+        """Redraw if a redraw is due."""
         now = self._clock()
         if now >= self._due:
             self._speed.reach(step, now)
             self._values = values()
-            self._draw()
+            self._redraw()
 
     def validation_step(self, step: int, steps: int) -> None:
-        """Redraw if it is time to."""
+        """Redraw if a redraw is due."""
         now = self._clock()
         if now >= self._due:
             self._speed.complete_steps(now)
             self._validation = (step, steps)
-            self._draw()
+            self._redraw()
 
     def epoch_end(self, epoch: int, values: dict[str, float], seconds: float) -> None:
-        """Print the epoch's line; very short epochs wait for one another's."""
+        """Print the line of the epoch; the lines of short epochs are printed together."""
         now = self._clock()
         self._speed.complete_steps(now)
         self._validation = None
         self._in_epoch = False
         self._finished.append((epoch, dict(values), seconds))
         if now >= self._epoch_due:
-            self._draw()
+            self._redraw()
 
     def note(self, text: str) -> None:
-        """Print one line below the epochs that are finished."""
-        self._draw(Text(one_line(text)))
+        """Print one line below the lines of finished epochs."""
+        self._redraw(Text(one_line(text)))
 
     def end(self) -> None:
-        """Print what is left, take the live part away and give the terminal back."""
+        """Print the remaining epochs, erase the live lines and restore the terminal."""
         if self._finished:
-            self._draw()
+            self._redraw()
         stages.unwatch(self._show_stage)
         self._guard(self._region.stop)
 
-    def _open(self, plan: Plan) -> None:
+    def _start(self, plan: Plan) -> None:
         self._console.print(Text(one_line(plan.title), "bold"))
-        self._console.print(_indented(Text(one_line(plan.summary))))
-        self._console.print(_indented(_labelled("device", plan.device)))
+        self._print_indented(Text(one_line(plan.summary)))
+        self._print_indented(_labelled("device", plan.device))
         if plan.mode:
-            self._console.print(_indented(_labelled("mode  ", plan.mode)))
+            self._print_indented(_labelled("mode", plan.mode))
         if plan.run:
-            # Left to the terminal to wrap, a path can still be copied whole.
-            path = Text("  ").append_text(_labelled("run   ", plan.run))
-            self._console.print(path, soft_wrap=True)
+            # The terminal wraps the path itself, so that it can be copied as a whole.
+            self._console.print(Text("  ") + _labelled("run", plan.run), soft_wrap=True)
         self._console.print()
         self._region.start()
         stages.watch(self._show_stage)
 
+    def _print_indented(self, text: Text) -> None:
+        self._console.print(Padding(text, (0, 0, 0, 2), expand=False))
+
     def _show_stage(self, text: str) -> None:
         self._stage = text
         if text:
-            self._draw()
+            self._redraw()
 
-    def _draw(self, *notes: Text) -> None:
+    def _redraw(self, *notes: Text) -> None:
         began = self._clock()
         finished, self._finished = self._finished, []
         width = self._console.width
         rows = [row for epoch in finished for row in self._table.rows(*epoch, width)]
-        self._region.lines = self._lines(width - 1)
+        self._region.lines = self._live_lines(width - 1)
         self._guard(lambda: self._region.redraw(*rows, *notes))
         now = self._clock()
-        pause = min(LONGEST_PAUSE_SECONDS, (now - began) / LARGEST_SHARE)
+        pause = min(MAX_PAUSE_SECONDS, (now - began) / MAX_TIME_SHARE)
         self._due = now + max(SECONDS_BETWEEN_REDRAWS, pause)
         if finished:
             self._epoch_due = self._due
 
-    def _lines(self, width: int) -> list[Text]:
-        stage = [Text(shorten_middle(one_line(self._stage), width), "dim")] if self._stage else []
+    def _live_lines(self, width: int) -> list[Text]:
+        bars = self._bars()
+        lines = draw_bars(bars, width) if bars else []
+        if self._stage:
+            return [*lines, Text(shorten_middle(one_line(self._stage), width), "dim")]
         if self._validation and not self._in_epoch:
-            return draw_bars([_validation_bar("eval", *self._validation)], width) + stage
-        if not self._speed.epoch:
-            return stage
-        if stage:
-            current = stage
-        else:
-            speed = (
-                format_speed(self._speed.steps_per_second) if self._speed.steps_per_second else ""
-            )
-            current = draw_values(speed, self._values, width)
-        return draw_bars(self._bars(), width) + current
+            return lines
+        steps_per_second = self._speed.steps_per_second
+        speed = format_speed(steps_per_second) if steps_per_second else ""
+        return lines + draw_values(speed, self._values, width)
 
     def _bars(self) -> list[Bar]:
         speed = self._speed
+        if self._validation and not self._in_epoch:
+            return [_validation_bar("eval", *self._validation)]
+        if not speed.epoch:
+            return []
         run = Bar("epoch", speed.epoch, speed.epochs, speed.run_fraction, speed.run_seconds_left)
         if self._validation:
             epoch = _validation_bar("val", *self._validation)
@@ -164,6 +168,7 @@ class TerminalDisplay:
         return [run, epoch] if speed.epochs > 1 else [epoch]
 
     def _guard(self, action: Callable[[], None]) -> None:
+        """Run an action; an OSError means that the terminal is gone."""
         if self._lost:
             return
         try:
@@ -179,8 +184,4 @@ def _validation_bar(word: str, step: int, steps: int) -> Bar:
 
 
 def _labelled(label: str, text: str) -> Text:
-    return Text.assemble((label, "dim"), "  ", one_line(text))
-
-
-def _indented(text: Text) -> Padding:
-    return Padding(text, (0, 0, 0, 2), expand=False)
+    return Text.assemble((f"{label:<6}", "dim"), "  ", one_line(text))
