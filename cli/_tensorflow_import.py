@@ -6,57 +6,56 @@ import gc
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from types import ModuleType
 
 from fitx import external_settings
+from fitx.compat.keras_home import without_keras_settings
 from fitx.stages import Stage
-
-_KERAS_CONFIG = "keras.src.backend.config"
 
 
 def prepare_tensorflow_import(*, verbose: bool) -> None:
-    """Arrange how Keras and TensorFlow will be imported, be it by fitx or by a plugin.
+    """Prepare the first import of Keras or TensorFlow, by fitx or by a plugin.
 
-    They see no settings from outside that would change results. Without `verbose`, their start-up
-    messages are dropped. C++ code writes those straight to file descriptor 2, some whatever the
-    logging level; an import that fails still raises.
+    Settings from outside that would change results are removed. Without `verbose`, start-up
+    messages are dropped: C++ code writes them to file descriptor 2, some at any logging level. An
+    import that fails still raises.
     """
     external_settings.override()
     if not verbose:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.meta_path.insert(0, _QuietFinder(verbose=verbose))
+    sys.meta_path.insert(0, _TensorFlowFinder(verbose=verbose))
 
 
-class _QuietFinder(MetaPathFinder):
-    """Wraps the loader of whichever of the two packages is imported first."""
+class _TensorFlowFinder(MetaPathFinder):
+    """Replaces the loader of Keras or TensorFlow, whichever is imported first."""
 
     def __init__(self, *, verbose: bool) -> None:
         self.verbose = verbose
-        self.asks_others = False
+        self.is_searching = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        if fullname not in ("keras", "tensorflow") or self.asks_others:
+        if fullname not in ("keras", "tensorflow") or self.is_searching:
             return None
-        self.asks_others = True
+        self.is_searching = True
         try:
             spec = find_spec(fullname)
         finally:
-            self.asks_others = False
+            self.is_searching = False
         if spec is not None and spec.loader is not None:
-            spec.loader = _QuietLoader(spec.loader, self)
+            spec.loader = _TensorFlowLoader(spec.loader, self)
         return spec
 
 
-class _QuietLoader(Loader):
-    """Runs a module as its own loader does, but quietly and without garbage collection."""
+class _TensorFlowLoader(Loader):
+    """Runs a module by its own loader, without messages and without garbage collection."""
 
-    def __init__(self, loader: Loader, finder: _QuietFinder) -> None:
+    def __init__(self, loader: Loader, finder: _TensorFlowFinder) -> None:
         self.loader, self.finder = loader, finder
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
@@ -65,42 +64,20 @@ class _QuietLoader(Loader):
     def exec_module(self, module: ModuleType) -> None:
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self.loader
-        # Keras imports TensorFlow, or the other way round; the outer import covers both.
+        # Keras imports TensorFlow, or TensorFlow Keras: this first import includes both.
         sys.meta_path.remove(self.finder)
-        quietly = nullcontext() if self.finder.verbose else _descriptor_closed(2)
-        with Stage("loading TensorFlow"), _keras_settings_unread(), _uncollected(), quietly:
+        quiet = nullcontext() if self.finder.verbose else _silent_descriptor(2)
+        settings = without_keras_settings(external_settings.keras_home())
+        with Stage("loading TensorFlow"), settings, _without_garbage_collection(), quiet:
             self.loader.exec_module(module)
 
 
 @contextmanager
-def _keras_settings_unread() -> Iterator[None]:
-    """Keep Keras from reading `keras.json`, in which anything may stand, while it is imported.
+def _without_garbage_collection() -> Iterator[None]:
+    """Exclude what is imported from garbage collection, now and later.
 
-    Setting its values back afterwards would come too late for a file that makes the import fail.
-    Keras looks for the file in KERAS_HOME, and keeps that folder for the data sets that it
-    downloads in a private variable, which is set to the right one.
-    """
-    before, home = os.environ.get("KERAS_HOME"), external_settings.keras_home()
-    os.environ["KERAS_HOME"] = os.devnull
-    try:
-        yield
-    finally:
-        os.environ.pop("KERAS_HOME")
-        if before is not None:
-            os.environ["KERAS_HOME"] = before
-    if _KERAS_CONFIG in sys.modules:
-        vars(sys.modules[_KERAS_CONFIG])["_KERAS_DIR"] = home
-    with suppress(OSError):
-        # Keras makes it, and prefers /tmp for data sets where it is missing.
-        os.makedirs(home, exist_ok=True)
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Keep the garbage collector away from a large import, then and ever after.
-
-    It would walk through the 300,000 objects of the modules again and again, while they are
-    made and once more when the process ends, to find that all of them are in use.
+    The collector would walk through 300,000 objects again and again during the import, and once
+    more at the end of the process, although all of them stay in use.
     """
     gc.disable()
     try:
@@ -111,15 +88,15 @@ def _uncollected() -> Iterator[None]:
 
 
 @contextmanager
-def _descriptor_closed(descriptor: int) -> Iterator[None]:
-    """Send what is written to a file descriptor nowhere."""
+def _silent_descriptor(descriptor: int) -> Iterator[None]:
+    """Discard what is written to a file descriptor."""
     sys.stderr.flush()
-    kept = os.dup(descriptor)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
+    original = os.dup(descriptor)
+    devnull = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(devnull, descriptor)
     try:
         yield
     finally:
-        os.dup2(kept, descriptor)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(original, descriptor)
+        os.close(original)
+        os.close(devnull)
