@@ -29,10 +29,10 @@ def command(run: str, out: Path, as_json: bool) -> None:
     """
     from fitx.commands.checkpoints import survey
     from fitx.errors import StorageError
-    from fitx.rundir.folder import find
+    from fitx.rundir.folder import find_run
     from fitx.training.result import relative_to_cwd
 
-    listing = survey(relative_to_cwd(find(run, out)))
+    listing = survey(relative_to_cwd(find_run(run, out)))
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}

@@ -46,7 +46,7 @@ def command(
     from fitx.training.resumption.resume_request import finished_result, open_for_resume
 
     with stdout_for_results() as output:
-        path = folder.find(run, out)
+        path = folder.find_run(run, out)
         result = finished_result(path) if not overrides else None
         if result is not None:
             print_result(result, output, as_json=as_json)

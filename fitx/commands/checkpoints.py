@@ -13,7 +13,7 @@ from fitx.checkpoint import folders
 from fitx.errors import StorageError
 from fitx.json_text import json_ready
 from fitx.rundir import record
-from fitx.rundir.checkpoint_meta import agreeing
+from fitx.rundir.checkpoint_meta import meta_check
 from fitx.rundir.status import status
 
 ROUNDS = 10
@@ -101,7 +101,7 @@ def _entries(run: Path, facts: dict[str, Any]) -> tuple[Entry, ...]:
     for _ in range(ROUNDS):
         there = folders.listed(root)
         # Lines of the journal are there before the checkpoints that rely on them.
-        check = agreeing(run, facts)
+        check = meta_check(run, facts)
         unknown = [folder for folder in there if folder.name not in known]
         if not unknown:
             break

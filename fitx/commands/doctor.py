@@ -21,7 +21,7 @@ def diagnose() -> dict[str, Any]:
         Facts by name, ready for JSON; `problems` is a list of sentences, empty when all is
         well. Without a TensorFlow that can be imported, what it knows is missing.
     """
-    installed = run_environment.describe()
+    installed = run_environment.describe_environment()
     facts = {key: installed[key] for key in ("versions", "python", "platform", "cpus")}
     facts["overridden"] = [
         *(f"{name}={value}" for name, value in external_settings.overridden_variables.items()),

@@ -15,7 +15,7 @@ from fitx.errors import UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.experiment import Experiment
 from fitx.rundir import record
-from fitx.rundir.fingerprint import demand_present, fingerprints
+from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.runtime import Runtime
 from fitx.stages import Stage
@@ -58,7 +58,7 @@ def evaluate(experiment: Experiment, question: EvaluationRequest, display: Displ
         Diverged: A value is NaN or infinite.
     """
     if question.run is not None:
-        demand_present(input_files(experiment), record.load(question.run)["files"])
+        check_present(input_files(experiment), record.load(question.run)["files"])
     device = prepare_runtime(experiment)
     built = make(_buildable(experiment), device)
     plugin_checks.demand_evaluation(built.experiment, built.step)

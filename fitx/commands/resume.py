@@ -14,7 +14,7 @@ from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.rundir import record, run_environment
-from fitx.rundir.checkpoint_meta import agreeing, beyond, is_reshaping
+from fitx.rundir.checkpoint_meta import is_reshaping, meta_check, position_problem
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.journal import Journal
 from fitx.rundir.saved_experiment import commit
@@ -120,13 +120,13 @@ def _demanded(
     order: ResumeRequest, built: BuiltExperiment, around: list[Change]
 ) -> Callable[[Any], None]:
     """Return a function that raises ValueError for a meta from which the run cannot go on."""
-    agree = agreeing(order.run, order.facts)
+    agree = meta_check(order.run, order.facts)
     is_reshaped = any(is_reshaping(str(change)) for change in (*order.changes, *around))
 
     def demand(meta: Any) -> None:
         agree(meta)
         steps, rows = built.steps_per_epoch, built.data.batch_size
-        problem = None if is_reshaped else beyond(meta, steps, rows, order.facts)
+        problem = None if is_reshaped else position_problem(meta, steps, rows, order.facts)
         if problem:
             raise ValueError(f"meta.json: {problem}")
 
@@ -195,7 +195,7 @@ def _notes(order: ResumeRequest, built: BuiltExperiment, start: _Start) -> Itera
 
 def _recorded_anew(order: ResumeRequest, start: _Start, around: list[Change]) -> dict[str, Any]:
     """Return what run.json is to say from now on: how the run went on each time, and in what."""
-    before, here = order.facts.get("resumed", []), run_environment.describe()
+    before, here = order.facts.get("resumed", []), run_environment.describe_environment()
     this = {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
         "from": start.newest.folder.name if start.newest is not None else None,

@@ -46,7 +46,7 @@ def train(experiment: Experiment, order: TrainRequest, display: Display) -> Resu
     with listening(order.stop_after) as stop:
         # TensorBoard follows links, and would show every run twice.
         has_link = not writes_events(experiment)
-        run = folder.create(order.out, experiment.name, has_link=has_link)
+        run = folder.create_run(order.out, experiment.name, has_link=has_link)
         with located(run), hold(run):
             record = run_record.write(run, built, device, given, data)
             with recorded(record) as ending, closing(Journal(run)) as journal:

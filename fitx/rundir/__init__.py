@@ -1,1 +1,1 @@
-"""The folder of one run: where it is, what is in it, who may write to it."""
+"""The folder of one run: its place, its files, and the lock that allows one writer."""

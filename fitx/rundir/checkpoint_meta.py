@@ -14,11 +14,11 @@ from fitx.rundir.file_schemas import CheckpointMeta
 _RESHAPING = ("data.", "fit.steps_per_epoch:")
 
 
-def demand_meta(meta: Any) -> CheckpointMeta:
+def parse_meta(meta: Any) -> CheckpointMeta:
     """Return a checkpoint's meta as a model.
 
     Raises:
-        ValueError: Names the field of meta.json that no run can have.
+        ValueError: A field of meta.json is invalid; with its name.
     """
     try:
         return demand(CheckpointMeta, meta, "meta")
@@ -27,29 +27,29 @@ def demand_meta(meta: Any) -> CheckpointMeta:
 
 
 def is_reshaping(change: str) -> bool:
-    """Whether a change, as run.json lists it, may give an epoch another number of steps."""
+    """Return whether a change listed in run.json may alter the number of steps of an epoch."""
     return change.startswith(_RESHAPING)
 
 
-def agreeing(run: Path, facts: Mapping[str, Any]) -> Callable[[Any], None]:
-    """Return a function that refuses a meta that is not what the run can go on from.
+def meta_check(run: Path, facts: Mapping[str, Any]) -> Callable[[Any], None]:
+    """Return a function that refuses a meta from which the run cannot be resumed.
 
-    It raises ValueError where the meta is not what the schema or metrics.jsonl says, StorageError
-    where metrics.jsonl is damaged or cannot be read. That is read once, when it is first needed.
+    It raises ValueError if the meta contradicts the schema or metrics.jsonl, StorageError if
+    metrics.jsonl is damaged or cannot be read. The file is read once, when it is first needed.
 
     Args:
         run: The run's folder.
-        facts: What run.json says.
+        facts: The fields of run.json.
     """
     path, content = run / journal.NAME, cache(lambda: journal.content(run))
     lines = cache(lambda: content().split(b"\n"))
     epoch = cache(lambda index: journal.parsed(lines()[index], f"{path}:{index + 1}"))
 
     def check(meta: Any) -> None:
-        known = demand_meta(meta)
+        known = parse_meta(meta)
         before = _whole_lines(content(), known.journal_bytes)
         epochs = [epoch(index) for index in range(before)]
-        _demand_epochs(epochs)
+        _check_epochs(epochs)
         problem = _disagreement(known, epochs, is_reshaped=_is_reshaped(facts))
         if problem:
             raise ValueError(f"meta.json: {problem}")
@@ -57,16 +57,16 @@ def agreeing(run: Path, facts: Mapping[str, Any]) -> Callable[[Any], None]:
     return check
 
 
-def beyond(
+def position_problem(
     meta: Mapping[str, Any], steps: int, batch_size: int, facts: Mapping[str, Any]
 ) -> str | None:
-    """Return how a checkpoint's position cannot be one of its experiment; None if it can.
+    """Return why a checkpoint's position is impossible in its experiment; None if it is possible.
 
     Args:
-        meta: The checkpoint's.
-        steps: Those of an epoch.
-        batch_size: Rows of a batch.
-        facts: What run.json says; after some changes, epochs may have had other steps.
+        meta: The checkpoint's meta.
+        steps: Steps per epoch.
+        batch_size: Rows per batch.
+        facts: The fields of run.json; after some changes, earlier epochs had other steps.
     """
     if _is_reshaped(facts):
         return None
@@ -83,28 +83,30 @@ def beyond(
 
 
 def _is_reshaped(facts: Mapping[str, Any]) -> bool:
-    """Whether the epochs of a run need not all have the same number of steps."""
+    """Return whether the epochs of a run may differ in their number of steps."""
     return any(
         is_reshaping(change) for one in facts.get("resumed", ()) for change in one["changes"]
     )
 
 
 def _whole_lines(content: bytes, size: int) -> int:
-    """Return how many lines the first bytes of a journal hold.
+    """Return the number of lines in the first `size` bytes of a journal.
 
     Raises:
-        ValueError: There are fewer bytes, or they end within a line.
+        ValueError: There are fewer bytes, or they end inside a line.
     """
     if len(content) < size:
-        raise ValueError(f"{journal.NAME} has {len(content)} bytes and had {size} before")
+        raise ValueError(
+            f"{journal.NAME} has {len(content)} bytes, and the checkpoint expects {size} or more"
+        )
     if size and content[size - 1 : size] != b"\n":
         text = f"meta.journal_bytes is {size}, within a line of {journal.NAME}"
         raise ValueError(f"meta.json: {text}")
     return content.count(b"\n", 0, size)
 
 
-def _demand_epochs(lines: Iterable[Mapping[str, Any]]) -> None:
-    """Raise ValueError unless lines hold one epoch after the other, each with a step or more."""
+def _check_epochs(lines: Iterable[Mapping[str, Any]]) -> None:
+    """Raise ValueError unless lines hold consecutive epochs of at least one step each."""
     before = 0
     for number, line in enumerate(lines, start=1):
         where = f"{journal.NAME}:{number}"
@@ -118,7 +120,7 @@ def _demand_epochs(lines: Iterable[Mapping[str, Any]]) -> None:
 def _disagreement(
     meta: CheckpointMeta, lines: list[dict[str, Any]], *, is_reshaped: bool
 ) -> str | None:
-    """Return how a meta says something else than the lines before it; None if it does not."""
+    """Return how a meta contradicts the lines before it; None if it does not."""
     name = journal.NAME
     if meta.epoch != len(lines):
         return f"meta.epoch is {meta.epoch}, and {name} held {len(lines)} epochs"

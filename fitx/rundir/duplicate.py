@@ -1,4 +1,4 @@
-"""A run's state in a folder of its own, for a process beside the one that writes the run."""
+"""Copies the state of a run into another folder, so that another process can resume it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NEEDED = ("run.json", "experiment.yaml", "metrics.jsonl", "source", "checkpoints
 
 
 def duplicate(run: Path, out: Path) -> Path:
-    """Copy what is needed to go on with a run below another folder of runs; return the copy.
+    """Copy the files that a resume needs into another folder of runs, and return the copy.
 
     Raises:
-        StorageError: It cannot be read or written.
+        StorageError: A file cannot be read or written.
     """
     copy = out / run.parent.name / run.name
     with storage_errors("copy", run):

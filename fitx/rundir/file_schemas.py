@@ -10,11 +10,11 @@ from fitx import json_text
 from fitx.json_model import NOT_FINITE, Count, Model, Seconds, Sha256
 
 MOST_TEXT = 1 << 20
-"""Characters of an experiment file."""
+"""The longest experiment file, in characters."""
 
 MOST_THREADS = 4096
-"""Threads for one operation, of the largest machines; TensorFlow starts them all, and cannot be
-interrupted meanwhile. An experiment may ask for fewer at most."""
+"""The largest number of threads in run.json: that of the largest machines. TensorFlow starts all of
+them and cannot be interrupted meanwhile. `execution.threads` has a lower limit."""
 
 
 Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
@@ -73,7 +73,7 @@ class Commit(Model):
 
 
 class Environment(Model):
-    """What a process ran in, as `rundir.environment.describe` returns it."""
+    """The environment of a process, as `run_environment.describe_environment` returns it."""
 
     python: str
     platform: str
@@ -88,7 +88,7 @@ class Environment(Model):
 
 
 class Resumed(Environment):
-    """One time that the run went on: from which checkpoint, and with what changes."""
+    """One resume: its checkpoint, its changes and its environment."""
 
     at: Time
     checkpoint: Annotated[CheckpointName | None, Field(alias="from")]
@@ -127,7 +127,7 @@ class RunRecord(Environment):
 
 
 class JournalLine(Model):
-    """A line of metrics.jsonl; fields beside its own are what the epoch logged."""
+    """A line of metrics.jsonl; all other fields are logged values."""
 
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Logged]
@@ -165,7 +165,7 @@ def _options(text: str) -> str:
 
 
 class CheckpointMeta(Model):
-    """What a checkpoint says beside its arrays: where the run stood, and what callbacks remember.
+    """meta.json of a checkpoint: the position of the run and the state of callbacks.
 
     The fields are those of `fitx.training.state.snapshot.Position`; `journal_bytes` is how much of
     metrics.jsonl had been written, `callback_options` are the options of each callback as JSON,

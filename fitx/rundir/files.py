@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and errors that name them."""
+"""Atomic writes, safe reads, and errors that name the file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fitx.errors import StorageError
 
 @contextmanager
 def storage_errors(action: str, path: Path) -> Iterator[None]:
-    """Tell every `OSError` of the block as "cannot <action> <path>: <reason>".
+    """Turn an `OSError` of the block into "cannot <action> <path>: <reason>".
 
     Raises:
         StorageError: for any `OSError` raised inside.
@@ -28,16 +28,16 @@ def storage_errors(action: str, path: Path) -> Iterator[None]:
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """Put `data` at `path` so that any reader, at any instant, sees the old or the new whole.
+    """Replace a file so that a reader sees either the old or the new content, never a mixture.
 
     The bytes reach the disk before the name does (write, fsync, rename, fsync of the folder).
 
     Args:
-        path: the file; what stood there is replaced, a link is replaced and not followed.
+        path: the file; an existing file is replaced, and so is a link, which is not followed.
         data: the whole content; text is written as UTF-8.
 
     Raises:
-        StorageError: nothing was changed, and no temporary file is left.
+        StorageError: the file is unchanged, and no temporary file remains.
     """
     content = data.encode() if isinstance(data, str) else data
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
@@ -57,12 +57,12 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically; `json_text.json_ready` says what it may be."""
     text = json.dumps(json_text.json_ready(value), indent=2, ensure_ascii=False, allow_nan=False)
-    # Words of the command line can hold bytes that are no UTF-8: they are kept as escapes.
+    # Command-line words can contain bytes that are not UTF-8: they are written as escapes.
     write_atomically(path, (text + "\n").encode("utf-8", "backslashreplace"))
 
 
-MOST_JSON = 1 << 26
-"""Bytes of a JSON document; one of a run holds thousands."""
+MAX_JSON_BYTES = 1 << 26
+"""The largest JSON document that is read, in bytes; a run's documents have thousands."""
 
 
 def read_json(path: Path) -> Any:
@@ -71,9 +71,9 @@ def read_json(path: Path) -> Any:
     Raises:
         StorageError: the file is missing, unreadable, not a regular file, damaged or huge.
     """
-    content = read_regular(path, MOST_JSON + 1)
-    if len(content) > MOST_JSON:
-        raise StorageError(f"{path} is damaged: it holds more than {MOST_JSON >> 20} MiB")
+    content = read_regular(path, MAX_JSON_BYTES + 1)
+    if len(content) > MAX_JSON_BYTES:
+        raise StorageError(f"{path} is damaged: it holds more than {MAX_JSON_BYTES >> 20} MiB")
     try:
         return json_text.parse(content)
     except ValueError as error:
@@ -81,11 +81,11 @@ def read_json(path: Path) -> Any:
 
 
 def read_regular(path: Path, most: int = -1) -> bytes:
-    """Read a regular file whole; a pipe or a device in its place is refused, not waited for.
+    """Read a regular file; a pipe or a device is refused instead of waited for.
 
     Args:
         path: the file.
-        most: how many bytes to read at most; all if negative.
+        most: the maximum number of bytes to read; all if negative.
 
     Raises:
         StorageError: the file is missing, unreadable or not a regular file.

@@ -12,7 +12,7 @@ from fitx import disk
 from fitx.errors import StorageError
 
 WHOLE_BYTES = 1 << 28
-"""Files up to this size are hashed whole, of larger ones samples."""
+"""Files up to this size, in bytes, are hashed completely; of larger ones, samples are."""
 
 SAMPLES = 64
 SAMPLE_BYTES = 1 << 20
@@ -21,7 +21,7 @@ SAMPLE_BYTES = 1 << 20
 def fingerprints(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     """Return size and hash of every file or folder that exists, by the key that names it.
 
-    Left out is what cannot be read: the part that needs it says so better.
+    Unreadable files are left out: the part that needs one reports it better.
     """
     found = {}
     for key, path in files.items():
@@ -32,21 +32,21 @@ def fingerprints(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def demand_present(files: Mapping[str, Path], recorded: Mapping[str, Any]) -> None:
+def check_present(files: Mapping[str, Path], recorded: Mapping[str, Any]) -> None:
     """Raise StorageError if a file that a run was trained with is gone.
 
     Args:
-        files: What the parts of the experiment read now, by key.
-        recorded: What `fingerprints` returned when the run began.
+        files: The files that the parts of the experiment read now, by key.
+        recorded: The result of `fingerprints` when the run began.
     """
     for key, path in files.items():
         if key in recorded and not path.exists():
-            text = f"{key}: {path} is gone, and this run needs it; put it back, or say where it is"
-            raise StorageError(f"{text} by {key}=PATH.")
+            text = f"{key}: {path} is missing, and this run needs it; restore it, or give its new"
+            raise StorageError(f"{text} place with {key}=PATH.")
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Return bytes and hash; of a folder, of all files below it and their names.
+    """Return the size and hash of a file; for a folder, of all files below it with their names.
 
     Raises:
         OSError: It cannot be read.
@@ -67,7 +67,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 
 def _add(file: Path, digest: Any) -> int:
-    """Add a file to a hash, of a large one evenly spaced samples; return its size."""
+    """Add a file to a hash, or evenly spaced samples of a large one; return its size."""
     with disk.open_regular(file) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size <= WHOLE_BYTES:

@@ -1,8 +1,8 @@
-"""Where runs are: `<out>/<name>/<UTC time>-<4 hex>/`, and `latest` beside them.
+"""Creates and finds run folders: `<out>/<name>/<UTC time>-<4 hex>/`, and the link `latest`.
 
-No command ever deletes or overwrites a run: every run gets a folder of its own. A name comes after
-those of all earlier runs, also where the clock was set back; its time is then that of the newest
-run and a second more.
+No command ever deletes or overwrites a run: every run gets its own folder. Names are in the order
+in which the runs began, even where the clock was set back: a new run then gets the time of the
+newest run plus one second.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ RECORD = "run.json"
 _RUN = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 
 
-def create(out: Path, name: str, *, has_link: bool = True) -> Path:
-    """Make the folder of a new run and let `<out>/<name>/latest` point to it, if that can be.
+def create_run(out: Path, name: str, *, has_link: bool = True) -> Path:
+    """Create the folder of a new run, and point the link `<out>/<name>/latest` to it if possible.
 
     Args:
         out: the folder of all runs; made when missing.
         name: the experiment's name: letters, digits, `.`, `_` and `-`.
-        has_link: whether to make `latest`; an older one is removed if not.
+        has_link: whether to make `latest`; if not, an older link is removed.
 
     Returns:
         The run's folder, holding the empty folders of `SUBFOLDERS`.
@@ -61,12 +61,12 @@ def create(out: Path, name: str, *, has_link: bool = True) -> Path:
 
 
 def without_latest(run: Path, reason: str = "cannot be made here") -> str | None:
-    """Return what to say, and why, where a run has no link `latest`; None where it has one."""
+    """Return a note if a run has no link `latest`, with the reason; None if it has one."""
     link = run.parent / LATEST
     if link.is_symlink():
         return None
-    what = "is no link and stays as it is" if os.path.lexists(link) else reason
-    return f"{link} {what}; the name {run.parent.name} stands for its newest run all the same"
+    what = "is not a link, and is left unchanged" if os.path.lexists(link) else reason
+    return f"{link} {what}; the name {run.parent.name} still means its newest run"
 
 
 def make_first_free(parent: Path, names: Iterable[str]) -> Path:
@@ -85,19 +85,19 @@ def make_first_free(parent: Path, names: Iterable[str]) -> Path:
     raise StorageError(f"cannot make a run in {parent}: all its names are taken")
 
 
-def find(run: str, out: Path) -> Path:
+def find_run(run: str, out: Path) -> Path:
     """Return the folder of an existing run.
 
     Args:
         run: a run's folder, or `NAME` (its latest run), `NAME/latest` or `NAME/TIME` under `out`.
-            A folder without record, as a run leaves that was killed at once, is no run.
+            A folder without run.json, left by a run that was killed at once, does not count.
         out: the folder of all runs.
 
     Returns:
         The folder itself, never the link `latest`, which may move to a newer run.
 
     Raises:
-        UsageError: there is none; names what was looked for and the nearest that exists.
+        UsageError: there is none; names the places searched and the nearest existing run.
     """
     looked_for = dict.fromkeys((Path(run), out / run))
     for folder in looked_for:
@@ -112,10 +112,10 @@ def find(run: str, out: Path) -> Path:
 def runs(parent: Path) -> list[Path]:
     """Return the runs of one name, newest first: real folders that hold a record.
 
-    The first is the one that `find` finds by the name: where `latest` points to, if it is there.
+    The first is the one that `find_run` returns for the name: the target of `latest`, if any.
 
     Args:
-        parent: `<out>/<name>`; where it does not exist there are none.
+        parent: `<out>/<name>`; an empty list if it does not exist.
 
     Raises:
         StorageError: the folder cannot be read.
@@ -130,10 +130,10 @@ def runs(parent: Path) -> list[Path]:
 
 
 def check_writable(out: Path) -> None:
-    """Refuse at once, before anything slow, an output folder that cannot take a run.
+    """Check that a run can be created in an output folder, before anything slow starts.
 
     Raises:
-        StorageError: `out`, or its nearest parent that exists, is no folder or not writable, or
+        StorageError: `out`, or its nearest existing parent, is not a folder or not writable, or
             the working folder is gone.
     """
     try:
@@ -153,10 +153,10 @@ def check_writable(out: Path) -> None:
 
 
 def _names(parent: Path) -> Iterator[str]:
-    """Yield names that come after those of all runs there are, whatever the clock says.
+    """Yield names that sort after all existing runs, whatever the clock says.
 
-    Runs are in the order of their names. After the clock was set back, and within one second, a
-    new run gets the second after that of the newest run.
+    If the clock was set back, or several runs start within one second, a new run gets the second
+    after the newest run's.
     """
     while True:
         now = datetime.fromtimestamp(time.time(), UTC)
@@ -164,18 +164,18 @@ def _names(parent: Path) -> Iterator[str]:
 
 
 def _taken(parent: Path) -> Iterator[datetime]:
-    """Yield the second after each run's, also of runs that were killed at once."""
+    """Yield the second after each run's time, including folders without run.json."""
     for name in filter(_RUN.fullmatch, os.listdir(parent)):
-        # A folder that fitx did not make may be named after no day, or after the last there is.
+        # The name of a folder that fitx did not create may not be a valid date.
         with suppress(ValueError, OverflowError):
             yield datetime.strptime(f"{name[:15]}Z", "%Y%m%d-%H%M%S%z") + timedelta(seconds=1)
 
 
 def _point_latest(parent: Path, target: str | None) -> None:
-    """Replace the link in one step: there is no instant without a `latest`.
+    """Replace the link atomically, so that `latest` always exists.
 
-    It is a convenience: where there can be none, `find` finds the newest run by its name. A link
-    that would go on pointing to an older run is removed, as where `target` is None.
+    The link is optional: without it, `find_run` finds the newest run by its name. If the link
+    cannot be replaced, or `target` is None, one that points to an older run is removed.
     """
     link, latest = parent / f".tmp-{target}", parent / LATEST
     with suppress(OSError):
@@ -202,22 +202,22 @@ def _run_at(folder: Path) -> Path | None:
 
 
 def _publish(run: Path) -> None:
-    """Let the path of a run be shown: it is made of what was typed and of the run's name."""
+    """Allow the path of a run in messages: it holds only typed words and the run's name."""
     redaction.publish([str(run)])
     redaction.publish_folder(os.path.abspath(run))
 
 
 def _linked(parent: Path) -> str:
-    """Return the name of the folder that `latest` points to; nothing where it points to none.
+    """Return the name of the folder that `latest` points to; empty if there is none.
 
-    Only a neighbour is followed: the link of a copied folder could point anywhere.
+    Only a link to a sibling is followed: the link in a copied folder could point anywhere.
     """
     try:
         target = os.readlink(parent / LATEST)
     except OSError:
         return ""
-    is_neighbour = target == os.path.basename(target) and target not in (".", "..")
-    return target if is_neighbour else ""
+    is_sibling = target == os.path.basename(target) and target not in (".", "..")
+    return target if is_sibling else ""
 
 
 def _has_record(folder: Path) -> bool:
@@ -236,11 +236,11 @@ def _hint(run: str, out: Path) -> str:
     near = inside[-1:] or difflib.get_close_matches(run, known, n=1, cutoff=0.5)
     if near:
         return f"Did you mean '{near[0]}'?"
-    return f"Under {out} there is: {', '.join(name for name in known if '/' not in name)}."
+    return f"Runs under {out}: {', '.join(name for name in known if '/' not in name)}."
 
 
 def _known(out: Path) -> Iterator[str]:
-    """Yield what `find` would find under `out`, oldest first, then by name alone."""
+    """Yield the words by which `find_run` finds the runs under `out`, oldest first, names last."""
     found = [record.parent for record in sorted(out.glob(f"*/*/{RECORD}"))]
     found = [run for run in found if run.name != LATEST]
     yield from (f"{run.parent.name}/{run.name}" for run in found)

@@ -18,8 +18,8 @@ from fitx.rundir.files import read_regular, storage_errors
 NAME = "metrics.jsonl"
 OWN_KEYS = ("epoch", "step", "seconds")
 
-MOST_BYTES = 1 << 30
-"""Of a journal that is read; one of a million epochs has fewer."""
+MAX_BYTES = 1 << 30
+"""The largest metrics.jsonl that is read, in bytes; a million epochs take less."""
 
 
 class Journal:
@@ -27,8 +27,8 @@ class Journal:
 
     Args:
         run: the run's folder.
-        size: continue after this many bytes and drop what follows (a checkpoint keeps it);
-            by default after the last whole line.
+        size: continue after this many bytes and drop the rest (a checkpoint stores this number);
+            by default after the last complete line.
 
     Attributes:
         run: the run's folder.
@@ -58,23 +58,22 @@ class Journal:
             epoch: counted from 1.
             step: training steps done since the start of the run.
             seconds: this epoch's wall time.
-            values: what was logged; NaN and infinities are written as "nan", "inf", "-inf".
+            values: the logged values; NaN and infinities are written as "nan", "inf", "-inf".
 
         Raises:
-            StorageError: the line cannot be written; the file still ends with a whole line.
+            StorageError: the line cannot be written; the file still ends with a complete line.
             UserCodeError: a value is named `epoch`, `step` or `seconds`.
         """
         taken = [key for key in OWN_KEYS if key in values]
         if taken:
             raise UserCodeError(
-                f"the step logs a value named '{taken[0]}', which {NAME} keeps for itself: "
-                "give it another name"
+                f"the step logs a value named '{taken[0]}', which {NAME} reserves: rename the value"
             )
         line = json_ready({"epoch": epoch, "step": step, "seconds": seconds, **values})
         self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
 
     def sync(self) -> None:
-        """Make the lines survive a power cut; needed before a checkpoint that keeps `size`.
+        """Flush the lines to the disk; required before a checkpoint that stores `size`.
 
         Raises:
             StorageError: the disk failed.
@@ -91,7 +90,8 @@ class Journal:
         size = _whole_lines(found) if size is None else size
         if len(found) < size:
             raise StorageError(
-                f"{self.path} is damaged: it has {len(found)} bytes and had {size} before"
+                f"{self.path} is damaged: it has {len(found)} bytes, and the checkpoint expects "
+                f"{size} or more"
             )
         with storage_errors("write", self.path):
             self._file.truncate(size)
@@ -109,7 +109,7 @@ class Journal:
 def read(run: Path) -> list[dict[str, Any]]:
     """Return the lines of metrics.jsonl, non-finite values as floats again.
 
-    A last line without its end, as a power cut leaves it, was never finished and is left out.
+    An incomplete last line, left by a power cut, is ignored.
 
     Raises:
         StorageError: the file is missing, unreadable or damaged; names the line.
@@ -126,17 +126,17 @@ def content(run: Path) -> bytes:
         StorageError: the file is missing, unreadable, not a regular file, or huge.
     """
     path = run / NAME
-    found = read_regular(path, MOST_BYTES + 1)
-    if len(found) > MOST_BYTES:
-        raise StorageError(f"{path} is damaged: it holds more than {MOST_BYTES >> 20} MiB")
+    found = read_regular(path, MAX_BYTES + 1)
+    if len(found) > MAX_BYTES:
+        raise StorageError(f"{path} is damaged: it holds more than {MAX_BYTES >> 20} MiB")
     return found
 
 
 def parsed(line: bytes, where: str) -> dict[str, Any]:
-    """Return one line of metrics.jsonl, non-finite values as floats again.
+    """Return one parsed line of metrics.jsonl, non-finite values as floats again.
 
     Raises:
-        StorageError: it is damaged; says where it stands and names the field that is wrong.
+        StorageError: it is damaged; with its place and the wrong field.
     """
     try:
         found = json_text.parse(line)
@@ -147,13 +147,13 @@ def parsed(line: bytes, where: str) -> dict[str, Any]:
 
 
 def latest(run: Path) -> dict[str, float]:
-    """Return each value as the last epoch that logged it did. Raises what `read` raises."""
+    """Return the last logged value of every name. Raises the same errors as `read`."""
     values = {name: value for line in read(run) for name, value in line.items()}
     return {name: value for name, value in values.items() if name not in OWN_KEYS}
 
 
 def last_values(lines: Sequence[dict[str, Any]]) -> dict[str, float]:
-    """Return what the last of the lines says was logged."""
+    """Return the logged values of the last line."""
     line = lines[-1] if lines else {}
     return {name: value for name, value in line.items() if name not in OWN_KEYS}
 

@@ -1,4 +1,4 @@
-"""One writer per run folder."""
+"""The lock that allows one writer per run folder."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ class _About(Model):
 def hold(run: Path) -> Iterator[None]:
     """Keep every other process from writing to the run folder while the block runs.
 
-    The kernel holds the lock and drops it with the process, however that dies: a lock is
-    never left behind, and the file `run.lock` itself means nothing. The temporary files of
-    a writer that was killed are removed.
+    The kernel releases the lock when the process ends, however it ends: no stale lock remains,
+    and the existence of the file `run.lock` means nothing. Temporary files of a killed writer are
+    removed.
 
     Raises:
-        BusyError: another process holds it; names process, machine and since when.
+        BusyError: another process holds it; with its number, its machine and the time.
         StorageError: the lock file cannot be opened or locked, or is a link.
     """
     path = run / NAME
@@ -58,7 +58,7 @@ def hold(run: Path) -> Iterator[None]:
 
 
 def is_held(run: Path) -> bool:
-    """Whether a process holds the run folder now; nothing is written.
+    """Return whether a process holds the run folder now; nothing is written.
 
     Raises:
         StorageError: the lock file cannot be opened, or is a link.
@@ -69,14 +69,14 @@ def is_held(run: Path) -> bool:
 
 
 def busy(run: Path) -> BusyError:
-    """Return the error that says who holds the run folder."""
+    """Return the error that names the process which holds the run folder."""
     with suppress(OSError), _opened(run) as file:
         return _busy(run, _holder(file.fileno()))
     return _busy(run, "another process")
 
 
 def _opened(run: Path) -> FileIO:
-    # Opening a pipe without O_NONBLOCK would wait for a writer for ever.
+    # Opening a pipe without O_NONBLOCK would block until a writer opens it.
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     return FileIO(os.open(run / NAME, flags), "rb")
 
@@ -86,7 +86,7 @@ def _take(descriptor: int, run: Path, path: Path) -> None:
         for _ in range(ATTEMPTS):
             if _lock(descriptor, fcntl.LOCK_EX):
                 break
-            # One who only asks whether the lock is held has it for an instant.
+            # A process that only tests the lock holds it for an instant.
             time.sleep(PAUSE_SECONDS)
         else:
             raise _busy(run, _holder(descriptor))
@@ -119,7 +119,7 @@ def _about_this_process() -> bytes:
 
 
 def _holder(descriptor: int) -> str:
-    """Read who holds the lock; the holder writes it just after taking the lock."""
+    """Return a description of the lock's holder, which writes it just after it takes the lock."""
     for _ in range(2 * ATTEMPTS):
         try:
             about = demand(_About, json_text.parse(os.pread(descriptor, 4096, 0)))
@@ -130,11 +130,11 @@ def _holder(descriptor: int) -> str:
 
 
 _open: set[int] = set()
-"""The descriptors of the locks that are being held or taken."""
+"""File descriptors of the locks that this process holds or is taking."""
 
 
 def _leave_to_parent() -> None:
-    """Close the locks in a forked child, which would hold them for as long as it lives."""
+    """Close the locks in a forked child, which would otherwise hold them until it ends."""
     while _open:
         os.close(_open.pop())
 

@@ -1,4 +1,4 @@
-"""Where a run comes from: its files as they were given, and the commit they stood in."""
+"""The files of an experiment as they were given, and their git commit."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ Git = Callable[[], dict[str, Any] | None]
 
 @dataclass(frozen=True)
 class Provenance:
-    """What `look` found.
+    """The source files and the git commit of an experiment.
 
     Args:
         files: The content of each file.
-        git: Returns what `environment.git` says of the working directory; may have to wait.
+        git: Returns the result of `run_environment.git` for the working folder; may block.
     """
 
     files: dict[Path, bytes]
     git: Git
 
     def sha256(self, file: Path) -> str:
-        """Return the hash of one file's content, as `plugins.sha256` does."""
+        """Return the SHA-256 hash of one file's content, as `plugins.sha256` does."""
         return hashlib.sha256(self.files[file]).hexdigest()
 
     def copy(self, folder: Path) -> dict[Path, Path]:
-        """Write every file into a folder, two of one name under numbers; return the copies.
+        """Write every file into a folder and return the copies; equal names get a number.
 
         Raises:
             StorageError: A file cannot be written.
@@ -48,11 +48,11 @@ class Provenance:
         return copies
 
 
-def look(files: Iterable[Path]) -> Provenance:
-    """Read the files of an experiment that was just loaded, and ask git about its folder.
+def read_provenance(files: Iterable[Path]) -> Provenance:
+    """Read the files of an experiment that was just loaded, and start to ask git for the commit.
 
-    At once, because the user may edit them while TensorFlow is being imported, and the run folder
-    is to hold what is trained.
+    Called right after loading: the user may edit the files while TensorFlow is imported, and the
+    run folder must hold the files that are trained.
 
     Raises:
         StorageError: A file cannot be read any more.
@@ -61,7 +61,7 @@ def look(files: Iterable[Path]) -> Provenance:
 
 
 def _ask_git() -> Git:
-    """Ask git in the background: the 10 to 30 ms it takes pass while TensorFlow is imported."""
+    """Ask git in a thread: its 10 to 30 ms overlap with the import of TensorFlow."""
     answers: list[dict[str, Any] | None] = []
     thread = threading.Thread(
         target=lambda: answers.append(run_environment.git(Path())), daemon=True

@@ -1,4 +1,4 @@
-"""run.json: what a run is, where it came from and how far it got."""
+"""run.json: the description, the origin and the status of a run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STATUSES: tuple[Status, ...] = get_args(Status)
 
 
 class Record:
-    """The facts of one run, on disk as they are here after every change.
+    """The contents of one run's run.json, written to disk after every change.
 
     Attributes:
         run: the run's folder.
-        facts: everything run.json holds; change it through `update`.
+        facts: the fields of run.json; change them with `update`.
     """
 
     def __init__(self, run: Path, facts: dict[str, Any]) -> None:
@@ -31,13 +31,13 @@ class Record:
         self.facts = facts
 
     def update(self, **changes: Any) -> None:
-        """Set top-level facts and rewrite the file atomically.
+        """Set top-level fields and rewrite the file atomically.
 
-        A `status` other than "running" also notes the time under `ended`.
+        A `status` other than "running" also sets the time under `ended`.
 
         Raises:
             ValueError: a status that is none of `STATUSES`.
-            StorageError: the file cannot be written; the old one is whole.
+            StorageError: the file cannot be written; the old one is intact.
         """
         facts = {**self.facts, **changes}
         if "status" in changes:
@@ -52,7 +52,7 @@ def start(run: Path, facts: dict[str, Any]) -> Record:
 
     Args:
         run: the run's folder.
-        facts: what `json_ready` can write; NaN and infinities become strings.
+        facts: its fields, as `json_ready` takes them; NaN and infinities become strings.
 
     Raises:
         StorageError: the file cannot be written.
@@ -63,10 +63,10 @@ def start(run: Path, facts: dict[str, Any]) -> Record:
 
 
 def reopen(run: Path) -> Record:
-    """Return the record of an existing run, to be updated; its file is left as it is.
+    """Return the record of an existing run, ready to be updated; the file is not changed.
 
     Raises:
-        StorageError: as `load`.
+        StorageError: as for `load`.
     """
     return Record(run, load(run))
 
@@ -75,10 +75,10 @@ def load(run: Path) -> dict[str, Any]:
     """Read run.json.
 
     Returns:
-        Its fields, each of the type and in the range that `schema.RunRecord` says.
+        Its fields, checked against `file_schemas.RunRecord`.
 
     Raises:
-        StorageError: it is missing, unreadable or damaged; names the field that is wrong.
+        StorageError: it is missing, unreadable or damaged; with the wrong field.
     """
     path = run / RECORD
     facts = read_json(path)
@@ -90,10 +90,10 @@ def load(run: Path) -> dict[str, Any]:
 
 
 def _redacted(value: Any) -> Any:
-    """Return facts that tell nothing of what the environment held.
+    """Return fields without values of environment variables.
 
-    Only texts that a user, a plugin or a library wrote can: what fitx itself writes stays as it is,
-    for it is read again and compared.
+    Only texts from a user, a plugin or a library can contain them; fitx' own texts stay unchanged,
+    because they are read again and compared.
     """
     if isinstance(value, dict):
         return {k: redact_all(v) if k in _TEXTS else _redacted(v) for k, v in value.items()}

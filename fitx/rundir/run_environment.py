@@ -1,4 +1,4 @@
-"""What a run ran in: versions, command line, machine, git commit. Imports no TensorFlow."""
+"""Versions, command line, machine and git commit of a run. Imports no TensorFlow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
 PATIENCE_SECONDS = 5.0
 
 
-def describe() -> dict[str, Any]:
+def describe_environment() -> dict[str, Any]:
     """Return versions, command line, folder and machine, for run.json."""
     return {
         "python": platform.python_version(),
@@ -44,7 +44,7 @@ def version_of(package: str) -> str | None:
 
 
 def processor(file: Path = Path("/proc/cpuinfo")) -> str | None:
-    """Return what the CPU is called; None where Linux does not tell."""
+    """Return the model name of the CPU; None if /proc/cpuinfo does not hold it."""
     with suppress(OSError), file.open(errors="replace") as lines:
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         return next(names, None)
@@ -70,15 +70,15 @@ def git(folder: Path) -> dict[str, Any] | None:
 
 _STATUS = (
     *("status", "--porcelain=v2", "--branch", "--untracked-files=no"),
-    # Within a submodule, its own configuration would count.
+    # git would use the configuration inside a submodule.
     "--ignore-submodules=dirty",
 )
 
 
 def _switches(configured: str) -> list[str]:
-    """Return what keeps git from running programs that the repository's own configuration names.
+    """Return settings that keep git from running programs named in the repository's configuration.
 
-    Whoever made the folder wrote that; what the user or the machine configures is trusted.
+    Anyone may have written that file; the configuration of the user and the machine is trusted.
     """
     words = configured.split("\0")
     pairs = zip(words[::2], words[1::2], strict=False)
@@ -89,9 +89,9 @@ def _switches(configured: str) -> list[str]:
 
 
 def _ask(folder: Path, *words: str) -> str | None:
-    """Return what git answers within 5 s; None if it fails."""
-    # Some variables are set when fitx is started by a git hook; they name that hook's repository.
-    # The empty list of protocols keeps git from fetching what the repository lacks.
+    """Return git's output; None if it fails or takes more than 5 s."""
+    # A git hook that starts fitx sets variables that point to the hook's repository.
+    # The empty list of protocols keeps git from fetching missing objects.
     kept = {k: v for k, v in os.environ.items() if k not in REDIRECTIONS}
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The experiment that a run folder keeps, read back the way it was trained."""
+"""Reads the experiment of a run folder as it was trained."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from fitx.rundir.record import Record
 EXPERIMENT = "experiment.yaml"
 
 _PENDING = "pending_experiment"
-"""What run.json calls the text that experiment.yaml is about to hold."""
+"""The field of run.json with the text that is about to be written to experiment.yaml."""
 
 _MANY = {"model": "networks", "optimizer": "optimizers"}
 _ONE = re.compile(r"^(~?)(model|optimizer)(?=[.=+]|$)")
 
 
 @dataclass(frozen=True)
-class Target:
-    """What a command was pointed at.
+class EvaluationTarget:
+    """The run or the experiment file that a command was given.
 
     Args:
-        experiment: The experiment, of a run as it was trained.
+        experiment: The experiment; that of a run as it was trained.
         run: The run's folder; None for an experiment file.
-        note: What the user may not expect about the choice; or nothing.
+        note: A note on a choice that the user may not expect; or empty.
     """
 
     experiment: Experiment
@@ -45,15 +45,15 @@ class Target:
 
 
 def commit(kept: Record, text: str | None, **facts: Any) -> None:
-    """Let a run be another experiment from now on, and its record say so: both, or neither.
+    """Change the experiment of a run and its record in one transaction.
 
-    The text goes into the record first, in one file with the facts, and from there into
-    experiment.yaml. A process that is killed in between leaves that to the next one that reads
-    the run.
+    The text is written to run.json first, together with the other fields, and from there to
+    experiment.yaml. If the process is killed in between, the next one that opens the run
+    completes the change.
 
     Args:
         kept: The record of the run, whose lock is held.
-        text: What experiment.yaml is to say; None for what it says.
+        text: The new text of experiment.yaml; None keeps it.
         facts: As for `Record.update`.
 
     Raises:
@@ -67,31 +67,34 @@ def commit(kept: Record, text: str | None, **facts: Any) -> None:
         kept.update()
 
 
-def read_target(target: str, words: Sequence[str], out: Path, *, own_step: bool = True) -> Target:
-    """Read what a command was pointed at: a run, or else an experiment; import no plugin.
+def read_target(
+    target: str, words: Sequence[str], out: Path, *, own_step: bool = True
+) -> EvaluationTarget:
+    """Read a run, or else an experiment file, by the word that a command was given.
 
-    With `own_step` false another step measures, as for `fitx.experiment.check.check`.
+    Imports no plugin. With `own_step` false another step is used, as for
+    `fitx.experiment.check.check`.
 
     Raises:
         UsageError: There is neither a run nor an experiment of that name.
         ConfigError: The experiment has problems.
-        StorageError: The run's record is damaged, or its plugins are not what was trained.
+        StorageError: The run's record is damaged, or its plugins have changed since it was trained.
     """
     if Path(target).is_file():
-        return Target(_untrained(target, words, own_step=own_step), None)
+        return EvaluationTarget(_untrained(target, words, own_step=own_step), None)
     try:
-        run = folder.find(target, out)
+        run = folder.find_run(target, out)
     except UsageError as error:
         try:
             locate(target)
         except ConfigError as other:
             raise UsageError(f"{error}\nNor is there an experiment: {other}") from error
-        return Target(_untrained(target, words, own_step=own_step), None)
+        return EvaluationTarget(_untrained(target, words, own_step=own_step), None)
     note = ""
     if target in shipped():
-        note = f"'{target}' is a run and an experiment too; measured is the run. "
-        note += f"Untrained: {locate(target)}"
-    return Target(read_unimported(run, words, own_step=own_step), run, note)
+        note = f"'{target}' is a run and an experiment too; the run is evaluated. "
+        note += f"The experiment file is {locate(target)}"
+    return EvaluationTarget(read_unimported(run, words, own_step=own_step), run, note)
 
 
 def _untrained(target: str, words: Sequence[str], *, own_step: bool) -> Experiment:
@@ -99,24 +102,24 @@ def _untrained(target: str, words: Sequence[str], *, own_step: bool) -> Experime
 
 
 def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
-    """Read a run's experiment; import none of its plugins, which must be what was trained.
+    """Read a run's experiment without importing its plugins, which must be unchanged.
 
     Raises:
         ConfigError: The experiment has problems.
-        StorageError: Something in it is damaged, lies elsewhere, or is not what was trained.
+        StorageError: A file is damaged, outside of the run, or changed since it was trained.
     """
     experiment = check_unimported(_verified(run, words), own_step=own_step)
     return replace(experiment, is_smoke=record.load(run)["smoke"])
 
 
 def refuse_links(run: Path) -> None:
-    """Refuse a folder in which something leads elsewhere, or would be waited for.
+    """Refuse a run folder with links that leave it, or with pipes or devices.
 
-    What is written into a run must not end up in another place, and a copied folder could bring
-    a link to any.
+    Files written into a run must stay inside it, and a copied folder could contain a link to any
+    place.
 
     Raises:
-        StorageError: Names a link that leads out of the run, or a pipe or device in it.
+        StorageError: There is such a link, pipe or device; with its name.
     """
     root = run.resolve()
     for within, folders, files in os.walk(root):
@@ -124,7 +127,7 @@ def refuse_links(run: Path) -> None:
             path = Path(within, name)
             shown = run / path.relative_to(root)
             if path.is_symlink() and not _target(path).is_relative_to(root):
-                raise StorageError(f"{shown} is a link out of the run, which holds its own files.")
+                raise StorageError(f"{shown} is a link to a place outside of the run; remove it.")
             if not (path.is_symlink() or path.is_dir() or path.is_file()) and os.path.lexists(path):
                 raise StorageError(f"{shown} is neither a file nor a folder; remove it.")
 
@@ -133,12 +136,12 @@ def _target(link: Path) -> Path:
     try:
         return link.resolve()
     except (OSError, RuntimeError):
-        # A link in a circle leads nowhere.
+        # A circular link has no target.
         return Path("/")
 
 
 def _verified(run: Path, words: Sequence[str]) -> Document:
-    """Load what is safe to be checked."""
+    """Load a run's experiment once its files are known to be safe to read."""
     refuse_links(run)
     if not (run / EXPERIMENT).is_file():
         raise StorageError(f"{run / EXPERIMENT} is missing; the run cannot be rebuilt.")
@@ -147,7 +150,7 @@ def _verified(run: Path, words: Sequence[str]) -> Document:
     if words:
         document = _load(run, facts, _as_saved(words, saved))
     _verify_plugins(run, document)
-    _demand_same_plugins(run, facts, saved)
+    _check_plugin_names(run, facts, saved)
     return document
 
 
@@ -162,8 +165,8 @@ def _load(run: Path, facts: dict[str, Any], words: Sequence[str] = ()) -> Docume
         raise StorageError(text) from error
 
 
-def _demand_same_plugins(run: Path, facts: dict[str, Any], saved: Document) -> None:
-    """Refuse a record of other plugins than experiment.yaml has, which would go there later."""
+def _check_plugin_names(run: Path, facts: dict[str, Any], saved: Document) -> None:
+    """Refuse a run.json with other plugins than experiment.yaml."""
     node = saved.tree.at(("plugins",))
     entries = node.value if node is not None and isinstance(node.value, list) else []
     if {str(entry.value) for entry in entries} != set(facts["plugins"]):
@@ -172,7 +175,7 @@ def _demand_same_plugins(run: Path, facts: dict[str, Any], saved: Document) -> N
 
 
 def _as_saved(words: Sequence[str], document: Document) -> list[str]:
-    """Return words that say `model` or `optimizer`, as people write, by what a run calls it."""
+    """Return overrides with `model` and `optimizer` replaced by the full keys of a saved file."""
     node = document.tree.at(("networks",))
     names = list(node.value) if node is not None and isinstance(node.value, dict) else []
     if len(names) != 1:
@@ -181,11 +184,11 @@ def _as_saved(words: Sequence[str], document: Document) -> list[str]:
 
 
 def _verify_plugins(run: Path, document: Document) -> None:
-    """Refuse code that differs from what was trained, or lies elsewhere: a run folder is data."""
+    """Refuse a plugin that has changed since training or lies outside of the run."""
     hashes = record.load(run)["plugins"]
     node = document.tree.at(("plugins",))
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
-        # Where it would be imported from; a word of the command line starts elsewhere.
+        # The place it would be imported from; an override's paths start in the working folder.
         path = entry.place.source.file(str(entry.value))
         name = _name_in(run, path)
         shown = run / name if name is not None else path
@@ -197,6 +200,6 @@ def _verify_plugins(run: Path, document: Document) -> None:
 
 
 def _name_in(run: Path, path: Path) -> str | None:
-    """Return what run.json calls a file of the run; None for a file that lies elsewhere."""
+    """Return a file's name in run.json; None for a file outside of the run."""
     inside = path.resolve().is_relative_to(run.resolve())
     return path.resolve().relative_to(run.resolve()).as_posix() if inside else None

@@ -1,4 +1,4 @@
-"""What has really become of a run; a process that was killed could not write it down."""
+"""The actual status of a run, including runs that were killed before they could record it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ UNFINISHED = ("running", "interrupted", KILLED, "failed")
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A run that has more to do.
+    """A run that is not finished.
 
     Attributes:
         run: its folder.
-        status: one of `UNFINISHED`; or `DAMAGED` where that cannot be told.
-        damage: why it cannot be told; or nothing.
+        status: one of `UNFINISHED`; or `DAMAGED` if it cannot be read.
+        damage: the error of a damaged run; otherwise empty.
     """
 
     run: Path
@@ -30,26 +30,26 @@ class Unfinished:
 
 
 def status(run: Path) -> str:
-    """Return what run.json says, or "killed" where it says "running" and nobody holds the run.
+    """Return the status in run.json; "killed" if that is "running" and the lock is free.
 
-    Nothing is written, and a process that trains is not disturbed.
+    Nothing is written, and a training process is not disturbed.
 
     Raises:
         StorageError: run.json or the lock file cannot be read.
     """
-    said = _said(run)
-    if said != "running" or lock.is_held(run):
-        return said
-    # It may have ended between the two looks, and then it has said so.
-    said = _said(run)
-    return KILLED if said == "running" else said
+    recorded = _recorded_status(run)
+    if recorded != "running" or lock.is_held(run):
+        return recorded
+    # The run may have ended between the two reads, and then it has written its status.
+    recorded = _recorded_status(run)
+    return KILLED if recorded == "running" else recorded
 
 
 def unfinished(out: Path, name: str) -> Iterator[Unfinished]:
-    """Yield the runs of an experiment that have more to do, newest first.
+    """Yield the unfinished runs of an experiment, newest first.
 
-    One that is running is among them, so that a caller can refuse to start beside it
-    (`lock.busy`), and a damaged one, which may have more to do. What is no run is left out.
+    Running ones are included, so that a caller can refuse to start another (`lock.busy`), and
+    damaged ones, which may be unfinished. Folders that are not runs are left out.
 
     Args:
         out: the folder of all runs.
@@ -68,5 +68,5 @@ def unfinished(out: Path, name: str) -> Iterator[Unfinished]:
             yield Unfinished(run, found)
 
 
-def _said(run: Path) -> str:
+def _recorded_status(run: Path) -> str:
     return str(record.load(run)["status"])

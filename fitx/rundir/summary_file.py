@@ -1,4 +1,4 @@
-"""summary.json, read back."""
+"""Reads summary.json and compares it with metrics.jsonl."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ NAME = "summary.json"
 
 
 def read(run: Path) -> dict[str, Any]:
-    """Return what summary.json says of a finished run.
+    """Return the fields of a finished run's summary.json.
 
     Raises:
-        StorageError: It is missing, unreadable or damaged, or says something else than the journal
-            does; names the field.
+        StorageError: It is missing, unreadable or damaged, or contradicts metrics.jsonl; with the
+            field.
     """
     path = run / NAME
     found = read_json(path)
     try:
         demand(Summary, found)
-        _demand_journal(found, journal.read(run))
+        _check_journal(found, journal.read(run))
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
     return dict(found)
 
 
-def _demand_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
-    """Raise ValueError unless a summary says what the last epoch of a journal does."""
+def _check_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
+    """Raise ValueError if a summary contradicts the last line of metrics.jsonl."""
     last: dict[str, Any] = lines[-1] if lines else {"epoch": 0, "step": 0}
     for field, key in (("epochs", "epoch"), ("steps", "step")):
         if summary[field] != last[key]:
             raise ValueError(f"{field}: expected {last[key]} as in {journal.NAME}")
-    # A value of the test is measured after the last epoch, and may have any name that begins so.
+    # Values of the test are measured after the last epoch; their names begin with "test_".
     logged = {name: last[name] for name in last if name not in journal.OWN_KEYS}
     said = {name: number(value) for name, value in summary["metrics"].items()}
     for name in logged.keys() | said.keys():

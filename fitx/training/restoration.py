@@ -10,7 +10,7 @@ from fitx import checkpoint
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.problems import listed
 from fitx.rundir import record
-from fitx.rundir.checkpoint_meta import demand_meta
+from fitx.rundir.checkpoint_meta import parse_meta
 from fitx.step import Step
 from fitx.training.state.snapshot import BEST, FINAL, part
 from fitx.training.state.variables import NETWORKS, State, assign, mismatches, model_variables
@@ -45,7 +45,7 @@ def restore(step: Step, run: Path, weights: str) -> Restored:
         StorageError: There is no whole checkpoint, or its networks are others.
         UsageError: The run keeps no best epoch.
     """
-    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], demand_meta)
+    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], parse_meta)
     if newest is None:
         raise StorageError(f"{run} holds no checkpoint yet.")
     state = _measured(newest.state, run, weights)

@@ -50,7 +50,7 @@ def write(
     facts: dict[str, Any] = {
         "name": experiment.name,
         "id": secrets.token_hex(8),
-        **run_environment.describe(),
+        **run_environment.describe_environment(),
         "git": origin.git(),
         "device": device.description,
         **computing(built, device),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fitx.experiment.experiment import Experiment
 from fitx.rundir.folder import check_writable
-from fitx.rundir.provenance import Provenance, look
+from fitx.rundir.provenance import Provenance, read_provenance
 
 SMOKE_STEPS = 2
 """Batches of training, validation and test that a run takes which is only tried."""
@@ -60,7 +60,7 @@ def demand_training(experiment: Experiment, *, smoke: bool) -> None:
 
 def origin(experiment: Experiment) -> Provenance:
     """Look at the files an experiment was read from, its plugins too."""
-    return look((*experiment.document.files, *experiment.plugins))
+    return read_provenance((*experiment.document.files, *experiment.plugins))
 
 
 def shortened(experiment: Experiment) -> Experiment:

@@ -89,5 +89,5 @@ def test_another_seed_draws_all_of_it_anew(done):
 
 
 def test_a_folder_called_latest_keeps_no_run_from_its_end_and_is_told(done):
-    assert "runs/mine/latest is no link and stays as it is; " in done["train"].err
+    assert "runs/mine/latest is not a link, and is left unchanged; " in done["train"].err
     assert done["train"].json["run"] == done["evaluate"].json["run"] == done["resume"].json["run"]

@@ -26,7 +26,7 @@ fault = words.get("fault") or "none"
 if command == "train":
     if fault == "refuses":
         sys.exit("nothing can be trained\nrun: nowhere")
-    run = folder.create(Path(options["--out"]), "counter")
+    run = folder.create_run(Path(options["--out"]), "counter")
     rows = int(words.get("rows", 64))
     facts = {"mode": words.get("execution.mode", "plain").replace("measure", "xla")}
     if fault == f"killed-{Path(options['--out']).name}":

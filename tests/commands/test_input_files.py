@@ -97,6 +97,6 @@ def test_a_run_whose_file_is_gone_says_which(tuned, tmp_path, recording):
     (tmp_path / "start.weights.h5").unlink()
     for attempt in (notes_of_evaluating, lambda run, display: going_on(run, display=display)):
         with pytest.raises(
-            StorageError, match=r"^networks\.model\.weights: .* is gone, and this run"
+            StorageError, match=r"^networks\.model\.weights: .* is missing, and this run"
         ):
             attempt(tuned, recording())

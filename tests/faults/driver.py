@@ -182,7 +182,7 @@ def journal_gone_on_with(run, report):
 
 
 def run_made(out, report):
-    made = folder.create(out, "digits")
+    made = folder.create_run(out, "digits")
     with lock.hold(made):
         report(made.name)
 

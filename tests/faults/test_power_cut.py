@@ -227,4 +227,4 @@ def test_a_run_that_was_made_is_found(cuts):
         for name in reported:
             assert (place / "digits" / name / "checkpoints").is_dir(), place
             (place / "digits" / name / "run.json").write_text('{"status": "running"}')
-            assert folder.find("digits", place).name == name
+            assert folder.find_run("digits", place).name == name

@@ -79,6 +79,6 @@ def test_a_run_is_made_or_is_not_and_the_next_one_can_be(harmed):
         if "error" in case:
             assert case["code"] == 7
             assert str(out / "digits") in case["error"], case
-        made = folder.create(out, "digits")
+        made = folder.create_run(out, "digits")
         with lock.hold(made):
             assert latest.resolve() == made.resolve()

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fitx.errors import StorageError
-from fitx.rundir.checkpoint_meta import agreeing, beyond, demand_meta
+from fitx.rundir.checkpoint_meta import meta_check, parse_meta, position_problem
 
 LINES = [
     {"epoch": 1, "step": 3, "seconds": 0.5, "loss": 2.0},
@@ -28,7 +28,7 @@ def told(tmp_path):
     def told(journal=JOURNAL, facts=(), **changes):
         (tmp_path / "metrics.jsonl").write_text(journal)
         try:
-            agreeing(tmp_path, dict(facts))({**META, **changes})
+            meta_check(tmp_path, dict(facts))({**META, **changes})
         except (ValueError, StorageError) as error:
             return str(error).replace(f"{tmp_path}/", "")
         return ""
@@ -65,7 +65,7 @@ WRONG = {
 def test_a_field_that_no_run_can_have_is_named(field):
     value, text = WRONG[field]
     with pytest.raises(ValueError) as error:
-        demand_meta({**META, field: value})
+        parse_meta({**META, field: value})
     assert str(error.value).startswith(f"meta.json: {text}")
 
 
@@ -73,7 +73,7 @@ def test_a_field_that_is_missing_is_named():
     for field in ("epoch", "journal_bytes", "callbacks"):
         meta = {key: value for key, value in META.items() if key != field}
         with pytest.raises(ValueError, match=f"^meta.json: meta.{field}: missing$"):
-            demand_meta(meta)
+            parse_meta(meta)
 
 
 def test_fields_that_cannot_stand_together_are_refused(told):
@@ -93,7 +93,9 @@ def test_a_position_that_the_journal_contradicts_is_refused(told):
         told(journal_bytes=size)
         == f"meta.json: meta.journal_bytes is {size}, within a line of {NAME}"
     )
-    assert told(journal_bytes=999) == f"{NAME} has {len(JOURNAL)} bytes and had 999 before"
+    assert told(journal_bytes=999) == (
+        f"{NAME} has {len(JOURNAL)} bytes, and the checkpoint expects 999 or more"
+    )
 
 
 NAME = "metrics.jsonl"
@@ -115,11 +117,14 @@ def test_steps_are_counted_anew_where_the_data_has_changed(told):
 
 
 def test_a_position_beyond_the_steps_of_an_epoch_is_refused():
-    assert beyond(META, 3, 8, {}) is None
-    assert beyond(META, 1, 8, {}) == "meta.passed is 2, and an epoch has 1 steps"
-    assert beyond({**META, "step": 10**17}, 3, 8, {}).startswith(f"meta.step is {10**17}")
-    assert beyond({**META, "step": 20}, 3, 8, CHANGED) is None
-    assert beyond(META, 3, 16, {}) == "meta.batch_size is 8, and the experiment says 16"
+    assert position_problem(META, 3, 8, {}) is None
+    assert position_problem(META, 1, 8, {}) == "meta.passed is 2, and an epoch has 1 steps"
+    assert position_problem({**META, "step": 10**17}, 3, 8, {}).startswith(f"meta.step is {10**17}")
+    assert position_problem({**META, "step": 20}, 3, 8, CHANGED) is None
+    assert position_problem(META, 3, 16, {}) == "meta.batch_size is 8, and the experiment says 16"
     validating = {**META, "phase": "validation"}
-    assert beyond(validating, 3, 8, {}) == "meta.passed is 2, and a validation comes after 3 steps"
-    assert beyond({**validating, "stopping": True}, 3, 8, {}) is None
+    assert (
+        position_problem(validating, 3, 8, {})
+        == "meta.passed is 2, and a validation comes after 3 steps"
+    )
+    assert position_problem({**validating, "stopping": True}, 3, 8, {}) is None

@@ -21,7 +21,7 @@ def finished(run: Path) -> Path:
 
 
 def test_a_run_is_made_with_its_folders_and_latest_points_to_it(tmp_path):
-    run = folder.create(tmp_path / "runs", "digits")
+    run = folder.create_run(tmp_path / "runs", "digits")
 
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-f]{4}", run.name)
     assert run.parent == tmp_path / "runs" / "digits"
@@ -30,7 +30,7 @@ def test_a_run_is_made_with_its_folders_and_latest_points_to_it(tmp_path):
 
 
 def test_latest_moves_to_the_newest_run_and_leaves_nothing_beside_it(tmp_path):
-    first, second = folder.create(tmp_path, "digits"), folder.create(tmp_path, "digits")
+    first, second = folder.create_run(tmp_path, "digits"), folder.create_run(tmp_path, "digits")
 
     assert os.readlink(tmp_path / "digits" / "latest") == second.name
     assert {p.name for p in second.parent.iterdir()} == {first.name, second.name, "latest"}
@@ -54,7 +54,7 @@ def test_processes_that_start_at_the_same_instant_get_different_folders(tmp_path
     script = (
         "import sys; from pathlib import Path; from fitx.rundir import folder\n"
         "sys.stdin.readline()\n"
-        "for _ in range(20): print(folder.create(Path(sys.argv[1]), 'digits').name)"
+        "for _ in range(20): print(folder.create_run(Path(sys.argv[1]), 'digits').name)"
     )
     command = [sys.executable, "-c", script, str(tmp_path)]
     pipe = subprocess.PIPE
@@ -71,7 +71,7 @@ def test_processes_that_start_at_the_same_instant_get_different_folders(tmp_path
 @pytest.mark.parametrize("name", ["", ".", "..", "latest", "a/b", "../up", "a b", "ä", "a\n"])
 def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
     with pytest.raises(UsageError) as error:
-        folder.create(tmp_path, name)
+        folder.create_run(tmp_path, name)
     assert str(error.value) == (
         f"a run cannot be called '{name}': use letters, digits, '.', '_' and '-', "
         "and neither '.', '..' nor 'latest'"
@@ -82,7 +82,7 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
 @pytest.mark.parametrize("name", ["a", "Latest", "latest.1", "latest-smoke", "9", "a" * 100])
 def test_a_name_that_a_check_takes_can_be_a_folder(tmp_path, name):
     assert Settings(name=name).name == name
-    assert folder.create(tmp_path, name).parent.name == name
+    assert folder.create_run(tmp_path, name).parent.name == name
 
 
 def test_a_file_called_as_the_link_names_its_runs_otherwise(tmp_path, monkeypatch):
@@ -98,7 +98,7 @@ def test_the_names_of_runs_come_in_the_order_in_which_they_were_made(tmp_path, m
     made = []
     for now in (5e9, 4e9, 0.0, 4e9):
         monkeypatch.setattr(time, "time", lambda now=now: now)
-        made.append(finished(folder.create(tmp_path, "digits")))
+        made.append(finished(folder.create_run(tmp_path, "digits")))
 
     assert [run.name[:-5] for run in made] == [
         "21280611-085320",
@@ -110,20 +110,20 @@ def test_the_names_of_runs_come_in_the_order_in_which_they_were_made(tmp_path, m
 
 
 def test_the_run_that_latest_points_to_comes_first(tmp_path):
-    older = finished(folder.create(tmp_path, "digits"))
-    newer = finished(folder.create(tmp_path, "digits"))
+    older = finished(folder.create_run(tmp_path, "digits"))
+    newer = finished(folder.create_run(tmp_path, "digits"))
     assert folder.runs(tmp_path / "digits") == [newer, older]
     (tmp_path / "digits/latest").unlink()
     (tmp_path / "digits/latest").symlink_to(older.name)
     assert folder.runs(tmp_path / "digits") == [older, newer]
-    assert folder.find("digits", tmp_path) == older
+    assert folder.find_run("digits", tmp_path) == older
 
 
 def test_a_file_in_the_way_is_a_storage_error(tmp_path):
     (tmp_path / "runs").write_text("")
 
     with pytest.raises(StorageError) as error:
-        folder.create(tmp_path / "runs", "digits")
+        folder.create_run(tmp_path / "runs", "digits")
     assert str(error.value) == f"cannot make a run in {tmp_path}/runs/digits: Not a directory"
 
 
@@ -132,15 +132,14 @@ def test_a_folder_called_latest_is_never_replaced_and_the_newest_run_is_found(tm
     copied.mkdir(parents=True)
     (copied / "run.json").write_text("{}")
 
-    run = folder.create(tmp_path, "digits")
+    run = folder.create_run(tmp_path, "digits")
     (run / "run.json").write_text("{}")
     assert [p.name for p in copied.iterdir()] == ["run.json"]
     assert not list((tmp_path / "digits").glob(".tmp-*"))
     assert folder.without_latest(run) == (
-        f"{copied} is no link and stays as it is; the name digits stands for its newest run all "
-        "the same"
+        f"{copied} is not a link, and is left unchanged; the name digits still means its newest run"
     )
-    assert folder.find("digits", tmp_path) == folder.find("digits/latest", tmp_path) == run
+    assert folder.find_run("digits", tmp_path) == folder.find_run("digits/latest", tmp_path) == run
 
 
 def test_a_run_is_made_and_found_where_no_links_can_be_made(tmp_path, monkeypatch):
@@ -148,41 +147,41 @@ def test_a_run_is_made_and_found_where_no_links_can_be_made(tmp_path, monkeypatc
         raise PermissionError(errno.EPERM, "Operation not permitted")
 
     monkeypatch.setattr(Path, "symlink_to", refused)
-    run = folder.create(tmp_path, "digits")
+    run = folder.create_run(tmp_path, "digits")
     (run / "run.json").write_text("{}")
     assert folder.without_latest(run).startswith(f"{run.parent}/latest cannot be made here; ")
-    assert folder.find("digits", tmp_path) == run
+    assert folder.find_run("digits", tmp_path) == run
 
 
 def test_a_run_that_has_no_link_takes_an_older_one_away_and_is_found(tmp_path):
-    finished(folder.create(tmp_path, "digits"))
-    run = finished(folder.create(tmp_path, "digits", has_link=False))
+    finished(folder.create_run(tmp_path, "digits"))
+    run = finished(folder.create_run(tmp_path, "digits", has_link=False))
     assert not os.path.lexists(run.parent / "latest")
     assert not list(run.parent.glob(".tmp-*"))
-    assert folder.find("digits", tmp_path) == folder.find("digits/latest", tmp_path) == run
+    assert folder.find_run("digits", tmp_path) == folder.find_run("digits/latest", tmp_path) == run
     assert folder.without_latest(run, "is not made") == (
-        f"{run.parent}/latest is not made; the name digits stands for its newest run all the same"
+        f"{run.parent}/latest is not made; the name digits still means its newest run"
     )
 
 
 def test_a_run_is_found_by_folder_name_latest_and_time(tmp_path):
     out = tmp_path / "runs"
-    old = finished(folder.create(out, "digits"))
-    new = finished(folder.create(out, "digits"))
+    old = finished(folder.create_run(out, "digits"))
+    new = finished(folder.create_run(out, "digits"))
 
-    assert folder.find(str(old), out) == old
-    assert folder.find("digits", out) == new
-    assert folder.find("digits/latest", out) == new
-    assert folder.find(f"digits/{old.name}", out) == old
-    assert folder.find(str(out / "digits"), tmp_path / "elsewhere") == new
-    assert folder.find(str(out / "digits" / "latest"), tmp_path / "elsewhere") == new
+    assert folder.find_run(str(old), out) == old
+    assert folder.find_run("digits", out) == new
+    assert folder.find_run("digits/latest", out) == new
+    assert folder.find_run(f"digits/{old.name}", out) == old
+    assert folder.find_run(str(out / "digits"), tmp_path / "elsewhere") == new
+    assert folder.find_run(str(out / "digits" / "latest"), tmp_path / "elsewhere") == new
 
 
 def test_a_misspelt_run_names_the_nearest(tmp_path):
-    finished(folder.create(tmp_path, "digits"))
+    finished(folder.create_run(tmp_path, "digits"))
 
     with pytest.raises(UsageError) as error:
-        folder.find("digts", tmp_path)
+        folder.find_run("digts", tmp_path)
     assert str(error.value) == (
         f"no run 'digts': there is no digts/run.json or {tmp_path}/digts/run.json. "
         "Did you mean 'digits'?"
@@ -190,16 +189,16 @@ def test_a_misspelt_run_names_the_nearest(tmp_path):
 
 
 def test_an_unlike_name_lists_the_runs(tmp_path):
-    finished(folder.create(tmp_path, "digits"))
-    finished(folder.create(tmp_path, "gan"))
+    finished(folder.create_run(tmp_path, "digits"))
+    finished(folder.create_run(tmp_path, "gan"))
 
-    with pytest.raises(UsageError, match=rf"Under {tmp_path} there is: digits, gan\.$"):
-        folder.find("something", tmp_path)
+    with pytest.raises(UsageError, match=rf"Runs under {tmp_path}: digits, gan\.$"):
+        folder.find_run("something", tmp_path)
 
 
 def test_without_any_run_that_is_what_is_said(tmp_path):
     with pytest.raises(UsageError, match=rf"There is no run under {tmp_path}/runs yet\.$"):
-        folder.find("digits", tmp_path / "runs")
+        folder.find_run("digits", tmp_path / "runs")
 
 
 def test_a_run_that_was_killed_before_its_record_hides_no_older_one(tmp_path):
@@ -207,20 +206,20 @@ def test_a_run_that_was_killed_before_its_record_hides_no_older_one(tmp_path):
     for run in (old, older):
         run.mkdir(parents=True)
         finished(run)
-    killed = folder.create(tmp_path, "digits")
+    killed = folder.create_run(tmp_path, "digits")
 
     assert os.readlink(tmp_path / "digits" / "latest") == killed.name
-    assert folder.find("digits", tmp_path) == old
-    assert folder.find("digits/latest", tmp_path) == old
+    assert folder.find_run("digits", tmp_path) == old
+    assert folder.find_run("digits/latest", tmp_path) == old
 
 
 def test_without_a_link_the_newest_run_is_found(tmp_path):
-    new = finished(folder.create(tmp_path, "digits"))
+    new = finished(folder.create_run(tmp_path, "digits"))
     (tmp_path / "digits" / "latest").unlink()
 
-    assert folder.find("digits", tmp_path) == new
+    assert folder.find_run("digits", tmp_path) == new
     with pytest.raises(UsageError, match=r"Did you mean 'digits'\?$"):
-        folder.find("digts", tmp_path)
+        folder.find_run("digts", tmp_path)
 
 
 def test_runs_are_real_folders_with_a_record_newest_first(tmp_path):
@@ -255,7 +254,7 @@ def test_a_latest_that_points_elsewhere_is_not_followed(tmp_path, target):
     (tmp_path / "runs" / "digits" / "latest").symlink_to(target)
 
     with pytest.raises(UsageError, match="^no run 'digits'"):
-        folder.find("digits", tmp_path / "runs")
+        folder.find_run("digits", tmp_path / "runs")
 
 
 @pytest.mark.parametrize("run", ["", ".", "..", "/", "~", "a" * 300, "\udcff", "x/../../y"])
@@ -263,7 +262,7 @@ def test_strange_words_are_a_usage_error(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
 
     with pytest.raises(UsageError, match="^no run '"):
-        folder.find(run, tmp_path / "runs")
+        folder.find_run(run, tmp_path / "runs")
 
 
 def test_an_output_folder_that_does_not_exist_yet_is_writable(tmp_path):

@@ -80,7 +80,8 @@ def test_a_journal_shorter_than_its_checkpoint_is_damaged(tmp_path, open_journal
     with pytest.raises(StorageError) as error:
         open_journal(10)
     assert str(error.value) == (
-        f"{tmp_path}/metrics.jsonl is damaged: it has 3 bytes and had 10 before"
+        f"{tmp_path}/metrics.jsonl is damaged: it has 3 bytes, and the checkpoint expects "
+        "10 or more"
     )
     assert (tmp_path / "metrics.jsonl").read_text() == "{}\n"
 
@@ -90,8 +91,7 @@ def test_a_value_cannot_take_the_name_of_a_column(tmp_path, open_journal, name):
     with pytest.raises(UserCodeError) as error:
         open_journal().append(1, 1, 0.1, {name: 1.0})
     assert str(error.value) == (
-        f"the step logs a value named '{name}', which metrics.jsonl keeps for itself: "
-        "give it another name"
+        f"the step logs a value named '{name}', which metrics.jsonl reserves: rename the value"
     )
     assert (tmp_path / "metrics.jsonl").read_text() == ""
 

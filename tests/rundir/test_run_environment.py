@@ -25,7 +25,7 @@ def repository(tmp_path):
 
 def test_the_environment_is_described_without_tensorflow():
     script = (
-        "import sys; from fitx.rundir import environment; environment.describe()\n"
+        "import sys; from fitx.rundir import run_environment as e; e.describe_environment()\n"
         "print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
@@ -34,7 +34,7 @@ def test_the_environment_is_described_without_tensorflow():
 
 def test_the_description_has_versions_command_line_and_machine(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    facts = run_environment.describe()
+    facts = run_environment.describe_environment()
 
     machine = {"python", "platform", "machine", "processor", "variables", "host", "cpus"}
     assert set(facts) == {*machine, "versions", "argv", "cwd"}
@@ -56,9 +56,9 @@ def test_the_processor_is_what_linux_calls_it(tmp_path):
 def test_variables_that_change_what_tensorflow_computes_are_kept(monkeypatch):
     for name in RECORDED:
         monkeypatch.delenv(name, raising=False)
-    assert run_environment.describe()["variables"] == {}
+    assert run_environment.describe_environment()["variables"] == {}
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
-    assert run_environment.describe()["variables"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
+    assert run_environment.describe_environment()["variables"] == {"TF_ENABLE_ONEDNN_OPTS": "0"}
 
 
 def test_a_deleted_working_folder_is_no_error(monkeypatch, tmp_path):
@@ -66,7 +66,7 @@ def test_a_deleted_working_folder_is_no_error(monkeypatch, tmp_path):
     gone.mkdir()
     monkeypatch.chdir(gone)
     gone.rmdir()
-    assert run_environment.describe()["cwd"] is None
+    assert run_environment.describe_environment()["cwd"] is None
 
 
 def test_a_clean_repository_tells_its_commit(repository):

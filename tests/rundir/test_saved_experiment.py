@@ -35,7 +35,7 @@ def run(tmp_path, monkeypatch, whole_record):
     monkeypatch.chdir(tmp_path)
 
     def run(name="mine", plugin=None):
-        made = folder.create(tmp_path / "runs", name)
+        made = folder.create_run(tmp_path / "runs", name)
         plugins = {}
         text = EXPERIMENT
         if plugin is not None:
@@ -69,7 +69,7 @@ def test_a_name_of_both_is_the_run_and_that_is_told(run, tmp_path):
     made = run("digits")
     found = read_target("digits", (), tmp_path / "runs")
     assert found.run.resolve() == made.resolve()
-    assert found.note.startswith("'digits' is a run and an experiment too; measured is the run. ")
+    assert found.note.startswith("'digits' is a run and an experiment too; the run is evaluated. ")
 
 
 def test_what_is_neither_is_told_with_the_nearest(run, tmp_path):

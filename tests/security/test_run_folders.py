@@ -98,7 +98,7 @@ PLUGINS = {
     out_of_the_source_and_in_the_record: (7, UNTRAINED),
     link_in_the_source: (
         7,
-        "source/plugin.py is a link out of the run, which holds its own files.",
+        "source/plugin.py is a link to a place outside of the run; remove it.",
     ),
     changed: (7, "has changed since the run was trained; not imported. Restore the file."),
     by_way_of_another_file: (2, "a run's experiment extends no file; it holds everything itself."),
@@ -195,7 +195,7 @@ def test_a_link_to_a_file_of_the_user_is_refused(light, hostile, place, command,
     file.unlink(missing_ok=True)
     file.symlink_to(place.secret)
     answer = light(command, "run", code=7)
-    assert f"run/{name} is a link out of the run" in answer["err"]
+    assert f"run/{name} is a link to a place outside of the run" in answer["err"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -207,13 +207,19 @@ def test_a_link_to_a_folder_of_the_user_is_refused(light, hostile, place, comman
     if folder.exists():
         folder.rename(place.work / "away")
     folder.symlink_to(place.outside)
-    assert f"run/{name} is a link out of the run" in light(command, "run", code=7)["err"]
+    assert (
+        f"run/{name} is a link to a place outside of the run"
+        in light(command, "run", code=7)["err"]
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_link_that_goes_in_a_circle_is_refused(light, hostile, command):
     (hostile.folder / "samples/a").symlink_to("a")
-    assert "run/samples/a is a link out of the run" in light(command, "run", code=7)["err"]
+    assert (
+        "run/samples/a is a link to a place outside of the run"
+        in light(command, "run", code=7)["err"]
+    )
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -79,8 +79,8 @@ def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> l
 
     Args:
         trained: The facts of run.json.
-        now: As much as is known yet: `rundir.environment.describe()` before TensorFlow has
-            started, what of `ENVIRONMENT` it alone knows afterwards.
+        now: The result of `run_environment.describe_environment()` before TensorFlow is
+            imported; afterwards the other keys of `ENVIRONMENT`.
     """
     known = [key for key in ENVIRONMENT if key in trained and key in now]
     before, after = ({key: _fact(key, facts[key]) for key in known} for facts in (trained, now))

@@ -16,7 +16,7 @@ from fitx.experiment.yaml.dump import dump
 from fitx.json_text import json_ready
 from fitx.rundir import folder, record, run_environment, summary_file
 from fitx.rundir.file_schemas import number
-from fitx.rundir.fingerprint import demand_present, fingerprints
+from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved_experiment import EXPERIMENT, read_unimported
 from fitx.training.expectations import judge
@@ -115,8 +115,8 @@ def _judged(
     facts = record.load(run)
     found = changes.compare(trained, asked, facts["references"])
     files = input_files(asked)
-    demand_present(files, facts["files"])
-    here = {**run_environment.describe(), "files": fingerprints(files)}
+    check_present(files, facts["files"])
+    here = {**run_environment.describe_environment(), "files": fingerprints(files)}
     around = changes.compare_environment(facts, here)
     changes.refuse_incompatible([*found, *around], allow_inexact=allow_inexact)
     notes = tuple(changes.change_notes([*found, *around]))
@@ -152,7 +152,7 @@ def select_run(
     if wish is None:
         return None, ()
     if wish != "auto":
-        return folder.find(wish, out), ()
+        return folder.find_run(wish, out), ()
     choice = newest_resumable(experiment, out, allow_inexact=allow_inexact, alone=alone)
     return choice.run, choice.notes
 

@@ -209,7 +209,7 @@ def test_damaged_runs_are_passed_over(experiment, run, select_run):
     reasons = [note.partition("): ")[2] for note in choice.notes]
     assert reasons == [
         f"{unread}/run.json is damaged: it has the key 'status' twice in one object",
-        f"{linked}/checkpoints is a link out of the run, which holds its own files.",
+        f"{linked}/checkpoints is a link to a place outside of the run; remove it.",
         f"{broken}/experiment.yaml:1:7: this '[' is not closed.",
         f"{missing}/experiment.yaml is missing; the run cannot be rebuilt.",
     ]
