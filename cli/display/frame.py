@@ -62,7 +62,8 @@ def _draw_bar(bar: Bar, count: str, width: int) -> Text:
 def draw_values(speed: str, values: dict[str, float], width: int) -> list[Text]:
     """Draw the speed and the current values in at most 3 lines; an ellipsis stands for the rest."""
     room = width - len(f" {ELLIPSIS}")
-    pieces = [Text(speed, "dim")] if speed else []
+    # As a style of the whole text, it would reach the pieces that are appended.
+    pieces = [Text.assemble((speed, "dim"))] if speed else []
     pieces += [_draw_value(name, number, room) for name, number in values.items()]
     lines: list[Text] = []
     for piece in pieces:

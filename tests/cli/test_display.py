@@ -24,6 +24,7 @@ from fitx.cli.display.formatting import (
     format_value,
     shorten_middle,
 )
+from fitx.cli.display.frame import draw_values
 from fitx.cli.display.speed import Speed
 from fitx.cli.display.terminal import TerminalDisplay
 from fitx.cli.display.text_lines import TextDisplay
@@ -530,6 +531,12 @@ def test_a_number_is_whole_or_left_out_whatever_the_width(width):
     times = {word for word in numbers if re.fullmatch(r"\d+[smhd](\d\d[smh])?|[\d,]+", word)}
     assert numbers - times <= whole
     assert "steps/s" in seen[0] and times
+
+
+def test_the_speed_and_names_are_dim_and_the_values_bold():
+    (line,) = draw_values("12 steps/s", {"loss": 0.5}, 80)
+    styles = {line.plain[span.start : span.end]: span.style for span in line.spans}
+    assert (line.style, styles) == ("", {"12 steps/s": "dim", "loss": "dim", "0.5000": "bold"})
 
 
 def test_forty_columns_show_every_figure():
