@@ -33,17 +33,17 @@ def one_line(text: str) -> str:
     return visible("".join(" " if c.isspace() else c for c in redact(text)))
 
 
-def write_text(text: str, output: TextIO | None = None) -> None:
+def print_text(text: str, output: TextIO | None = None) -> None:
     """Write a text of several lines to standard output, or to the given stream."""
     click.echo(visible(text), file=output)
 
 
-def write_lines(lines: Iterable[str], output: TextIO | None = None) -> None:
-    """Write lines as `write_text` does; a newline within a line is written as an escape."""
-    write_text("\n".join(line.replace("\n", r"\n") for line in lines), output)
+def print_lines(lines: Iterable[str], output: TextIO | None = None) -> None:
+    """Write lines as `print_text` does; a newline within a line is written as an escape."""
+    print_text("\n".join(line.replace("\n", r"\n") for line in lines), output)
 
 
-def write_json(value: Any, output: TextIO | None = None, *, indent: int | None = None) -> None:
+def print_json(value: Any, output: TextIO | None = None, *, indent: int | None = None) -> None:
     """Write one JSON document in ASCII.
 
     Args:

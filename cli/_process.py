@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 STANDARD = ("stdin", "stdout", "stderr")
 
-_output: list[TextIO] = []
-"""The stream of standard output, once it has a descriptor of its own."""
+_reserved_stdout: list[TextIO] = []
+"""The stream of standard output, once `prepare_process` has moved it to a new descriptor."""
 
 
 def prepare_process() -> None:
@@ -64,7 +64,7 @@ def _reserve_descriptor_1() -> None:
     os.dup2(2, 1)
     # It stays open until the process ends.
     sys.stdout = open(descriptor, "w", encoding=stream.encoding, errors="backslashreplace")  # noqa: SIM115
-    _output[:] = [sys.stdout]
+    _reserved_stdout[:] = [sys.stdout]
 
 
 def _drop_error_filters() -> None:
@@ -88,10 +88,10 @@ def restart_with_hash_seed(experiment: Experiment) -> None:
     has been written. A process without `prepare_process` runs another program: no restart.
     """
     is_set = os.environ.get("PYTHONHASHSEED", "") not in ("", "random")
-    can_restart = bool(_output and sys.executable and not sys.flags.ignore_environment)
+    can_restart = bool(_reserved_stdout and sys.executable and not sys.flags.ignore_environment)
     if not experiment.plugins or is_set or not can_restart:
         return
-    for output in _output:
+    for output in _reserved_stdout:
         output.flush()
         os.dup2(output.fileno(), 1)
     environment = {**os.environ, **overridden_variables, "PYTHONHASHSEED": str(experiment.seed)}

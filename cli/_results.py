@@ -25,7 +25,7 @@ from fitx.errors import (
 )
 
 from . import _layout
-from ._output import print_error, write_json, write_lines
+from ._output import print_error, print_json, print_lines
 
 if TYPE_CHECKING:
     from fitx.training.result import Result
@@ -50,9 +50,9 @@ def print_result(
     # A reader such as `head` may close the pipe early; the exit code still counts.
     with suppress(BrokenPipeError):
         if as_json:
-            write_json({**result.to_json(), **failure}, output)
+            print_json({**result.to_json(), **failure}, output)
         else:
-            write_lines([*heading, *_result_lines(result, output)], output)
+            print_lines([*heading, *_result_lines(result, output)], output)
     if missed:
         print_error(missed)
         raise click.exceptions.Exit(ExpectationError.exit_code)
@@ -61,7 +61,7 @@ def print_result(
 def _result_lines(result: Result, output: TextIO) -> Iterator[str]:
     """Yield one line per value, the expectations and the run folder."""
     values = [(name, f"{value:.6g}") for name, value in result.metrics.items()]
-    yield from _layout.pairs(values, _layout.width(output, otherwise=sys.maxsize))
+    yield from _layout.pairs(values, _layout.output_width(output, otherwise=sys.maxsize))
     for expectation in result.facts.get("expect", ()):
         met = "met" if expectation["met"] else "missed"
         yield f"expected {expectation['name']} {expectation['expected']}: {met}"
@@ -83,13 +83,13 @@ def print_failure(error: BaseException) -> int:
     fitx_error = _as_fitx_error(error)
     code = fitx_error.exit_code if fitx_error is not None else 1
     if "--json" in sys.argv:
-        _print_json(fitx_error or error, code)
+        _print_json_error(fitx_error or error, code)
     print_error(_error_text(error, fitx_error))
     return code
 
 
 def _as_fitx_error(error: BaseException) -> FitxError | None:
-    """Return the error as one of fitx' own; None if it is a bug in fitx."""
+    """Return the error as a FitxError; None if it is a bug in fitx."""
     if isinstance(error, FitxError):
         return error
     if isinstance(error, click.ClickException):
@@ -135,10 +135,10 @@ def _error_text(error: BaseException, fitx_error: FitxError | None) -> str:
     return "\n".join(filter(None, parts))
 
 
-def _print_json(error: BaseException, code: int) -> None:
+def _print_json_error(error: BaseException, code: int) -> None:
     problems = [problem.to_json() for problem in getattr(error, "problems", ())]
     text = str(error) if isinstance(error, FitxError) else f"{type(error).__name__}: {error}"
     run = getattr(error, "run", None)
     value = {"error": text, "code": code, "problems": problems, "run": run}
     with suppress(OSError):
-        write_json(value)
+        print_json(value)

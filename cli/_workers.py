@@ -1,4 +1,4 @@
-"""Worker processes: starts several on this machine, and tells each what it leaves to the chief."""
+"""Starts the worker processes of a cluster on this machine, and gives each process its role."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def _start_worker(words: Sequence[str], addresses: list[str], index: int) -> sub
     task = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
     is_chief = index == 0
     return subprocess.Popen(
-        # -P: no module is imported from the working folder.
+        # -P: Python imports no module from the working folder.
         [sys.executable, "-P", "-m", f"{__package__}.main", *words],
         env={
             **os.environ,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from . import _arguments, _layout
-from ._output import write_json, write_lines
+from ._output import print_json, print_lines
 from ._process import restart_with_hash_seed, stdout_for_results
 from .display import choose_display
 from .display.stage_display import show_stages
@@ -59,10 +59,10 @@ def command(
 
             comparison = bench(experiment, choose_display(quiet), rounds)
     if as_json:
-        write_json(comparison.to_json(), output)
+        print_json(comparison.to_json(), output)
     else:
-        wide = _layout.width(output, otherwise=sys.maxsize)
-        write_lines(_layout.wrapped_lines(_comparison_lines(comparison), wide), output)
+        width = _layout.output_width(output, otherwise=sys.maxsize)
+        print_lines(_layout.wrapped_lines(_comparison_lines(comparison), width), output)
 
 
 def _comparison_lines(comparison: Comparison) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""fitx check: report every problem of an experiment file."""
+"""The `fitx check` command: reports every problem of an experiment file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TextIO
 import click
 
 from . import _arguments
-from ._output import visible, write_json, write_lines, write_text
+from ._output import print_json, print_lines, print_text, visible
 from ._process import stdout_for_results
 from .display.stage_display import show_stages
 
@@ -41,11 +41,11 @@ def command(
             check_step_class(experiment)
     if as_json:
         result = {"file": file, "problems": [], "experiment": experiment.as_mapping()}
-        write_json(result, output)
+        print_json(result, output)
     elif resolved:
-        write_text(_encodable(experiment, output), output)
+        print_text(_encodable(experiment, output), output)
     else:
-        write_lines([f"{file}: no problems."], output)
+        print_lines([f"{file}: no problems."], output)
 
 
 def _encodable(experiment: Experiment, output: TextIO) -> str:

@@ -1,4 +1,4 @@
-"""fitx checkpoints: list and verify the checkpoints of a run."""
+"""The `fitx checkpoints` command: lists and verifies the checkpoints of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import _arguments, _layout
-from ._output import print_error, write_json, write_lines
+from ._output import print_error, print_json, print_lines
 
 if TYPE_CHECKING:
     from fitx.commands.checkpoints import Entry, Listing
@@ -25,7 +25,7 @@ HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "best by then", "
 def command(run: str, out: Path, as_json: bool) -> None:
     """List the checkpoints of RUN, a run's folder or name, and verify their checksums.
 
-    The run may be in training. The exit code is 7 if there are checkpoints but none is intact.
+    The run may be in training. The exit code is 7 if there are checkpoints and all are damaged.
     """
     from fitx.commands.checkpoints import survey
     from fitx.errors import StorageError
@@ -36,9 +36,9 @@ def command(run: str, out: Path, as_json: bool) -> None:
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}
-        write_json({**listing.to_json(), **failure})
+        print_json({**listing.to_json(), **failure})
     else:
-        write_lines(_listing_lines(listing))
+        print_lines(_listing_lines(listing))
     if lost:
         print_error(lost)
         raise click.exceptions.Exit(StorageError.exit_code)
@@ -49,9 +49,9 @@ def _listing_lines(listing: Listing) -> Iterator[str]:
     if not listing.entries:
         yield "no checkpoint has been written"
         return
-    wide = _layout.width(otherwise=sys.maxsize)
+    width = _layout.output_width(otherwise=sys.maxsize)
     rows = [_checkpoint_row(entry, listing) for entry in listing.entries]
-    yield from _layout.table_lines(_without_empty([HEADINGS, *rows]), wide)
+    yield from _layout.table_lines(_without_empty([HEADINGS, *rows]), width)
     if listing.best is not None:
         yield f"best: epoch {listing.best['epoch']}, {_best_value(listing.best)}"
     yield from (entry.damage for entry in listing.entries if entry.damage)

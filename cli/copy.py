@@ -1,4 +1,4 @@
-"""fitx copy: copy a shipped experiment or part as the start of your own."""
+"""The `fitx copy` command: copies a shipped experiment or part as the start of your own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from . import _arguments
-from ._output import write_lines
+from ._output import print_lines
 from .display.stage_display import show_stages
 
 
@@ -25,4 +25,4 @@ def command(name: str, destination: Path | None) -> None:
 
     with show_stages():
         paths = copy(name, destination)
-    write_lines(f"wrote {path}" for path in paths)
+    print_lines(f"wrote {path}" for path in paths)

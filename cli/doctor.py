@@ -1,4 +1,4 @@
-"""fitx doctor: show versions, devices, and the reason for a missing GPU."""
+"""The `fitx doctor` command: shows versions, devices, and the reason for a missing GPU."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from . import _arguments
-from ._output import write_json, write_lines
+from ._output import print_json, print_lines
 from .display.stage_display import show_stages
 
 MISSING = 4
@@ -28,11 +28,11 @@ def command(context: click.Context, as_json: bool, verbose: bool) -> None:
     with show_stages():
         report = diagnose()
     if as_json:
-        write_json(report)
+        print_json(report)
     else:
         rows = list(_report_rows(report))
         width = max(len(name) for name, _ in rows)
-        write_lines(f"{name:<{width}}  {text}".rstrip() for name, text in rows)
+        print_lines(f"{name:<{width}}  {text}".rstrip() for name, text in rows)
     if report["problems"]:
         context.exit(MISSING)
 

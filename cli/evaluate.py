@@ -1,4 +1,4 @@
-"""fitx evaluate: evaluate a run, or an untrained experiment."""
+"""The `fitx evaluate` command: evaluates a run, or an untrained experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""fitx launch: train an experiment by several worker processes on this machine."""
+"""The `fitx launch` command: trains an experiment by several worker processes on this machine."""
 
 from __future__ import annotations
 

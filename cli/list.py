@@ -1,11 +1,11 @@
-"""fitx list: list the names of parts and shipped experiments."""
+"""The `fitx list` command: lists the names of parts and shipped experiments."""
 
 from __future__ import annotations
 
 import click
 
 from . import _arguments, _layout
-from ._output import write_json, write_text
+from ._output import print_json, print_text
 
 
 @click.command()
@@ -18,26 +18,26 @@ def command(kind: str | None, as_json: bool) -> None:
     """
     from fitx.registry.kinds import FITX_KINDS, KINDS
 
-    kinds = [_kind_of(kind, (*KINDS, "config"))] if kind else ["config", *FITX_KINDS]
-    names = {each: _names_of(each) for each in kinds}
+    kinds = [_find_kind(kind, (*KINDS, "config"))] if kind else ["config", *FITX_KINDS]
+    names = {each: _list_names(each) for each in kinds}
     if as_json:
-        write_json(names)
+        print_json(names)
     elif kind:
-        listed = names[kinds[0]]
-        is_terminal = _layout.is_terminal()
-        write_text(_layout.columns(listed, _layout.width()) if is_terminal else "\n".join(listed))
+        # One name per line for a pipe.
+        width = _layout.output_width(otherwise=1)
+        print_text(_layout.name_columns(names[kinds[0]], width))
     else:
-        write_text(_overview(names, [each for each in KINDS if each not in FITX_KINDS]))
+        print_text(_overview(names, [each for each in KINDS if each not in FITX_KINDS]))
 
 
 def _overview(names: dict[str, list[str]], others: list[str]) -> str:
-    wide = _layout.width()
-    paragraphs = [_layout.paragraph(kind, listed, wide) for kind, listed in names.items()]
-    more = _layout.paragraph("Keras' own, by `fitx list KIND`", others, wide)
+    width = _layout.output_width()
+    paragraphs = [_layout.paragraph(kind, listed, width) for kind, listed in names.items()]
+    more = _layout.paragraph("Keras' own, by `fitx list KIND`", others, width)
     return "\n".join([*paragraphs, "", more])
 
 
-def _kind_of(word: str, kinds: tuple[str, ...]) -> str:
+def _find_kind(word: str, kinds: tuple[str, ...]) -> str:
     from fitx.errors import UsageError
     from fitx.experiment.problems import nearest
 
@@ -48,7 +48,7 @@ def _kind_of(word: str, kinds: tuple[str, ...]) -> str:
     return plurals[word.lower()]
 
 
-def _names_of(kind: str) -> list[str]:
+def _list_names(kind: str) -> list[str]:
     from fitx.experiment.yaml.locate import shipped
     from fitx.registry.part_index import PartIndex
 

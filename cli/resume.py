@@ -1,4 +1,4 @@
-"""fitx resume: resume a run."""
+"""The `fitx resume` command: resumes a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def command(
     stop_after: int | None,
     **options: bool,
 ) -> None:
-    """Resume RUN, a run's folder or name, from its newest intact checkpoint.
+    """Resume RUN, a run's folder or name, from its newest undamaged checkpoint.
 
     The result is the same, to the bit, as that of an uninterrupted run, however the run was
     interrupted. A finished run is left as it is, unless an override asks for more training.

@@ -1,10 +1,10 @@
-"""fitx schema: print the JSON Schema of experiment files, for editors."""
+"""The `fitx schema` command: prints the JSON Schema of experiment files, for editors."""
 
 from __future__ import annotations
 
 import click
 
-from ._output import write_json
+from ._output import print_json
 
 
 @click.command()
@@ -30,4 +30,4 @@ def command(plugins: tuple[str, ...]) -> None:
     part_index = PartIndex()
     for plugin in plugins:
         add(plugin, part_index)
-    write_json(json_schema(part_index), indent=1)
+    print_json(json_schema(part_index), indent=1)

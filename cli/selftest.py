@@ -10,7 +10,7 @@ import click
 from fitx.errors import ExpectationError
 
 from . import _arguments
-from ._output import print_error, write_json, write_text
+from ._output import print_error, print_json, print_text
 from .display.stage_display import show_stages
 
 
@@ -77,9 +77,9 @@ def selftest_resume(
         report = selftest(request, (lambda text: None) if quiet else print_error)
     if as_json:
         failure = {"error": report.text, "code": ExpectationError.exit_code}
-        write_json({**report.to_json(), **(failure if report.differences else {})})
+        print_json({**report.to_json(), **(failure if report.differences else {})})
     elif not report.differences:
-        write_text(report.text)
+        print_text(report.text)
     if report.differences:
         print_error(report.text)
         raise click.exceptions.Exit(ExpectationError.exit_code)

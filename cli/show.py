@@ -1,4 +1,4 @@
-"""fitx show: show the options, the documentation and the file of a part."""
+"""The `fitx show` command: shows the options, the documentation and the file of a part."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import _arguments, _layout
-from ._output import write_json, write_text
+from ._output import print_json, print_text
 
 if TYPE_CHECKING:
     from fitx.registry.part_index import PartIndex
@@ -31,10 +31,10 @@ def command(name: str, as_json: bool) -> None:
     part_index = PartIndex()
     signatures = _signatures(name, part_index)
     if as_json:
-        write_json([_signature_json(signature) for signature in signatures])
+        print_json([_signature_json(signature) for signature in signatures])
         return
     shown = ["\n\n".join(_signature_text(signature, part_index)) for signature in signatures]
-    write_text("\n\n".join([*shown, *_config_text(name)]))
+    print_text("\n\n".join([*shown, *_config_text(name)]))
 
 
 def _config_text(name: str) -> Iterator[str]:
@@ -74,12 +74,12 @@ def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str
     from fitx.registry.signature import texts
 
     yield f"{signature.kind} {signature.name}"
-    wide = _layout.width() - 2
-    call = _layout.call_text(signature.title, list(texts(signature.parameters)), wide)
+    width = _layout.output_width() - 2
+    call = _layout.call_text(signature.title, list(texts(signature.parameters)), width)
     yield _layout.indented(call)
     if signature.kind == "dataset":
         eight = " " * 8
-        filled = partial(textwrap.fill, width=max(wide - 2, 20), initial_indent=eight)
+        filled = partial(textwrap.fill, width=max(width - 2, 20), initial_indent=eight)
         wrapped = partial(filled, subsequent_indent=eight)
         common = "\n".join(
             f"    {option.text}\n{wrapped(option.description)}" for option in data_options()

@@ -1,4 +1,4 @@
-"""fitx train: train an experiment."""
+"""The `fitx train` command: trains an experiment."""
 
 from __future__ import annotations
 

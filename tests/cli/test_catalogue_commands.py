@@ -255,10 +255,10 @@ def test_schema_prints_a_json_schema(fitx, tmp_path):
 
 
 def test_names_are_laid_out_downwards():
-    assert _layout.columns(["a", "bb", "c", "d", "e"], 10) == "a   c  e\nbb  d"
-    assert _layout.columns(["a", "bb", "c", "d", "e"], 5) == "a   d\nbb  e\nc"
-    assert _layout.columns(["a", "b"], 1) == "a\nb"
-    assert _layout.columns([], 10) == ""
+    assert _layout.name_columns(["a", "bb", "c", "d", "e"], 10) == "a   c  e\nbb  d"
+    assert _layout.name_columns(["a", "bb", "c", "d", "e"], 5) == "a   d\nbb  e\nc"
+    assert _layout.name_columns(["a", "b"], 1) == "a\nb"
+    assert _layout.name_columns([], 10) == ""
 
 
 @pytest.mark.parametrize("wide", [23, 40, 60, 100])

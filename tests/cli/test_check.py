@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -94,7 +95,9 @@ def test_the_real_command_exits_with_2_and_the_pinned_text(command, topic, name,
     before = sorted(CORPUS.rglob("*"))
     done = fitx(CORPUS / topic, command, f"{name}.yaml", *words)
     expected = (CORPUS / topic / f"{name}.txt").read_text(encoding="utf-8")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", expected)
+    # A busy machine may take more than 10 s to import what a plugin needs.
+    stderr = re.sub(r"^loading TensorFlow, \d+s so far\n", "", done.stderr, flags=re.MULTILINE)
+    assert (done.returncode, done.stdout, stderr) == (2, "", expected)
     assert sorted(CORPUS.rglob("*")) == before
 
 
