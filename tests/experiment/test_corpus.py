@@ -134,7 +134,7 @@ def test_other_encodings_are_refused(tmp_path, refusal, encoding):
 def test_utf_16_without_a_mark_is_refused_at_its_first_nul(tmp_path, refusal):
     (tmp_path / "wide.yaml").write_bytes("step: supervised\n".encode("utf-16-le"))
     assert refusal(tmp_path, "wide.yaml") == (
-        "wide.yaml:1:2: the character U+0000 may not stand in YAML; remove it.\n"
+        "wide.yaml:1:2: the character U+0000 is not allowed in YAML; remove it.\n"
         "    1 | s t e p :   s u p e r v i s e d\n"
         "         ^"
     )
@@ -154,7 +154,7 @@ def test_a_byte_that_is_not_utf_8_is_named(tmp_path, refusal):
 def test_characters_that_cannot_be_seen_are_named(tmp_path, write, refusal, character, name):
     write("odd.yaml", f"step: supervised\nmodel: m{character}lp\n")
     assert refusal(tmp_path, "odd.yaml").splitlines()[0] == (
-        f"odd.yaml:2:9: the character U+{name} may not stand in YAML; remove it."
+        f"odd.yaml:2:9: the character U+{name} is not allowed in YAML; remove it."
     )
 
 

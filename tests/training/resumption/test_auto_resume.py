@@ -210,6 +210,7 @@ def test_damaged_runs_are_passed_over(experiment, run, select_run):
     assert reasons == [
         f"{unread}/run.json is damaged: it has the key 'status' twice in one object",
         f"{linked}/checkpoints is a link to a place outside of the run; remove it.",
-        f"{broken}/experiment.yaml:1:7: this '[' is not closed.",
+        f"{broken}/experiment.yaml:1:8: not YAML: did not find expected node content "
+        "while parsing a flow node; the text ends within [ ] or { }.",
         f"{missing}/experiment.yaml is missing; the run cannot be rebuilt.",
     ]
