@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
@@ -38,9 +36,3 @@ def evaluation_feed(
     feed = evaluation_blocks if in_blocks else evaluation_batches
     steps = steps or built.evaluation_steps(split)
     return feed(built.data.splits[split], built.data.batch_size, steps)
-
-
-def training_batch(built: BuiltExperiment, done: int) -> Any:
-    """Return the batch of the training step that follows `done` others."""
-    epoch, step = divmod(done, built.data.steps("train"))
-    return next(iter(training_batches(built.data, first_epoch=epoch, first_step=step)))

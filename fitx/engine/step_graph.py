@@ -64,11 +64,14 @@ class StepGraph:
         if kind not in self._graphs:
             if len(self._graphs) == retracing.MOST_TRACES:
                 retracing.warn(self._name, spec_of(self.newest), spec)
-            # A function of its own: one that has a graph for any size gives that for each size.
-            with to_one_channel_as_products(), self._streams.used(), by_example():
-                self.newest = tf.function(self.run).get_concrete_function(spec)
-            self._graphs[kind] = self.newest
+            self.newest = self._graphs[kind] = self.traced(self.run, spec)
         return self._graphs[kind]
+
+    def traced(self, function: Callable[[Any], Any], spec: Any) -> Any:
+        """Trace a function of a batch that calls `run`."""
+        # A function of its own: one that has a graph for any size gives that for each size.
+        with to_one_channel_as_products(), self._streams.used(), by_example():
+            return tf.function(function).get_concrete_function(spec)
 
     def graph_for_rows(self, graph: Any, rows: int) -> Any:
         """Return a graph in the form that takes batches of so many rows and no others."""

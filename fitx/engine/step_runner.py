@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,18 @@ class StepRunner:
         else:
             self.step_graphs[kind].graph(dataset.element_spec)
         return self.logs[kind].names
+
+    def traced_around(
+        self, kind: str, function: Callable[[Callable[[Any], Any], Any], Any], spec: Any
+    ) -> Any:
+        """Trace the step anew, within a function that is given the step and a batch."""
+        source = self._source(kind)
+
+        @tf.autograph.experimental.do_not_convert
+        def one_batch(data: Any) -> Any:
+            return function(source.run, data)
+
+        return source.traced(one_batch, spec)
 
     @contextmanager
     def epoch_kept(self, step: keras.Model) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from fitx.build.csv_columns import with_columns
 from fitx.build.error_attribution import user_errors
 from fitx.build.make import make_callbacks
 from fitx.build.step_feeds import evaluation_feed, training_feed
-from fitx.errors import Diverged
+from fitx.errors import Diverged, FitxError
 from fitx.rundir.journal import Journal
 from fitx.stages import Stage
 from fitx.training import custom_objects, summary, unapplied_gradients
@@ -21,7 +22,7 @@ from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.evaluation import evaluate_split
 from fitx.training.export import save_networks
 from fitx.training.monitor import RunMonitor, ValidationStart
-from fitx.training.nan_search.search import explained, refuse_measured
+from fitx.training.nan_search.search import Failure, explained, refuse_measured
 from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.resumption.experiment_values import callback_options
@@ -90,13 +91,29 @@ def run_training(work: TrainingContext) -> Result:
             work.saver.save(run_monitor.snapshot)
             work.saver.save_final_weights(capture(state.model))
         except Diverged as error:
-            raise explained(error, built, run_monitor) from None
+            raise explained(_failure(error, work, run_monitor)) from None
         with Stage("saving the networks"):
             save_networks(built.step, work.run / "networks", state.best.epoch)
         tested = _test(work, run_monitor) if "test" in built.data.splits else {}
     values = {**run_monitor.values, **tested}
     refuse_measured(tested, "test", built)
     return summary.write(work.run, built, run_monitor, values, time.perf_counter() - began)
+
+
+def _failure(error: Diverged, work: TrainingContext, run_monitor: RunMonitor) -> Failure:
+    """Return what the search for the cause of an error needs; waits for the newest checkpoint."""
+    with suppress(FitxError):
+        work.saver.wait()
+    return Failure(
+        error,
+        work.built,
+        variables=run_monitor.state.variables,
+        log=run_monitor.replay_log,
+        step=run_monitor.at.step,
+        run=work.run,
+        note=work.display.note,
+        stopped_by=lambda: work.stop.name if work.stop.number else "",
+    )
 
 
 def _fit(work: TrainingContext, run_monitor: RunMonitor) -> None:

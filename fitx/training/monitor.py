@@ -14,7 +14,7 @@ from fitx.rundir.journal import Journal
 from fitx.step import Step
 from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.first_steps import FirstSteps
-from fitx.training.nan_search.replay_log import Trail
+from fitx.training.nan_search.replay import ReplayLog
 from fitx.training.progress import Display
 from fitx.training.signals import StopRequest
 from fitx.training.state.finite import position_text, refuse_values
@@ -39,7 +39,7 @@ class RunMonitor(keras.callbacks.Callback):
     Attributes:
         at: Where the run stands.
         values: What the last epoch logged.
-        trail: What is needed to run the steps again.
+        replay_log: What a search for the first NaN needs besides checkpoints.
 
     Raises:
         Diverged: NaN or an infinite value was logged, or was to be kept.
@@ -62,7 +62,8 @@ class RunMonitor(keras.callbacks.Callback):
         self.validation_steps = built.evaluation_steps("validation") if has_validation else 0
         self.at = Position()
         self.values: dict[str, float] = {}
-        self.trail = Trail(state.variables, has_callbacks=bool(state.callbacks))
+        self.replay_log = ReplayLog(state.variables)
+        self._is_alone = built.experiment.execution.strategy != "multi_worker"
         self._rows = {"batch_size": built.data.batch_size}
         self._earlier: Snapshot | None = None
         self._trained: Snapshot | None = None
@@ -102,8 +103,8 @@ class RunMonitor(keras.callbacks.Callback):
         """Put everything back, after other callbacks have begun anew."""
         if self._earlier is not None:
             self._put_back(self._earlier)
-        elif self.model.execution.strategy is None:
-            self.trail.start = self.snapshot()
+        elif self._is_alone:
+            self.replay_log.start = self.snapshot()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Begin an epoch, or go on with one; Keras counts from 0, people from 1."""
@@ -113,8 +114,9 @@ class RunMonitor(keras.callbacks.Callback):
         if self._earlier is not None:
             self._continue(self._earlier)
             self._earlier = None
-        if self.model.execution.strategy is None:
-            self.trail.epoch_begins(self.at.step, has_checkpoint=self.saver.last is not None)
+        if self._is_alone:
+            has_checkpoint = self.saver.last is not None
+            self.replay_log.epoch_begins(self.at.step, has_checkpoint=has_checkpoint)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""
@@ -207,7 +209,6 @@ class RunMonitor(keras.callbacks.Callback):
 
     def _refuse(self, values: dict[str, float], epoch: int) -> None:
         refuse_values(values, position_text(self.at.step, epoch), allow_nan=self.allow_nan)
-        self.trail.finite_until = self.at.step
 
     def _seconds(self) -> float:
         """Return what the epoch under way has taken so far."""

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from fitx import checkpoint
 from fitx.cli.display import NoDisplay
-from fitx.errors import DeviceError
+from fitx.errors import DeviceError, Diverged
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import record
@@ -35,13 +35,14 @@ CASES = {
 }
 REFUSED = ("guide/low_level", "data.batch_size=5")
 KEEPING = ("keeping.yaml", "fit.epochs=1")
+DIVERGING = ("raw.yaml", "optimizer={name: sgd, learning_rate: 1e30}")
 
 
 @pytest.fixture(scope="module")
 def outcomes(on_two):
     """Return what came of every case on two devices, by its name."""
-    cases = [(file, list(words)) for file, *words in (*CASES.values(), REFUSED, KEEPING)]
-    return dict(zip([*CASES, "refused", "keeping"], on_two(*cases), strict=True))
+    cases = [(file, list(words)) for file, *words in (*CASES.values(), REFUSED, KEEPING, DIVERGING)]
+    return dict(zip([*CASES, "refused", "keeping", "diverging"], on_two(*cases), strict=True))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,13 @@ def test_a_batch_that_cannot_be_shared_equally_is_refused(outcomes):
     assert outcomes["refused"]["code"] == ConfigError.exit_code
     text = "data.batch_size: 5 examples cannot be shared equally by 2 devices; write 4 or 6."
     assert text in outcomes["refused"]["error"]
+
+
+def test_the_operation_that_first_gave_nan_is_found(outcomes):
+    assert outcomes["diverging"]["code"] == Diverged.exit_code
+    text = "The first operation with a result that is not finite is Square in step 2 (epoch 1), at "
+    assert text in outcomes["diverging"]["error"]
+    assert "raw.py:15: `loss = tf.reduce_mean(" in outcomes["diverging"]["error"]
 
 
 def test_a_process_that_has_started_cannot_split_its_cpu_anymore():

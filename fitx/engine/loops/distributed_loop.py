@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -55,20 +56,21 @@ class DistributedFunction:
         spec = tf.nest.map_structure(lambda part: tf.TensorSpec(part.shape, part.dtype), batch)
         kind = kind_of(spec)
         if kind not in self._graphs:
-            self._graphs[kind] = self._traced(spec)
+            self._graphs[kind] = self.traced(self.run, spec)
         return self._graphs[kind]
 
-    def _traced(self, spec: Any) -> Any:
+    @tf.autograph.experimental.do_not_convert
+    def run(self, data: Any) -> dict[str, Any]:
+        """Run the step on every replica; called while a graph is traced."""
+        values = self._strategy.run(self._on_replica, args=(data,))
+        mean = tf.distribute.ReduceOp.MEAN
+        return {name: self._strategy.reduce(mean, v, axis=None) for name, v in values.items()}
+
+    def traced(self, function: Callable[[Any], Any], spec: Any) -> Any:
+        """Trace a function of a batch that calls `run`."""
         rows, count = tf.nest.flatten(spec)[0].shape[0], self._strategy.num_replicas_in_sync
-
-        @tf.autograph.experimental.do_not_convert
-        def one_batch(data: Any) -> dict[str, Any]:
-            values = self._strategy.run(self._on_replica, args=(data,))
-            mean = tf.distribute.ReduceOp.MEAN
-            return {name: self._strategy.reduce(mean, v, axis=None) for name, v in values.items()}
-
         with shared_steps.shared(rows % count == 0), by_example():
-            return tf.function(one_batch).get_concrete_function(spec)
+            return tf.function(function).get_concrete_function(spec)
 
     @tf.autograph.experimental.do_not_convert
     def _on_replica(self, data: Any) -> dict[str, Any]:

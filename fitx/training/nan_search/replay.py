@@ -1,132 +1,196 @@
-"""The training once more, from an instant that is known on, without callbacks."""
+"""Runs the steps of a training again, up to the first whose results are not finite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import tensorflow as tf
+
 from fitx.build.built import BuiltExperiment
-from fitx.build.step_feeds import evaluation_feed, training_batch, training_feed
-from fitx.engine.loops import silent_loop
-from fitx.training.state.snapshot import Position
-from fitx.training.state.variables import State, assign, capture, test_changes_only_metrics
+from fitx.build.step_feeds import evaluation_feed
+from fitx.data.feed import training_batches
+from fitx.engine.replicas import replica_variables
+from fitx.training.state.finite import is_finite
+from fitx.training.state.run_state import is_rate
+from fitx.training.state.snapshot import Position, Snapshot, position_from_meta, training_part
+from fitx.training.state.variables import (
+    RESET_EACH_EPOCH,
+    State,
+    assign,
+    capture,
+    test_changes_only_metrics,
+)
+
+_FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
 
-class Stopped(Exception):
-    """Somebody asked for the end of it."""
+class ReplayLog:
+    """Keeps what a replay needs besides checkpoints.
+
+    Attributes:
+        start: The run at its beginning, until there is a checkpoint; None then.
+        rates: The learning rates that an epoch began with, where they had changed, by the number
+            of steps before it.
+    """
+
+    def __init__(self, variables: Mapping[str, Any]) -> None:
+        self.start: Snapshot | None = None
+        self.rates: dict[int, State] = {}
+        self._variables = {name: v for name, v in variables.items() if is_rate(name)}
+        self._newest: State | None = None
+
+    def epoch_begins(self, done: int, *, has_checkpoint: bool) -> None:
+        """Note how an epoch begins, or goes on, after so many steps."""
+        if has_checkpoint:
+            self.start = None
+        rates = capture(self._variables)
+        if rates != self._newest:
+            self.rates[done] = self._newest = rates
 
 
 @dataclass(frozen=True)
-class Instant:
-    """The training at one instant.
+class BadStep:
+    """The first step that left a variable not finite.
 
     Attributes:
-        state: Its variables.
-        at: Where it stands; an epoch whose steps are all done may not be over yet.
-        values: What the epoch under way has logged.
+        step: Its number.
+        epoch: The number of its epoch.
+        names: The variables, those of metrics among them.
+        operations: The operations that explain it, in the order in which the step made them.
     """
 
-    state: State
-    at: Position
-    values: Mapping[str, float]
+    step: int
+    epoch: int
+    names: list[str]
+    operations: list[tf.Operation]
 
 
 class Replay:
-    """Runs the steps of a training again, in the mode in which they ran.
+    """Runs steps in the plain mode and checks the result of each operation of their graph.
 
-    Validations are run again too where they draw random numbers, say. Of what callbacks do only
-    the learning rates are known, with which each epoch began.
+    `tf.debugging.enable_check_numerics` raises at the first result that is not finite, which is
+    often harmless: a mask of -inf, the side of a `tf.where` that is not taken, a gradient that
+    overflows under a loss scale. Here each step runs to its end and is judged by the variables it
+    leaves. A loop or a condition is checked as one operation. Of what callbacks do, only the
+    learning rates at the beginning of an epoch are known.
 
     Args:
         built: What was trained.
-        variables: All that changes, by name.
-        rates: The learning rates that changed, by the number of steps before that.
-        lines: What metrics.jsonl says of the epochs.
-        is_wanted: Asked now and then whether to go on.
+        variables: All that training changes, by name.
+        log: The learning rates.
+        start: Where to begin.
+        values: The names of the logged values that became NaN or infinite.
 
     Attributes:
-        is_exact: Whether each epoch that was over again had logged the same.
+        at: How far it came.
     """
 
     def __init__(
         self,
         built: BuiltExperiment,
         variables: Mapping[str, Any],
-        rates: Mapping[int, State],
-        lines: Iterable[Mapping[str, Any]],
-        is_wanted: Callable[[], bool],
+        log: ReplayLog,
+        start: Snapshot,
+        values: Collection[str],
     ) -> None:
-        self.built, self.rates, self.is_wanted = built, rates, is_wanted
-        self.variables = dict(variables)
-        self.lines = {line["epoch"]: line for line in lines}
-        self.is_exact = True
-        is_validated = "validation" in built.data.splits
-        self._validates = is_validated and not test_changes_only_metrics(built.step)
+        self._built, self._step, self._rates = built, built.step, log.rates
+        self._variables, self._state = dict(variables), training_part(start.state)
+        self.at = position_from_meta(start.meta)
+        self._values, self._may_be_nan = values, bool(built.experiment.fit.allow_nan)
+        self._graphs: dict[str, tuple[Any, list[Any]]] = {}
 
-    def run(self, begin: Instant, end: int) -> Instant:
-        """Go on from an instant until so many steps are done.
+    def until_not_finite(self, end: int, go_on: Callable[[], bool]) -> BadStep | None:
+        """Run until a step leaves a variable not finite, at most up to the step of this number.
 
-        Raises:
-            Stopped: It is no longer wanted.
+        Args:
+            go_on: Asked before each step.
         """
-        at = self.place(begin)
-        feed = iter(training_feed(self.built, at.batches(self.built.steps_per_epoch)))
-        while True:
-            count = min(end - at.step, self.built.steps_per_epoch - at.epoch_steps)
-            silent_loop.run(self.built.step.make_train_function(), feed, count, self.is_wanted)
-            if not self.is_wanted():
-                raise Stopped
-            at = replace(at, step=at.step + count, epoch_steps=at.epoch_steps + count)
-            if at.step == end:
-                values = self.built.step.execution.logs["train"].result()
-                return Instant(capture(self.variables), at, values)
-            at = self._next(at)
+        assign(self._variables, self._state)
+        done = self.at.batches(self._built.steps_per_epoch)
+        epoch, step = divmod(done, self._built.data.steps("train"))
+        batches = training_batches(self._built.data, first_epoch=epoch, first_step=step)
+        before: set[str] | None = None
+        for batch in batches:
+            self._begin_step()
+            if self.at.step == end or not go_on():
+                break
+            names, operations = self._run(batch, batches.element_spec)
+            self.at.step, self.at.epoch_steps = self.at.step + 1, self.at.epoch_steps + 1
+            if names:
+                # Where no step ran before, harmless results are told by their use alone.
+                unusual = [op for op in operations if before is not None and op.name not in before]
+                causes = _spreading(operations) if before is None else unusual
+                return BadStep(self.at.step, self.at.epoch + 1, names, causes)
+            before = (before or set()) | {op.name for op in operations}
+        return None
 
-    def place(self, instant: Instant) -> Position:
-        """Let everything be as before the step that follows an instant; return where it is."""
-        assign(self.variables, instant.state)
-        return self._next(instant.at)
+    def _run(self, batch: Any, spec: Any) -> tuple[list[str], list[tf.Operation]]:
+        """Run a step; return the variables and the operations that are not finite."""
+        if self._step.execution.strategy is not None:
+            # Replicas share the rows of a batch where its size is known.
+            spec = tf.nest.map_structure(tf.TensorSpec.from_tensor, batch)
+        if str(spec) not in self._graphs:
+            self._graphs[str(spec)] = self._traced(spec)
+        graph, checked = self._graphs[str(spec)]
+        flags = graph(batch).numpy()
+        bad = dict.fromkeys(what for what, good in zip(checked, flags, strict=True) if not good)
+        return [n for n in bad if isinstance(n, str)], [o for o in bad if not isinstance(o, str)]
 
-    def batch(self, instant: Instant) -> Any:
-        """Return the batch of the step that follows an instant."""
-        return training_batch(self.built, instant.at.batches(self.built.steps_per_epoch))
+    def _traced(self, spec: Any) -> tuple[Any, list[Any]]:
+        """Trace the step anew; return its graph, and what each flag that it returns is of."""
+        checked: list[Any] = []
 
-    def _next(self, at: Position) -> Position:
+        def step(run: Callable[[Any], Any], batch: Any) -> tf.Tensor:
+            run(batch)
+            results = [*_results(tf.compat.v1.get_default_graph()), *self._to_be_finite()]
+            checked.extend(what for what, _ in results)
+            return tf.stack([tf.reduce_all(tf.math.is_finite(number)) for _, number in results])
+
+        return self._step.execution.traced_around("train", step, spec), checked
+
+    def _to_be_finite(self) -> Iterator[tuple[str, Any]]:
+        """Yield the variables that were finite at the beginning, by name, each with its copies."""
+        for name, variable in self._variables.items():
+            is_meant = not self._may_be_nan or any(f"/{n}/" in name for n in self._values)
+            if (is_meant or not name.startswith(RESET_EACH_EPOCH)) and is_finite(self._state[name]):
+                copies = replica_variables.local_copies(variable)
+                yield from ((name, copy) for copy in copies if copy.dtype in _FLOATS)
+
+    def _begin_step(self) -> None:
         """End the epoch whose steps are all done; begin the one that a step is to begin."""
-        if at.epoch_steps == self.built.steps_per_epoch:
-            self._end_epoch(at.epoch + 1)
-            at = Position(at.epoch + 1, at.step)
-        if not at.epoch_steps:
-            self.built.step.reset_metrics()
-        changed = self.rates.get(at.step, {})
-        assign({name: self.variables[name] for name in changed}, changed)
-        return at
-
-    def _end_epoch(self, epoch: int) -> None:
-        built, step = self.built, self.built.step
-        line = self.lines.get(epoch, {})
-        values = step.execution.logs["train"].result().items()
-        self.is_exact &= all(line.get(name, value) == value for name, value in values)
-        step.execution.logs["train"].running = False
-        if self._validates and epoch % built.experiment.fit.validation_freq == 0:
-            feed = evaluation_feed(built, "validation")
-            step.evaluate(feed, steps=built.evaluation_steps("validation"), verbose=0)
+        built, step = self._built, self._step
+        if self.at.epoch_steps == built.steps_per_epoch:
+            self.at = Position(self.at.epoch + 1, self.at.step)
+            is_due = self.at.epoch % built.experiment.fit.validation_freq == 0
+            if is_due and "validation" in built.data.splits and not test_changes_only_metrics(step):
+                steps = built.evaluation_steps("validation")
+                step.evaluate(evaluation_feed(built, "validation"), steps=steps, verbose=0)
+        if not self.at.epoch_steps:
+            step.reset_metrics()
+        rates = self._rates.get(self.at.step, {})
+        assign({name: self._variables[name] for name in rates}, rates)
 
 
-def turn(
-    replay: Replay, good: Instant, end: int, is_bad: Callable[[Instant], bool]
-) -> tuple[Instant, Instant] | None:
-    """Return the instants before and after the step that turned bad what was good.
+def _results(graph: Any) -> Iterator[tuple[tf.Operation, tf.Tensor]]:
+    """Yield the batch that a graph is given, and what its operations compute."""
+    captured = {inside.op.name for _, inside in graph.captures}
+    for op in graph.get_operations():
+        named = len(op.op_def.output_arg) == len(op.outputs)
+        for index, output in enumerate(op.outputs):
+            # Kernels leave in a "reserve space" what they like.
+            is_scratch = named and "reserve" in op.op_def.output_arg[index].name
+            is_given = op.type == "Const" or op.name in captured
+            if output.dtype in _FLOATS and not is_scratch and not is_given:
+                yield op, output
 
-    Halving runs no more steps in all than there are. None if all is good at the end too.
-    """
-    bad: Instant | None = None
-    while end - good.at.step > 1:
-        middle = replay.run(good, (good.at.step + end) // 2)
-        if is_bad(middle):
-            bad, end = middle, middle.at.step
-        else:
-            good = middle
-    bad = bad or replay.run(good, end)
-    return (good, bad) if is_bad(bad) else None
+
+def _spreading(operations: list[tf.Operation]) -> list[tf.Operation]:
+    """Return the operations whose result reaches a variable by others that are not finite."""
+    kept: dict[str, tf.Operation] = {}
+    for op in reversed(operations):
+        users = [user for output in op.outputs for user in output.consumers()]
+        if any(user.name in kept or user.op_def.is_stateful for user in users):
+            kept[op.name] = op
+    return list(reversed(kept.values()))

@@ -1,35 +1,69 @@
-"""What a training that diverged is told of: which number was the first not to be finite."""
+"""Names the operation and the line of the user's code that first gave NaN or infinity in a run."""
 
 from __future__ import annotations
 
-import math
+import inspect
+import linecache
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
+import tensorflow as tf
 
 from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line
-from fitx.errors import Diverged, FitxError, StorageError
-from fitx.rundir import journal
-from fitx.training.monitor import RunMonitor
-from fitx.training.nan_search import probe
-from fitx.training.nan_search.replay import Instant, Replay, Stopped, turn
+from fitx.checkpoint import Newest
+from fitx.engine.replicas import replica_variables
+from fitx.errors import Diverged, StorageError
+from fitx.training.nan_search.replay import BadStep, Replay, ReplayLog
 from fitx.training.result import relative_to_cwd
 from fitx.training.state.finite import (
     ADVICE,
     first_non_finite,
     forbidden_values,
-    is_finite,
     non_finite_number,
-    position_text,
     refuse_values,
-    values_text,
 )
-from fitx.training.state.snapshot import Snapshot, position_from_meta, training_part
-from fitx.training.state.variables import NETWORKS, OPTIMIZERS, capture, network_state
+from fitx.training.state.snapshot import Snapshot
+from fitx.training.state.variables import (
+    NETWORKS,
+    OPTIMIZERS,
+    RESET_EACH_EPOCH,
+    capture,
+    network_state,
+)
+
+SEARCH_SECONDS = 600.0
+"""The longest that a search takes."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run that diverged, and what is needed to run its steps again.
+
+    Args:
+        error: What was seen.
+        built: What was trained.
+        variables: All that training changes, by name.
+        log: The run's beginning and its learning rates.
+        step: The number of the last step that ran.
+        run: The run's folder.
+        note: Shows a line to the user.
+        stopped_by: Returns the name of the signal that asked to stop; empty while none has.
+    """
+
+    error: Diverged
+    built: BuiltExperiment
+    variables: Mapping[str, Any]
+    log: ReplayLog
+    step: int
+    run: Path
+    note: Callable[[str], None]
+    stopped_by: Callable[[], str]
 
 
 def refuse_measured(values: dict[str, float], split: str, built: BuiltExperiment) -> None:
@@ -46,201 +80,134 @@ def refuse_measured(values: dict[str, float], split: str, built: BuiltExperiment
     refuse_values(values, f"on the {split} split", more, allow_nan)
 
 
-def explained(error: Diverged, built: BuiltExperiment, run_monitor: RunMonitor) -> Diverged:
-    """Return what a training ended with, and where that began: found by running steps again."""
-    with suppress(FitxError):
-        run_monitor.saver.wait()
-    search = _Search(error, built, run_monitor)
-    try:
-        origin = search.origin()
-    except Stopped:
-        text = f"The search for what was not finite first was stopped by {run_monitor.stop.name}."
-        origin = search.unknown(text)
-    except Exception as failure:  # Whatever it is, the user must hear of the divergence.
-        text = f"What was not finite first could not be found: {first_line(failure)}"
-        origin = search.unknown(text)
-    advice = origin.advice or f"{ADVICE} {search.way_on()}"
+def explained(failure: Failure) -> Diverged:
+    """Return the error that ended a run, with its cause, found by running steps again."""
+    error, newest = failure.error, None
+    with suppress(StorageError):
+        newest = checkpoint.newest(failure.run / "checkpoints")
+    advice = f"{ADVICE} {_way_on(failure, newest)}"
+    if _is_outside_training(failure):
+        text, advice = _OUTSIDE, _LOOK_OUTSIDE
+    else:
+        start = Snapshot(newest.state, newest.meta) if newest is not None else failure.log.start
+        text = _cause(failure, start)
     if error.names and not any(name.endswith("loss") for name in error.names):
         advice = f"{advice} A value that may be NaN is named in fit.allow_nan."
-    return Diverged(origin.found, origin.where, f"{origin.text}\n{advice}", error.names)
+    return Diverged(error.found, error.where, f"{text}\n{advice}", error.names)
 
 
-@dataclass(frozen=True)
-class Origin:
-    """What there is to say of a divergence.
-
-    Attributes:
-        found: What is not finite.
-        where: Since when.
-        text: What came first.
-        advice: What to do, if it is not what mostly helps.
-    """
-
-    found: str
-    where: str
-    text: str
-    advice: str | None = None
+def _is_outside_training(failure: Failure) -> bool:
+    """Whether only a validation or a callback gave values that are not finite."""
+    trained = (NETWORKS, OPTIMIZERS)
+    named = {k: v for k, v in failure.variables.items() if k.startswith(trained)}
+    has_names = bool(failure.error.names) and not _logged(failure)
+    return has_names and first_non_finite(capture(named)) is None
 
 
-class _Search:
-    """Looks for the first number that is not finite in a training that has ended so.
+def _logged(failure: Failure) -> list[str]:
+    """Return which of the values that are not finite are the training steps' own."""
+    return [n for n in failure.error.names if n in failure.built.step.execution.logs["train"].names]
 
-    Args:
-        error: What was seen.
-        built: What was trained.
-        run_monitor: How far it came.
-    """
 
-    def __init__(self, error: Diverged, built: BuiltExperiment, run_monitor: RunMonitor) -> None:
-        self.error, self.built, self.run_monitor = error, built, run_monitor
-        self.variables = run_monitor.state.variables
-        logged = built.step.execution.logs["train"].names
-        self.names = [name for name in error.names if name in logged]
-        self.newest: checkpoint.Newest | None = None
-        with suppress(StorageError):
-            self.newest = checkpoint.newest(run_monitor.saver.folder)
+def _way_on(failure: Failure, newest: Newest | None) -> str:
+    """Return from where the run can go on."""
+    if newest is None:
+        return "There is no checkpoint: it diverged before the first."
+    names = list(failure.built.experiment.optimizers)
+    key = "optimizer" if names == ["model"] else f"optimizers.{names[0]}"
+    return (
+        f"Checkpoint {newest.folder.name} is whole; `fitx resume {relative_to_cwd(failure.run)} "
+        f"--allow-inexact {key}.learning_rate=...` goes on from it."
+    )
 
-    def origin(self) -> Origin:
-        """Return where the divergence began."""
-        if self.built.step.execution.strategy is not None:
-            return self.unknown(_ON_SEVERAL)
-        if self.error.names and not self.names and self._is_sound():
-            return replace(self.unknown(_SOUND), advice=_LOOK_ELSEWHERE)
-        begin, end = self._beginning(), self.run_monitor.at.step
-        if begin is None or begin.at.step >= end:
-            return self.unknown("There is nothing to run its steps again from.")
-        steps = f"steps {begin.at.step + 1:,} to {end:,}"
-        self.run_monitor.display.note(f"diverged: running {steps} again, to find where it began")
-        replay = self._replay()
-        sound = {name for name, array in begin.state.items() if is_finite(array)}
 
-        def is_bad(instant: Instant) -> bool:
-            return self._is_bad(instant) or _spoilt(instant, sound) is not None
-
-        found = turn(replay, begin, end, is_bad)
-        if found is None:
-            last = max(begin.at.step, self.run_monitor.trail.finite_until if self.names else 0)
-            return self.unknown(_NOT_AGAIN.format(f"S{steps[1:]}", f"{last:,}"))
-        before, after = found
-        text = self._first(replay, before, after, sound)
-        if not replay.is_exact:
-            text += _OTHER_BITS
-        seen = self._seen(replay, after, end)
-        return Origin(*seen, text) if seen else self.unknown(text)
-
-    def unknown(self, text: str) -> Origin:
-        """Return what was seen, and a text in place of where it began."""
-        return Origin(self.error.found, self.error.where, text)
-
-    def way_on(self) -> str:
-        """Return from where the run can go on."""
-        if self.newest is None:
-            return "There is no checkpoint: it diverged before the first."
-        names = list(self.built.experiment.optimizers)
-        key = "optimizer" if names == ["model"] else f"optimizers.{names[0]}"
-        run = relative_to_cwd(self.run_monitor.journal.run)
-        return (
-            f"Checkpoint {self.newest.folder.name} is whole; `fitx resume {run} --allow-inexact "
-            f"{key}.learning_rate=...` goes on from it."
+def _cause(failure: Failure, start: Snapshot | None) -> str:
+    """Return a sentence on the first operation whose result was not finite."""
+    if failure.built.experiment.execution.strategy == "multi_worker":
+        return "The first operation is not looked for where several machines train."
+    if start is None or start.meta["step"] >= failure.step:
+        return "There is no earlier state from which to run its steps again."
+    steps = f"steps {start.meta['step'] + 1:,} to {failure.step:,}"
+    try:
+        failure.note(f"diverged: running {steps} again, to find where it began")
+        logged = _logged(failure)
+        replay = Replay(failure.built, failure.variables, failure.log, start, logged)
+        ends = time.monotonic() + SEARCH_SECONDS
+        found = replay.until_not_finite(
+            failure.step, lambda: not failure.stopped_by() and time.monotonic() < ends
         )
-
-    def _is_sound(self) -> bool:
-        trained = (NETWORKS, OPTIMIZERS)
-        named = {k: v for k, v in self.variables.items() if k.startswith(trained)}
-        return first_non_finite(capture(named)) is None
-
-    def _beginning(self) -> Instant | None:
-        """Return the newest instant that is known in full."""
-        found: Snapshot | None = self.run_monitor.trail.start
-        if self.newest is not None:
-            found = Snapshot(self.newest.state, self.newest.meta)
-        if found is None:
-            return None
-        return Instant(training_part(found.state), position_from_meta(found.meta), {})
-
-    def _replay(self) -> Replay:
-        run_monitor = self.run_monitor
-        lines = journal.read(run_monitor.journal.run)
-        rates, stop = run_monitor.trail.rates, run_monitor.stop
-        return Replay(self.built, self.variables, rates, lines, lambda: not stop.number)
-
-    def _is_bad(self, instant: Instant) -> bool:
-        """Whether a value that was not finite at the end is not finite already."""
-        return any(not math.isfinite(instant.values[name]) for name in self.names)
-
-    def _seen(self, replay: Replay, after: Instant, end: int) -> tuple[str, str] | None:
-        """Return which logged values are not finite, and since when; None if it is not those."""
-        if not self.names:
-            return None
-        if not self._is_bad(after):
-            found = turn(replay, after, end, self._is_bad)
-            if found is None:
-                return None
-            after = found[1]
-        values = {n: after.values[n] for n in self.names if not math.isfinite(after.values[n])}
-        return values_text(values), position_text(after.at.step, after.at.epoch + 1)
-
-    def _first(self, replay: Replay, before: Instant, after: Instant, sound: set[str]) -> str:
-        """Return what was not finite first in the step between two instants."""
-        number = f"{after.at.step:,}"
-        sight = self._sight(replay, before)
-        if sight is None:
-            name = _spoilt(after, sound)
-            return _UNSEEN.format(f"'{name}'" if name else ", ".join(self.names), number)
-        if sight.kind == "value":
-            return f"{_OF_VALUE.format(sight.thing, number)}{_largest(before)}."
-        return _OF_VARIABLE[sight.kind].format(self._name_of(sight.thing), number)
-
-    def _sight(self, replay: Replay, before: Instant) -> probe.Sight | None:
-        """Return what the step after an instant comes upon first, if it can be run by itself."""
-        step, data = self.built.step, replay.batch(before)
-        try:
-            return probe.first_not_finite(step, data, lambda: replay.place(before))
-        except Exception:  # A step may need to be compiled, or more memory if it is not.
-            return None
-
-    def _name_of(self, variable: Any) -> str:
-        names = (name for name, known in self.variables.items() if known is variable)
-        return next(names, getattr(variable, "path", variable.name))
+        if found is not None:
+            return _described(failure, found)
+    except Exception as error:  # Whatever it is, the user must hear of the divergence.
+        return f"Running {steps} again failed: {first_line(error)}"
+    if replay.at.step < failure.step:
+        reason = failure.stopped_by() or f"its limit of {SEARCH_SECONDS / 60:.0f} minutes"
+        return f"Running {steps} again was stopped by {reason} after step {replay.at.step:,}."
+    return _NOT_AGAIN.format(f"S{steps[1:]}")
 
 
-_ON_SEVERAL = "Which number was the first is not looked for where several devices train."
-_SOUND = (
+_OUTSIDE = (
     "All that the training steps logged is finite, and so is every variable of the networks and "
     "optimizers."
 )
-_LOOK_ELSEWHERE = "Look at the validation data, the step's `test_step` and the callbacks."
+_LOOK_OUTSIDE = "Look at the validation data, the step's `test_step` and the callbacks."
 _NOT_AGAIN = (
-    "{}, run again, gave finite numbers, as happens where training is not deterministic or a "
-    "callback changes variables; it is only known to have happened after step {}."
+    "{}, run again one by one and without XLA, gave finite numbers. That happens where training is "
+    "not deterministic, where rounding decides, or where a callback changes variables."
 )
-_OTHER_BITS = (
-    " (The steps that were run again did not log quite the same, as happens where training is not "
-    "deterministic or a callback changes variables.)"
-)
-_UNSEEN = "The first number that was not finite is in {}, after step {}."
-_OF_VALUE = (
-    "The first number that was not finite is {} itself at step {}: its batch, and every variable "
-    "before it, were finite"
-)
-_OF_VARIABLE = {
-    "gradient": "The first number that was not finite is the gradient of '{}' at step {}.",
-    "variable": "The first number that was not finite is in '{}', as step {} left it; its gradient "
-    "was finite.",
-}
 
 
-def _largest(instant: Instant) -> str:
-    """Return the largest number of the networks' variables, with the name of its variable."""
-    sizes = {
-        name: float(np.max(np.abs(array)))
-        for name, array in instant.state.items()
-        if name.startswith(NETWORKS) and array.size and is_finite(array)
+def _described(failure: Failure, bad: BadStep) -> str:
+    """Return sentences on the first operation of a step whose result was not finite."""
+    when = f"step {bad.step:,} (epoch {bad.epoch})"
+    if not bad.operations:
+        names = ", ".join(f"'{name}'" for name in bad.names[:3])
+        return f"The first that is not finite is {names}, after {when}; {_NO_OPERATION}"
+    operation = bad.operations[0]
+    if operation.type == "Placeholder":
+        return f"The batch of {when} holds NaN or infinity itself."
+    kind = "gradient operation" if operation.name.startswith(_GRADIENTS) else "operation"
+    more = f"{_layer(operation, failure.variables)}{_line(operation, failure.built)}."
+    if not any(name.startswith(RESET_EACH_EPOCH) for name in bad.names):
+        more += f" The step left '{bad.names[0]}' not finite."
+    text = f"The first {kind} with a result that is not finite is {operation.type} in {when}"
+    return f"{text}{more}"
+
+
+def _line(operation: tf.Operation, built: BuiltExperiment) -> str:
+    """Return the innermost line beside the user's plugins, else of the step, that made it."""
+    folders = {Path(path).parent for path in built.experiment.plugins}
+    frames = list(operation.traceback)[::-1]
+    users = [frame for frame in frames if Path(frame.filename).parent in folders]
+    of_step = inspect.getsourcefile(type(built.step).train_step)
+    for frame in users or [frame for frame in frames if frame.filename == of_step]:
+        source = linecache.getline(frame.filename, frame.lineno).strip()
+        return f", at {relative_to_cwd(Path(frame.filename))}:{frame.lineno}: `{source}`"
+    return ""
+
+
+def _layer(operation: tf.Operation, variables: Mapping[str, Any]) -> str:
+    """Return the variable that the operation's layer reads; empty where none is found."""
+    graph, scope = operation.graph, operation.name.removeprefix(_GRADIENTS)
+    names = {
+        id(copy): name
+        for name, v in variables.items()
+        for copy in replica_variables.local_copies(v)
     }
-    name = max(sizes, key=lambda name: sizes[name], default=None)
-    return f", the largest number {sizes[name]:.3g} in '{name}'" if name is not None else ""
+    outside = {id(v.handle): names.get(id(v), "") for v in graph.variables}
+    inside = {id(tensor): outside.get(id(handle), "") for handle, tensor in graph.captures}
+    reads = [op for op in graph.get_operations() if op.type == "ReadVariableOp"]
+    while "/" in scope:
+        scope = scope.rpartition("/")[0]
+        # A layer reads its variables in a scope of its own, such as `dense/MatMul/ReadVariableOp`.
+        of_scope = [op for op in reads if op.name.rsplit("/", 2)[0] == scope]
+        for name in (inside.get(id(op.inputs[0]), "") for op in of_scope):
+            if name.startswith(NETWORKS):
+                return f", in the layer of '{name}'"
+    return ""
 
 
-def _spoilt(instant: Instant, sound: set[str]) -> str | None:
-    """Return the first variable that is not finite and was at the beginning."""
-    return first_non_finite({n: array for n, array in instant.state.items() if n in sound})
+_GRADIENTS = "gradient_tape/"
+"""How TensorFlow's names of the operations begin that a gradient tape makes."""
+
+_NO_OPERATION = "no operation of the step shows where it comes from."
