@@ -71,7 +71,9 @@ while epoch < epochs:
             count = count + forgotten
         if fault == "chance" and done == 2:
             count = count + np.frombuffer(os.urandom(3), "uint8")
-        if done == stop:
+        if done == stop and fault != "hasty":
+            # A kill that is due comes first.
+            time.sleep(0.2)
             save("epoch")
             sys.exit(143)
     epoch, passed = epoch + 1, 0
@@ -80,6 +82,3 @@ while epoch < epochs:
     save("between")
 record.reopen(run).update(status="finished")
 write_json(run / "summary.json", {"metrics": logged})
-if fault != "hasty":
-    # The kill comes before the end.
-    time.sleep(0.2)

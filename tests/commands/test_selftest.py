@@ -9,6 +9,7 @@ import pytest
 
 from fitx.commands.selftest import SelftestRequest, selftest
 from fitx.commands.selftest.child_process import ChildFailed, KilledFromOutside
+from fitx.commands.selftest.trainings import Trainings
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
 
@@ -176,10 +177,18 @@ def test_a_training_that_a_callback_ends_in_its_first_epoch_is_refused(run_selft
     assert not remaining(tmp_path)
 
 
-def test_a_training_that_ends_before_it_can_be_killed_proves_nothing(run_selftest, tmp_path):
+def test_a_kill_that_comes_too_late_is_replaced_by_a_stop(run_selftest, monkeypatch):
+    monkeypatch.setattr(Trainings, "_has_checkpoint", lambda *_: False)
+    report, notices = run_selftest("fault=forgets", stops=3)
+    assert notices[-2] == "interrupted: stopped after step 23"
+    assert not any(one.killed for one in report.interruptions)
+    assert report.differences
+
+
+def test_a_training_that_ends_before_it_is_interrupted_proves_nothing(run_selftest, tmp_path):
     with pytest.raises(UsageError) as error:
         run_selftest("fault=hasty", stops=1)
-    text = "the training ended before it could be killed; try more --epochs."
+    text = "the training ended before it was interrupted; try more --epochs."
     assert str(error.value) == text
     assert not remaining(tmp_path)
 

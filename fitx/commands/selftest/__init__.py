@@ -178,9 +178,12 @@ def _interrupt(
             "a callback ended the training in its first epoch; the self-test needs two epochs."
         )
     interruptions: list[Interruption] = []
-    planned = plan(epochs, request.stops, random.Random(request.seed))
+    planned, last_step = (
+        plan(epochs, request.stops, random.Random(request.seed)),
+        epochs[-1]["step"],
+    )
     try:
-        for interruption in trainings.interrupted("interrupted", planned):
+        for interruption in trainings.interrupted("interrupted", planned, last_step):
             notify(f"interrupted: {interruption}")
             interruptions.append(interruption)
     except ChildFailed as error:
@@ -191,5 +194,5 @@ def _interrupt(
         text += f"\nThe runs are kept in {trainings.root}."
         raise ChildFailed(text, error.exit_code) from None
     if not interruptions:
-        raise UsageError("the training ended before it could be killed; try more --epochs.")
+        raise UsageError("the training ended before it was interrupted; try more --epochs.")
     return interruptions

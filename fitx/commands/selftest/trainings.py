@@ -106,19 +106,24 @@ class Trainings:
         return self.run_folder(name)
 
     def interrupted(
-        self, name: str, planned: Sequence[PlannedInterruption]
+        self, name: str, planned: Sequence[PlannedInterruption], last_step: int
     ) -> Iterator[Interruption]:
         """Train to the end with interruptions; yield each of them when it has taken place."""
         command, step = self._train(name), 0
         for one in planned:
             # A kill may come some steps after its checkpoint, and so after the next stop.
             step = max(one.step, step + 1)
+            if step >= last_step:
+                break
+            kill: dict[str, Any] = {}
+            stop_after = step
+            if one.kill_delay is not None:
+                kill = {"kill_when": partial(self._has_checkpoint, name, step)}
+                kill |= {"delay": one.kill_delay}
+                # If the kill comes too late, the training is interrupted all the same.
+                stop_after = last_step - 1
             with Stage(f"training, to be interrupted after step {step:,}"):
-                if one.kill_delay is None:
-                    ended = self._run([*command, "--stop-after", str(step)], may_stop=True)
-                else:
-                    is_due = partial(self._has_checkpoint, name, step)
-                    ended = self._run(command, kill_when=is_due, delay=one.kill_delay)
+                ended = self._run([*command, "--stop-after", str(stop_after)], **kill)
             if ended.code == 0:
                 return
             yield (interruption := self._interruption(name, ended))
@@ -135,11 +140,11 @@ class Trainings:
         out = ["--out", str(self.root / name)]
         return [*self.command, "train", *self.arguments, *out, *self.options]
 
-    def _run(self, command: Sequence[str], *, may_stop: bool = False, **kill: Any) -> EndedProcess:
+    def _run(self, command: Sequence[str], **kill: Any) -> EndedProcess:
         temporary = self.root / "temporary"
         temporary.mkdir(exist_ok=True)
         ended = child_process.run(command, temporary, self.stop, **kill)
-        ended.check(may_stop=may_stop)
+        ended.check(may_stop="--stop-after" in command)
         return ended
 
     def _runs(self, name: str) -> list[Path]:
