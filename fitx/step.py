@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from fitx.compat import replica_averages
 from fitx.compat.loss_scale import scaled
 from fitx.engine.replicas import shared_steps
 from fitx.engine.trainer import Trainer
@@ -96,11 +97,11 @@ class Step(Trainer):
             optimizer.build(self._kept.variables[name])
             self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
-                shared_steps.average_gradients(optimizer)
+                replica_averages.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)
         if self.execution.strategy is not None:
             for network in self.networks.values():
-                shared_steps.average_statistics(network)
+                replica_averages.average_statistics(network)
         # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(

@@ -1,9 +1,44 @@
-"""Graphs of the functions that a graph calls, which TensorFlow gives only by a private method."""
+"""The graphs of functions: what they capture, what they call, and one to throw away.
+
+TensorFlow's public names give the concrete function of a trace. The functions that its graph calls
+it gives only by a private method; and what a graph captures, by an attribute of an internal class.
+Noticed by tests/compat/test_function_graphs.py:
+test_tensorflow_still_gives_called_functions_by_name and
+test_tensorflow_still_lists_what_a_graph_captures.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+import tensorflow as tf
+
+from fitx.compat.presence import demand
+
+FuncGraph = tf.__internal__.FuncGraph
+demand(FuncGraph, "_get_function", "captures")
+
+
+def captures() -> list[tuple[Any, Any]]:
+    """Return pairs of tensors, outside and inside, that the graph being traced captures."""
+    return list(tf.compat.v1.get_default_graph().captures)
+
+
+@contextmanager
+def scratch_graph() -> Iterator[None]:
+    """Add operations to a graph that is thrown away, within the one being traced."""
+    with FuncGraph("scratch").as_default():
+        yield
+
+
+def graphs_being_traced() -> Iterator[Any]:
+    """Yield the graph being traced, and those it is inside of; none while nothing is."""
+    graph = tf.compat.v1.get_default_graph()
+    while isinstance(graph, FuncGraph):
+        yield graph
+        graph = graph.outer_graph
 
 
 def operations(graph: Any) -> Iterator[Any]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from importlib.metadata import requires, version
+from types import ModuleType
 from typing import Any
 
 from fitx.errors import DeviceError
 
 
 def demand(owner: Any, *names: str) -> None:
-    """Refuse a module or a class without these names, where computing on would give other values.
+    """Refuse a module, a class or an object without these names, rather than compute wrongly.
 
     Args:
-        owner: A module or a class of Keras or TensorFlow.
+        owner: A module, a class or an object of Keras or TensorFlow.
         names: The attributes of it that fitx replaces or reads.
 
     Raises:
@@ -21,11 +22,13 @@ def demand(owner: Any, *names: str) -> None:
     missing = [name for name in names if not hasattr(owner, name)]
     if not missing:
         return
-    module = getattr(owner, "__module__", owner.__name__)
-    package = module.partition(".")[0]
-    where = module if module == owner.__name__ else f"{module}.{owner.__name__}"
+    where = owner if isinstance(owner, type | ModuleType) else type(owner)
+    path = where.__name__
+    if isinstance(where, type):
+        path = f"{where.__module__}.{path}"
+    package = path.partition(".")[0]
     needed = next(word for word in requires("fitx") or () if word.startswith(package))
     raise DeviceError(
-        f"{package} {version(package)} has no {missing[0]} in {where}, which fitx needs; "
+        f"{package} {version(package)} has no {missing[0]} in {path}, which fitx needs; "
         f"run `pip install '{needed}'`."
     )

@@ -5,6 +5,9 @@ inside the operation, where nobody can read it: a resumed run would draw other n
 is traced, each of them gets a variable for that instead. Normal, truncated normal and uniform
 numbers, of integers too, stay the same to the bit; permutations, and numbers of categorical, gamma
 and Poisson distributions, are others.
+Eight functions of a private module are replaced while a step is traced. Noticed by
+tests/compat/test_stateful_random.py: test_numbers_are_the_same_to_the_bit_call_after_call, for
+each operation, and test_tensorflow_still_draws_by_its_functions_of_random_operations.
 """
 
 from __future__ import annotations
@@ -14,19 +17,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import tensorflow as tf
 from tensorflow.python.ops import gen_random_ops
 
-from fitx.compat.function_graphs import operations
+from fitx.compat.function_graphs import graphs_being_traced, operations
 from fitx.compat.lifted_variables import lifted_variables
+from fitx.compat.presence import demand
 
 _PHILOX = 1
 """The algorithm by which TensorFlow's operations draw, as its own number for it."""
-
-_KEPT: WeakKeyDictionary[Any, list[tf.random.Generator]] = WeakKeyDictionary()
-"""By graph what it draws from, which it does not keep itself: a function may outlive its step."""
 
 _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
@@ -67,7 +67,7 @@ class Streams:
         name: str | None = None,
         **keywords: Any,
     ) -> Any:
-        graphs = list(_traced())
+        graphs = list(graphs_being_traced())
         if not graphs:
             # Such as for the first values of a variable.
             return original(*args, seed=seed, seed2=seed2, name=name, **keywords)
@@ -81,7 +81,8 @@ class Streams:
         if index == len(self._generators):
             self._generators.append(_generator(f"{self._name}/drawn_{index}", *seeds))
         for graph in graphs:
-            _KEPT.setdefault(graph, []).append(self._generators[index])
+            # A graph does not keep the variables that it captures, and may outlive its step.
+            graph.add_to_collection("fitx/drawn_from", self._generators[index])
         return self._generators[index]
 
 
@@ -103,14 +104,6 @@ def _keeps_its_place(op: tf.Operation) -> bool:
     # A recurrent layer's kernel has seeds for a dropout that it need not do.
     is_drawing = "dropout" not in names or op.get_attr("dropout") > 0
     return {"seed", "seed2"} <= names and is_drawing
-
-
-def _traced() -> Iterator[Any]:
-    """Yield the graph being traced, and those it is inside of; none while nothing is."""
-    graph = tf.compat.v1.get_default_graph()
-    while isinstance(graph, tf.__internal__.FuncGraph):
-        yield graph
-        graph = graph.outer_graph
 
 
 def _generator(name: str, seed: int, seed2: int) -> tf.random.Generator:
@@ -189,3 +182,5 @@ _DRAWING: dict[str, Callable[..., Any]] = {
     "random_poisson_v2": _poisson,
 }
 """What draws in an operation's place, by the name under which TensorFlow's functions call it."""
+
+demand(gen_random_ops, *_DRAWING)

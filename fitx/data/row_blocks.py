@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from fitx.compat.resident_dataset import ResidentDataset
 from fitx.data.feed import ENDLESS, columns_of, order_of, ready_ahead
 from fitx.data.prepare import Data
 from fitx.data.splits import Split
@@ -58,30 +58,8 @@ def evaluation_blocks(split: Split, batch_size: int, steps: int | None = None) -
     rows = len(split) if steps is None else min(len(split), steps * batch_size)
     plan = _Plan(rows, batch_size, _bytes_per_row(split))
     blocks = plan.cut(tf.range(rows, dtype=tf.int64)).map(_gathered(split, plan))
-    return Resident(blocks) if plan.blocks == 1 else ready_ahead(blocks.repeat(), _AHEAD)
-
-
-class Resident(tf.data.Dataset):
-    """The one block of a dataset, over and over: made once, with no stream to wait for.
-
-    A small validation would else spend most of its time on setting up its stream.
-    """
-
-    def __init__(self, blocks: tf.data.Dataset) -> None:
-        self._blocks = blocks
-        self._endless = itertools.repeat(next(iter(blocks)))
-        super().__init__(blocks._variant_tensor)
-
-    def __iter__(self) -> Iterator[Block]:  # type: ignore[override]
-        return self._endless
-
-    @property
-    def element_spec(self) -> Any:
-        """What a block is made of."""
-        return self._blocks.element_spec
-
-    def _inputs(self) -> list[tf.data.Dataset]:
-        return [self._blocks]
+    # A small evaluation would else spend most of its time on setting up its stream.
+    return ResidentDataset(blocks) if plan.blocks == 1 else ready_ahead(blocks.repeat(), _AHEAD)
 
 
 class _Plan:

@@ -9,6 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from fitx.compat.function_graphs import captures, scratch_graph
+from fitx.compat.loss_tracker import loss_tracker
 from fitx.errors import UserCodeError
 
 
@@ -27,7 +29,7 @@ def fed_names(metric: Any) -> tuple[str, ...]:
     if all(use == "ReadVariableOp" for use in uses):
         return ()
     # Asked in a graph that is thrown away, because asking adds operations.
-    with tf.__internal__.FuncGraph("names").as_default():
+    with scratch_graph():
         return tuple(results_of(metric))
 
 
@@ -71,11 +73,10 @@ class Sources:
 
 def untouched_loss(step: keras.Model) -> list[keras.metrics.Metric]:
     """Return the loss tracker that Keras keeps, if the graph being traced does not feed it."""
-    # Keras adds it to the metrics of every compiled model, and no public name tells it from others.
-    tracker = getattr(step, "_loss_tracker", None)
-    is_listed = any(metric is tracker for metric in step.metrics)
-    is_unfed = is_listed and not tf.executing_eagerly() and not fed_names(tracker)
-    return [tracker] if is_unfed else []
+    tracker = loss_tracker(step)
+    if tracker is None or tf.executing_eagerly() or fed_names(tracker):
+        return []
+    return [tracker]
 
 
 def _elsewhere(step: keras.Model) -> list[keras.metrics.Metric]:
@@ -84,7 +85,7 @@ def _elsewhere(step: keras.Model) -> list[keras.metrics.Metric]:
     They may be anywhere, such as in a module or in an object that the step holds, so they are
     looked for among all objects; only where the graph uses variables that are not the step's.
     """
-    handles = {id(outside) for outside, _ in tf.compat.v1.get_default_graph().captures}
+    handles = {id(outside) for outside, _ in captures()}
     known = [*step.variables, *(v for metric in step.metrics for v in metric.variables)]
     known_handles = {id(variable.value.handle) for variable in known if _has_handle(variable)}
     if not handles - known_handles:
@@ -122,8 +123,7 @@ def is_gathered(number: tf.Tensor, metrics: Iterable[Any]) -> bool:
 def _inside(metric: Any) -> list[tf.Tensor]:
     """Return what stands for a metric's variables in the graph being traced."""
     handles = {id(variable.handle) for variable in metric.variables}
-    captures = tf.compat.v1.get_default_graph().captures
-    return [inside for outside, inside in captures if id(outside) in handles]
+    return [inside for outside, inside in captures() if id(outside) in handles]
 
 
 def results_of(metric: Any, values: list[Any] | None = None) -> dict[str, Any]:

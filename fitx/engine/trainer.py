@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from fitx.compat.fit_hooks import HookedModel
 from fitx.engine.callback_list import ChunkCallbackList
 from fitx.engine.loops.ad_hoc import AdHocFunction
 from fitx.engine.metric_sources import untouched_loss
@@ -17,13 +18,11 @@ from fitx.engine.step_runner import StepFunction, StepRunner
 from fitx.errors import UserCodeError
 
 
-class Trainer(keras.Model):
+class Trainer(HookedModel):
     """Keras' loop over epochs, around functions that run one batch a call or many."""
 
     def __init__(self) -> None:
         super().__init__()
-        # Or `fit` would distribute the data and probe the networks, which Keras gets wrong.
-        self._distribute_strategy = None
         self._execution = StepRunner(self)
         self.train_function: StepFunction | None = None
         self.test_function: StepFunction | None = None
@@ -169,7 +168,7 @@ class Trainer(keras.Model):
         finally:
             setattr(self, name, before)
 
-    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
+    def _epoch_values(self, logs: Any) -> dict[str, float]:
         """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
         log = getattr(logs, "log", None)
         if log is None:

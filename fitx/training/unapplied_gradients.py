@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fitx.compat.gradient_accumulation import unapplied
 from fitx.step import Step
 
 
@@ -14,10 +15,9 @@ def notes(step: Step) -> Iterator[str]:
     gathers on from one epoch to the next; at the end of the training some may be left.
     """
     for name, optimizer in step.network_optimizers.items():
-        inner = getattr(optimizer, "inner_optimizer", optimizer)
-        size = inner.gradient_accumulation_steps
-        left = int(inner._iterations) % size if size else 0
+        left = unapplied(optimizer)
         if left:
+            size = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
             last = "step's" if left == 1 else f"{left} steps'"
             yield (
                 f"the last {last} gradients were not applied to '{name}': "

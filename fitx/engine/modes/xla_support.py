@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from fitx.compat.function_graphs import operations
-
-_NAMED = re.compile(r"node `(?P<name>[^`]+)` with op (?P<type>\w+)")
-"""How TensorFlow names an operation that it has lowered as far as it could."""
+from fitx.compat.xla_compiler import Refusal, has_kernel, xla_refusal
 
 _UNKNOWN = "which it does not know"
 _SIZES = "which takes sizes that it must know beforehand"
@@ -45,15 +41,15 @@ def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle 
     refusal = _refusal(graph, batch_size)
     if refusal is None:
         return None
-    device = f"XLA_{device_kind.upper()}_JIT"
-    unknown = next((op for op in operations(graph.graph) if not _has_kernel(op, device)), None)
-    if unknown is not None:
-        return XlaObstacle(unknown, _UNKNOWN)
-    reason = _SIZES if "compile-time constant" in refusal else refusal.splitlines()[0]
+    unknown = (op for op in operations(graph.graph) if not has_kernel(op, device_kind))
+    first = next(unknown, None)
+    if first is not None:
+        return XlaObstacle(first, _UNKNOWN)
+    reason = _SIZES if refusal.is_of_unknown_size else refusal.text.splitlines()[0]
     return XlaObstacle(_named(refusal, graph), reason)
 
 
-def _refusal(graph: Any, batch_size: int) -> str | None:
+def _refusal(graph: Any, batch_size: int) -> Refusal | None:
     """Return what TensorFlow says when it cannot lower a graph."""
     structure = graph.structured_input_signature[0][0]
     specs = [_with_size(spec, batch_size) for spec in tf.nest.flatten(structure)]
@@ -61,12 +57,7 @@ def _refusal(graph: Any, batch_size: int) -> str | None:
     def one_batch(*columns: Any) -> None:
         graph(tf.nest.pack_sequence_as(structure, columns))
 
-    program = tf.function(one_batch, autograph=False, jit_compile=True)
-    try:
-        program.experimental_get_compiler_ir(*specs)(stage="hlo")
-    except (ValueError, tf.errors.OpError) as error:
-        return str(error)
-    return None
+    return xla_refusal(one_batch, specs)
 
 
 def _with_size(spec: tf.TensorSpec, batch_size: int) -> tf.TensorSpec:
@@ -74,17 +65,10 @@ def _with_size(spec: tf.TensorSpec, batch_size: int) -> tf.TensorSpec:
     return tf.TensorSpec(sizes, spec.dtype)
 
 
-def _has_kernel(op: tf.Operation, device: str) -> bool:
-    if op.type == "Placeholder":
-        # What a function takes, which is no operation of it.
-        return True
-    return any(k.device_type == device for k in get_registered_kernels_for_op(op.type).kernel)
-
-
-def _named(refusal: str, graph: Any) -> tf.Operation | None:
+def _named(refusal: Refusal, graph: Any) -> tf.Operation | None:
     """Return the operation that TensorFlow names by its path through the functions around it."""
-    found = _NAMED.search(refusal)
-    if found is None:
+    if refusal.node is None:
         return None
-    named = (op for op in operations(graph.graph) if op.type == found["type"])
-    return next((op for op in named if f"/{found['name']}".endswith(f"/{op.name}")), None)
+    path, kind = refusal.node
+    named = (op for op in operations(graph.graph) if op.type == kind)
+    return next((op for op in named if f"/{path}".endswith(f"/{op.name}")), None)

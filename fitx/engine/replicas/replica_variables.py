@@ -107,8 +107,8 @@ def _strings(variable: Any, value: np.ndarray) -> np.ndarray:
 
 
 def _assign_each(variable: Any, value: Any) -> None:
-    extended = getattr(variable, "value", variable).distribute_strategy.extended
-    if extended._in_multi_worker_mode() and not extended.should_checkpoint:
+    strategy = getattr(variable, "value", variable).distribute_strategy
+    if not strategy.extended.should_checkpoint:
         value = np.zeros_like(value)
     for copy, part in zip(local_copies(variable), value, strict=True):
         copy.assign(part)

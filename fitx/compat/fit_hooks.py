@@ -1,0 +1,42 @@
+"""Two private parts of keras.Model that decide what `fit` runs and what it logs.
+
+`fit` and `evaluate` of Keras ask a private method for an epoch's values, which gives those of the
+metrics or of the last batch. fitx gives means over the epoch instead; were the method called
+otherwise, callbacks would be given no values.
+A model that is made under a strategy keeps it in a private attribute, by which `fit` would
+distribute the data and probe the networks once more; fitx distributes batches itself.
+Noticed by tests/compat/test_fit_hooks.py:
+test_keras_still_asks_for_an_epochs_values_by_get_metrics_result_or_logs and
+test_keras_still_distributes_data_by_the_strategy_of_the_model.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import keras
+
+from fitx.compat.presence import demand
+
+demand(keras.Model, "_get_metrics_result_or_logs", "distribute_strategy")
+
+
+class HookedModel(keras.Model):
+    """A keras.Model whose values of an epoch are its subclass's, and which distributes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        demand(self, "_distribute_strategy")
+        self._distribute_strategy = None
+
+    @abstractmethod
+    def _epoch_values(self, logs: Any) -> dict[str, float]:
+        """Return an epoch's values.
+
+        Args:
+            logs: What the training or test function returned last.
+        """
+
+    def _get_metrics_result_or_logs(self, logs: Any) -> dict[str, float]:
+        return self._epoch_values(logs)

@@ -1,0 +1,21 @@
+"""Gradients that an optimizer has accumulated and not applied yet.
+
+Keras' `iterations` counts updates of the weights; how many gradients came, of which every
+`gradient_accumulation_steps` together make one update, is in a private variable.
+Noticed by tests/compat/test_gradient_accumulation.py:
+test_keras_still_counts_gradients_that_are_not_applied_yet.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from fitx.compat.presence import demand
+
+
+def unapplied(optimizer: keras.optimizers.Optimizer) -> int:
+    """Return how many gradients were accumulated since the last update; 0 without accumulation."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    size: int | None = inner.gradient_accumulation_steps
+    demand(inner, "_iterations")
+    return int(inner._iterations) % size if size else 0

@@ -1,0 +1,20 @@
+"""The mean of the loss that Keras keeps for every compiled model.
+
+Keras lists it among the metrics of the model, and no public name tells it from the others: a step
+that computes its loss itself does not feed it, and would log 0.0.
+Noticed by tests/compat/test_loss_tracker.py:
+test_keras_still_lists_a_loss_tracker_among_the_metrics_of_a_compiled_model.
+"""
+
+from __future__ import annotations
+
+import keras
+
+from fitx.compat.presence import demand
+
+
+def loss_tracker(model: keras.Model) -> keras.metrics.Metric | None:
+    """Return the tracker among a model's metrics; None where there is none, as before `compile`."""
+    demand(model, "_loss_tracker")
+    tracker = model._loss_tracker
+    return tracker if any(metric is tracker for metric in model.metrics) else None
