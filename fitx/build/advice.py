@@ -6,17 +6,18 @@ import re
 
 import keras
 
+from fitx.compat.error_texts import wanted_value
 from fitx.experiment.experiment import Experiment
 from fitx.step import Step
 
-_BY_WORDS = {
-    "as a Python `bool`": "Python's `if` runs once, before there are values: choose with "
+_BY_USE = {
+    "bool": "Python's `if` runs once, before there are values: choose with "
     "keras.ops.where, keras.ops.cond or tf.cond.",
-    "Iterating over": "Python's `for` runs once, before there are values: loop with tf.while_loop, "
+    "iteration": "Python's `for` runs once, before there are values: loop with tf.while_loop, "
     "tf.map_fn or keras.ops.fori_loop.",
-    "SymbolicTensor": "A step's tensors have no values for Python: compute with keras.ops or tf.",
+    "number": "A step's tensors have no values for Python: compute with keras.ops or tf.",
 }
-"""Advice on errors of a step that wants values while it is traced, by words in them."""
+"""Advice on errors of a step that wants values while it is traced, by what for."""
 
 _NO_SETTER = re.compile(r"property '(\w+)' of '.*' object has no setter")
 
@@ -24,9 +25,11 @@ _NO_SETTER = re.compile(r"property '(\w+)' of '.*' object has no setter")
 def advice(experiment: Experiment, error: BaseException) -> str:
     """Return a sentence on what to write instead; empty if the error says enough."""
     text = str(error)
-    by_words = next((advice for words, advice in _BY_WORDS.items() if words in text), "")
-    if by_words or not isinstance(error, AttributeError):
-        return by_words or _missing_loss(experiment, text)
+    use = wanted_value(error)
+    if use is not None:
+        return _BY_USE[use]
+    if not isinstance(error, AttributeError):
+        return _missing_loss(experiment, text)
     fixed = _NO_SETTER.search(text)
     if fixed is not None:
         return f"Every Step has a '{fixed[1]}': give your attribute another name."

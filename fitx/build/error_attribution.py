@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ import tensorflow as tf
 
 from fitx import memory
 from fitx.build.advice import advice
+from fitx.compat import error_texts
 from fitx.engine import callback_list
 from fitx.errors import DataError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
@@ -19,19 +19,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.runtime import cluster
 
-_STACK = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
-"""Lines of TensorFlow's messages that say where in a graph something happened, not what."""
-
-_IN_LAYER = re.compile(
-    r"Exception encountered when calling (?P<layer>.+?)\.\n\n(?P<reason>.*?)"
-    r"\n\nArguments received by ",
-    re.DOTALL,
-)
-"""Keras' words for an error inside a layer: the layer, the error's own words, the arguments."""
-
 _ENGINE = Path(callback_list.__file__).parent
-
-_COLOUR = re.compile(r"\x1b\[\d*m")
 
 
 @contextmanager
@@ -94,25 +82,14 @@ def _of_step(error: BaseException) -> bool:
 def is_users(experiment: Experiment, error: BaseException) -> bool:
     """Whether an error came out of a plugin: through its frames, or out of the graph it traced."""
     # TensorFlow does not always keep where an operation of a graph comes from.
-    unknown = isinstance(error, tf.errors.OpError) and "stack traces unavailable" in str(error)
+    unknown = isinstance(error, tf.errors.OpError) and error_texts.lacks_origin(error)
     return bool(_frames(experiment, error)) or (unknown and bool(experiment.plugins))
 
 
 def first_line(error: BaseException) -> str:
     """Return the first line of a message that says what is wrong, as a sentence."""
-    text = reason(error)
-    lines = [line for line in text.splitlines() if line.strip() and not _STACK.match(line)]
-    line = lines[0].strip() if lines else type(error).__name__
+    line = error_texts.first_line(error)
     return line if line.endswith((".", "!", "?")) else f"{line}."
-
-
-def reason(error: BaseException) -> str:
-    """Return what an error says; of one inside a layer of Keras its own words, then the layer."""
-    text = _COLOUR.sub("", str(error))
-    found = _IN_LAYER.search(text)
-    if found is None:
-        return text
-    return f"{found['reason'].strip().rstrip('.')} (in {found['layer']})."
 
 
 def _raised_by_plugin(experiment: Experiment, error: BaseException) -> bool:
@@ -121,7 +98,7 @@ def _raised_by_plugin(experiment: Experiment, error: BaseException) -> bool:
 
 
 def _users(experiment: Experiment, error: BaseException, running: str) -> UserCodeError:
-    what = first_line(error) if isinstance(error, tf.errors.OpError) else reason(error)
+    what = first_line(error) if isinstance(error, tf.errors.OpError) else error_texts.reason(error)
     instead = advice(experiment, error)
     if instead:
         # TensorFlow's own advice is about AutoGraph, which steps are not converted by.

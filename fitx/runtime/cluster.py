@@ -12,6 +12,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx import json_text
+from fitx.compat.error_texts import lost_workers
 from fitx.errors import DeviceError
 
 _MOST_TASKS = 1024
@@ -21,11 +22,6 @@ _JOBS = ("chief", "worker")
 _EXAMPLE = '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, "task": {"type": "worker", '
 _ADVICE = f"expected, for example, {_EXAMPLE}" + '"index": 0}}.'
 _ELSE = "`fitx launch` starts workers here; execution.strategy=auto computes on one device."
-_LOST = re.compile(
-    r"Collective ops is aborted|heartbeat|unhealthy|[Cc]onnection (reset|refused)|Socket closed"
-    r"|failed to connect|coordination service"
-)
-_TASK = re.compile(r"/job:(chief|worker)(?:/replica:\d+)?/task:(\d+)")
 
 
 @dataclass(frozen=True)
@@ -68,10 +64,9 @@ def read_cluster(environment: MutableMapping[str, str] = os.environ) -> Cluster:
 
 def describe_lost_worker(error: BaseException) -> str | None:
     """Return a message for an error caused by the loss of a worker; None for other errors."""
-    text = str(error)
-    if not _LOST.search(text):
+    tasks = lost_workers(error)
+    if tasks is None:
         return None
-    tasks = {f"{job} {number}" for job, number in _TASK.findall(text)}
     who = tasks.pop() if len(tasks) == 1 else "another worker"
     return f"lost {who}: it died or cannot be reached, so this worker ends too."
 

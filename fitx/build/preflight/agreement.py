@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -12,6 +11,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, is_users, user_errors
 from fitx.build.preflight import activations, batch_sizes, effects, labels, metric_checks, untrained
 from fitx.build.returned_values import returning_frame
+from fitx.compat.error_texts import came_through
 from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine.epoch_logs import NotOneNumber
 from fitx.engine.usage import MissingLoss
@@ -162,8 +162,7 @@ def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
 
 def _culprit(error: Exception) -> KeyPath:
     """Return the key of what raised, judged by the files of Keras that it came through."""
-    files = [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
     for folder, key in (("metrics", "metrics"), ("losses", "loss")):
-        if any(f"/keras/src/{folder}/" in file for file in files):
+        if came_through(error, folder):
             return (key,)
     return ("step",)

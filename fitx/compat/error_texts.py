@@ -1,0 +1,75 @@
+"""Words in the errors of Keras and TensorFlow by which fitx tells causes apart.
+
+Their exceptions have no fields for the operation, the layer or the worker that failed; these stand
+in the text alone, and of Keras' own code only in the frames.
+Noticed by the tests of the same names in tests/compat/test_error_texts.py; words about workers by
+tests/distribution/test_multi_worker.py:
+test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+_PLACE = re.compile(r"\s*(File \"|\[\[|Detected at node |Graph execution error|\d+ root error)")
+_COLOUR = re.compile(r"\x1b\[\d*m")
+_IN_LAYER = re.compile(
+    r"Exception encountered when calling (?P<layer>.+?)\.\n\n(?P<reason>.*?)"
+    r"\n\nArguments received by ",
+    re.DOTALL,
+)
+_WORKER_LOST = re.compile(
+    r"Collective ops is aborted|heartbeat|unhealthy|[Cc]onnection (reset|refused)|Socket closed"
+    r"|failed to connect|coordination service"
+)
+_TASK = re.compile(r"/job:(chief|worker)(?:/replica:\d+)?/task:(\d+)")
+_VALUES_WANTED = {
+    "as a Python `bool`": "bool",
+    "Iterating over": "iteration",
+    "SymbolicTensor": "number",
+}
+
+
+def reason(error: BaseException) -> str:
+    """Return what an error says; of one inside a layer of Keras its own words, then the layer."""
+    text = _COLOUR.sub("", str(error))
+    in_layer = _IN_LAYER.search(text)
+    if in_layer is None:
+        return text
+    return f"{in_layer['reason'].strip().rstrip('.')} (in {in_layer['layer']})."
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error that says what is wrong, and not where in a graph."""
+    lines = (line for line in reason(error).splitlines() if line.strip() and not _PLACE.match(line))
+    return next(lines, type(error).__name__).strip()
+
+
+def lacks_origin(error: BaseException) -> bool:
+    """Whether TensorFlow no longer knows where the operation that failed was made."""
+    return "stack traces unavailable" in str(error)
+
+
+def came_through(error: BaseException, folder: str) -> bool:
+    """Whether an error passed through Keras' own code in a folder such as "metrics"."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return any(f"/keras/src/{folder}/" in frame.filename for frame in frames)
+
+
+def wanted_value(error: BaseException) -> str | None:
+    """Return for which use Python code wanted a value of a tensor that is only traced.
+
+    Returns:
+        "bool", "iteration" or "number"; None for other errors.
+    """
+    text = str(error)
+    return next((use for words, use in _VALUES_WANTED.items() if words in text), None)
+
+
+def lost_workers(error: BaseException) -> set[str] | None:
+    """Return the workers that an error says are gone, such as `worker 1`; None for other errors."""
+    text = str(error)
+    if not _WORKER_LOST.search(text):
+        return None
+    return {f"{job} {number}" for job, number in _TASK.findall(text)}
