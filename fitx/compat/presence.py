@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import requires, version
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 from fitx.errors import DeviceError
 
@@ -19,16 +19,22 @@ def demand(owner: Any, *names: str) -> None:
     Raises:
         DeviceError: One is missing; says which versions to install.
     """
-    missing = [name for name in names if not hasattr(owner, name)]
-    if not missing:
-        return
+    for name in names:
+        if not hasattr(owner, name):
+            refuse(owner, name)
+
+
+def refuse(owner: Any, name: str) -> NoReturn:
+    """Refuse the installed version of the package of a module, a class or an object.
+
+    Raises:
+        DeviceError: Always; names what is missing, and says which versions to install.
+    """
     where = owner if isinstance(owner, type | ModuleType) else type(owner)
-    path = where.__name__
-    if isinstance(where, type):
-        path = f"{where.__module__}.{path}"
+    path = f"{where.__module__}.{where.__name__}" if isinstance(where, type) else where.__name__
     package = path.partition(".")[0]
     needed = next(word for word in requires("fitx") or () if word.startswith(package))
     raise DeviceError(
-        f"{package} {version(package)} has no {missing[0]} in {path}, which fitx needs; "
+        f"{package} {version(package)} has no {name} in {path}, which fitx needs; "
         f"run `pip install '{needed}'`."
     )

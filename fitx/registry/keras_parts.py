@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 from functools import cache
 
+from fitx.compat.keras_source import RESOLVED_BY_SHAPE, SHORT_NAMES
 from fitx.registry import keras_choices, python_source
 from fitx.registry.python_source import Definition
 from fitx.registry.signature import Signature
@@ -128,10 +129,13 @@ def without_case(name: str) -> str:
 
 def shape_dependent(kind: str, name: str) -> Signature | None:
     """Return the signature of a name that Keras resolves by shapes."""
-    file = python_source.file_of("keras.src.trainers.compile_utils")
-    if file is None or name not in SHAPE_DEPENDENT.get(kind, ()):
+    if name not in SHAPE_DEPENDENT.get(kind, ()):
         return None
-    line = python_source.read(file).definitions[f"get_{kind}"].lineno
+    module, function = RESOLVED_BY_SHAPE[kind]
+    file = python_source.file_of(module)
+    if file is None:
+        return None
+    line = python_source.read(file).definitions[function].lineno
     word = "accuracy" if name.startswith("acc") else "crossentropy"
     doc = (
         f"Keras' binary, categorical or sparse categorical {word}, chosen by the shapes of the\n"
@@ -143,8 +147,8 @@ def shape_dependent(kind: str, name: str) -> Signature | None:
 @cache
 def _aliases(kind: str) -> dict[str, str]:
     """Return the classes of short names, read from the dictionary that `keras.losses.get` uses."""
-    file = python_source.file_of(f"keras.src.{kind}es" if kind == "loss" else f"keras.src.{kind}s")
-    if kind not in ("loss", "metric", "regularizer", "initializer") or file is None:
+    file = python_source.file_of(SHORT_NAMES[kind]) if kind in SHORT_NAMES else None
+    if file is None:
         return {}
     return {
         key.value: value.id

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from fitx.compat.keras_source import SHARED_TEXTS
+
 DefinitionNode = ast.ClassDef | ast.FunctionDef
 
 _ARGUMENT = re.compile(r"\s+`?\*{0,2}(\w+)`?(?: \([^)]*\))?:\s*(.*)")
 _SLOT = re.compile(r"\{\{(\w+)\}\}")
-_SLOT_MODULES = {"base_optimizer_keyword_args": "keras.src.optimizers.base_optimizer"}
-"""The modules of Keras that fill in slots such as `{{base_optimizer_keyword_args}}`."""
+"""A slot in a docstring of Keras, such as `{{base_optimizer_keyword_args}}`."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +183,7 @@ def _imports(nodes: list[ast.stmt]) -> Iterator[tuple[str, tuple[str, str]]]:
 
 def _slot_text(name: str) -> str:
     """Return the text for a slot; '' where Keras has none."""
-    file = file_of(_SLOT_MODULES[name]) if name in _SLOT_MODULES else None
+    file = file_of(SHARED_TEXTS[name]) if name in SHARED_TEXTS else None
     statements = read(file).tree.body if file is not None else []
     texts = [
         str(node.value.value).rstrip()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import cache
 from typing import Annotated, Any
 
 import keras
 import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
+from fitx.compat.callback_attributes import TEST_BATCHES, TRAIN_BATCHES, demand_attributes
 from fitx.json_model import Count, Model, demand, found
 
 EPOCH_COUNTS = ("wait", "stopped_epoch", "best_epoch")
@@ -51,8 +53,8 @@ class _LearningRateScheduler(Model):
 
 
 class _TensorBoard(Model):
-    global_train_batch: Annotated[Count, Field(alias="_global_train_batch")] = 0
-    global_test_batch: Annotated[Count, Field(alias="_global_test_batch")] = 0
+    global_train_batch: Annotated[Count, Field(alias=TRAIN_BATCHES)] = 0
+    global_test_batch: Annotated[Count, Field(alias=TEST_BATCHES)] = 0
 
 
 class _CSVLogger(Model):
@@ -83,9 +85,16 @@ Every field is an attribute, except `size`: the bytes of the file that `CSVLogge
 
 def attributes(callback: keras.callbacks.Callback) -> tuple[str, ...]:
     """Return the attributes with the state of a Keras callback, or of a subclass of one."""
-    models = [model for kind, model in SCHEMAS.items() if isinstance(callback, kind)]
-    fields = [item for model in models for item in model.model_fields.items()]
-    return tuple(field.alias or name for name, field in fields if name != "size")
+    kinds = [kind for kind in SCHEMAS if isinstance(callback, kind)]
+    return tuple(name for kind in kinds for name in _attributes_of(kind))
+
+
+@cache
+def _attributes_of(kind: type) -> tuple[str, ...]:
+    fields = SCHEMAS[kind].model_fields.items()
+    names = tuple(field.alias or name for name, field in fields if name != "size")
+    demand_attributes(kind, names)
+    return names
 
 
 def demand_state(callback: keras.callbacks.Callback, state: Any, epoch: int | None) -> None:
