@@ -38,7 +38,8 @@ def test_keras_still_keeps_what_a_callback_learns_in_these_attributes(name, tmp_
     fresh = vars(MADE[name](tmp_path))
     numbers = {key: value for key, value in vars(callback).items() if type(value) in (int, float)}
     changed = {key for key, value in numbers.items() if fresh.get(key) != value}
-    assert changed <= state.keys()
+    # The sign of min_delta is set anew by every training.
+    assert changed - {"min_delta"} <= state.keys()
 
 
 def test_keras_still_counts_batches_of_tensor_board_in_these_attributes():
