@@ -116,7 +116,7 @@ class RunMonitor(keras.callbacks.Callback):
             self._earlier = None
         if self._is_alone:
             has_checkpoint = self.saver.last is not None
-            self.replay_log.epoch_begins(self.at.step, has_checkpoint=has_checkpoint)
+            self.replay_log.note_epoch_begin(self.at.step, has_checkpoint=has_checkpoint)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
         """Count the steps up to this one, the last that ran; save or stop if that is due."""

@@ -25,6 +25,9 @@ from fitx.training.state.variables import (
 
 _FLOATS = (tf.float16, tf.bfloat16, tf.float32, tf.float64)
 
+_GIVEN = ("Const", "Placeholder")
+"""Operations that compute nothing: constants, the batch, and what the graph captures."""
+
 
 class ReplayLog:
     """Keeps what a replay needs besides checkpoints.
@@ -41,7 +44,7 @@ class ReplayLog:
         self._variables = {name: v for name, v in variables.items() if is_rate(name)}
         self._newest: State | None = None
 
-    def epoch_begins(self, done: int, *, has_checkpoint: bool) -> None:
+    def note_epoch_begin(self, done: int, *, has_checkpoint: bool) -> None:
         """Note how an epoch begins, or goes on, after so many steps."""
         if has_checkpoint:
             self.start = None
@@ -79,12 +82,12 @@ class Replay:
     Args:
         built: What was trained.
         variables: All that training changes, by name.
-        log: The learning rates.
-        start: Where to begin.
+        log: The learning rates of its epochs.
+        start: The state from which the steps run.
         values: The names of the logged values that became NaN or infinite.
 
     Attributes:
-        at: How far it came.
+        at: The position after the last step that ran.
     """
 
     def __init__(
@@ -119,7 +122,7 @@ class Replay:
             names, operations = self._run(batch, batches.element_spec)
             self.at.step, self.at.epoch_steps = self.at.step + 1, self.at.epoch_steps + 1
             if names:
-                # Where no step ran before, harmless results are told by their use alone.
+                # Without an earlier step, only its use shows whether a result does harm.
                 unusual = [op for op in operations if before is not None and op.name not in before]
                 causes = _spreading(operations) if before is None else unusual
                 return BadStep(self.at.step, self.at.epoch + 1, names, causes)
@@ -174,15 +177,13 @@ class Replay:
 
 
 def _results(graph: Any) -> Iterator[tuple[tf.Operation, tf.Tensor]]:
-    """Yield the batch that a graph is given, and what its operations compute."""
-    captured = {inside.op.name for _, inside in graph.captures}
+    """Yield what the operations of a graph compute."""
     for op in graph.get_operations():
         named = len(op.op_def.output_arg) == len(op.outputs)
         for index, output in enumerate(op.outputs):
             # Kernels leave in a "reserve space" what they like.
             is_scratch = named and "reserve" in op.op_def.output_arg[index].name
-            is_given = op.type == "Const" or op.name in captured
-            if output.dtype in _FLOATS and not is_scratch and not is_given:
+            if output.dtype in _FLOATS and not is_scratch and op.type not in _GIVEN:
                 yield op, output
 
 

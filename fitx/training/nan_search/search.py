@@ -46,7 +46,7 @@ class Failure:
     """A run that diverged, and what is needed to run its steps again.
 
     Args:
-        error: What was seen.
+        error: The values or variables that are not finite, and when they were found.
         built: What was trained.
         variables: All that training changes, by name.
         log: The run's beginning and its learning rates.
@@ -122,7 +122,7 @@ def _way_on(failure: Failure, newest: Newest | None) -> str:
 
 
 def _cause(failure: Failure, start: Snapshot | None) -> str:
-    """Return a sentence on the first operation whose result was not finite."""
+    """Find and describe the first operation with a result that is not finite."""
     if failure.built.experiment.execution.strategy == "multi_worker":
         return "The first operation is not looked for where several machines train."
     if start is None or start.meta["step"] >= failure.step:
@@ -158,14 +158,12 @@ _NOT_AGAIN = (
 
 
 def _described(failure: Failure, bad: BadStep) -> str:
-    """Return sentences on the first operation of a step whose result was not finite."""
+    """Describe the first operation of a step whose result was not finite."""
     when = f"step {bad.step:,} (epoch {bad.epoch})"
     if not bad.operations:
         names = ", ".join(f"'{name}'" for name in bad.names[:3])
         return f"The first that is not finite is {names}, after {when}; {_NO_OPERATION}"
     operation = bad.operations[0]
-    if operation.type == "Placeholder":
-        return f"The batch of {when} holds NaN or infinity itself."
     kind = "gradient operation" if operation.name.startswith(_GRADIENTS) else "operation"
     more = f"{_layer(operation, failure.variables)}{_line(operation, failure.built)}."
     if not any(name.startswith(RESET_EACH_EPOCH) for name in bad.names):

@@ -173,6 +173,14 @@ def test_infinities_that_do_no_harm_are_not_blamed(diverged, found):
         assert found(at, 1, LOG_LINE, "Log" if at == 1 else "SelectV2") in text
 
 
+def test_a_value_that_may_be_nan_is_not_blamed(diverged, found):
+    returned = '{"loss": loss, "odd": loss / 0.0 - loss / 0.0}'
+    step = LOGARITHM.replace('{"loss": loss}', returned)
+    _, text = diverged("fit.allow_nan=[odd]", plugin=step, at=3)
+    assert text.startswith("diverged: loss is nan after step 5 (epoch 1). ")
+    assert found(3, 1, LOG_LINE) in text
+
+
 @pytest.mark.parametrize("apply", ["apply(grads, weights)", "apply_gradients(zip(grads, weights))"])
 def test_a_gradient_is_found_where_only_it_is_not_finite(diverged, found, apply):
     run, text = diverged("checkpoint.every=epoch", plugin=gradient(apply=apply), at=8)
