@@ -50,7 +50,7 @@ def command(
 
 def _encodable(experiment: Experiment, output: TextIO) -> str:
     """Return an experiment as YAML, in ASCII if it has characters that cannot be printed."""
-    from fitx.experiment.yaml.dump import dump
+    from fitx.experiment.dump import dump
 
     text = dump(experiment).removesuffix("\n")
     if visible(text) != text:

@@ -21,7 +21,7 @@ def command(name: str, destination: Path | None) -> None:
     that the experiment extends are copied too, and the JSON Schema for editors is written next
     to them. Existing files are never overwritten.
     """
-    from fitx.experiment.shipping import copy
+    from fitx.commands.copy import copy
 
     with show_stages():
         paths = copy(name, destination)

@@ -17,7 +17,7 @@ from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
-from fitx.experiment.checks.consistency import logged
+from fitx.experiment.checks.monitored_values import logged
 from fitx.experiment.yaml.locate import shipped
 from fitx.training.resumption.resume_request import open_for_resume
 from fitx.training.train_request import TrainRequest

@@ -49,7 +49,7 @@ WITHOUT_TENSORFLOW = (
     *(f"fitx.training.{name}" for name in ("train_request", "result", "expectations", "signals")),
     "fitx.training.progress",
     "fitx.training.resumption",
-    *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest")),
+    *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest", "copy")),
     "fitx.cli",
 )
 MOST_LINES = 250

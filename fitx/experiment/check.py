@@ -1,4 +1,4 @@
-"""Document to Experiment: every problem found in one pass, nothing built, TensorFlow not needed."""
+"""Checks an experiment file and finds all of its problems, without importing TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 from fitx import redaction
 from fitx.errors import UsageError
 from fitx.experiment import plugins
-from fitx.experiment.checks import consistency, networks
+from fitx.experiment.checks import networks
+from fitx.experiment.checks.consistency import find_inconsistencies
 from fitx.experiment.checks.paths import with_absolute_paths
 from fitx.experiment.checks.validation import validate
 from fitx.experiment.experiment import Experiment
@@ -23,7 +24,7 @@ from fitx.registry.part_index import PartIndex
 
 
 def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
-    """Load and check an experiment: what every command does with the file it is given.
+    """Load and check an experiment.
 
     Args:
         name: A path, or the name of a shipped experiment.
@@ -31,20 +32,23 @@ def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Expe
         own_step: As for `check`.
 
     Raises:
-        ConfigError: With every problem there is.
+        ConfigError: With all problems of the experiment.
     """
     return check(load(name, words), own_step=own_step)
 
 
 def check(document: Document, *, own_step: bool = True) -> Experiment:
-    """Check a document against the language, its parts and each other. Raises ConfigError.
+    """Check a document against the schema and the signatures of its parts.
 
-    Plugins are imported last, and only if there is nothing else to mend.
+    Plugins are imported at the end, and only if there are no problems.
 
     Args:
-        document: What to check.
-        own_step: Whether the experiment's step runs; else `use_step` names the one that does, and
-            a loss or metrics that this one does not take are no problem.
+        document: The document to check.
+        own_step: The step of the experiment runs. Otherwise `use_step` replaces it, and a loss or
+            metrics that it does not take are no problem.
+
+    Raises:
+        ConfigError: With all problems of the experiment.
     """
     experiment = check_unimported(document, own_step=own_step)
     plugins.load(experiment)
@@ -52,13 +56,13 @@ def check(document: Document, *, own_step: bool = True) -> Experiment:
 
 
 def check_unimported(document: Document, *, own_step: bool = True) -> Experiment:
-    """Check a document as `check` does and import none of its plugins. Raises ConfigError."""
+    """Check a document as `check` does, but import no plugin. Raises ConfigError."""
     part_index = PartIndex()
     problems = [*document.problems, *plugins.read(document, part_index)]
     settings, found = validate(document, part_index, problems)
     wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
     problems += [problem for problem in found if problem.text]
-    problems += consistency.problems(settings, document, part_index, wrong, own_step=own_step)
+    problems += find_inconsistencies(settings, document, part_index, wrong, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     redaction.publish(names_and_numbers(settings, document.tree))
@@ -66,15 +70,15 @@ def check_unimported(document: Document, *, own_step: bool = True) -> Experiment
 
 
 def _hint(settings: Settings, problems: list[Problem]) -> str:
-    """Say where to read about the step, if a problem is about what it takes."""
+    """Return a hint to `fitx show`, if a problem is about what the step takes."""
     name = settings.step.name if settings.step is not None else ""
-    told = [p for p in problems if p.path and not p.text.startswith("missing")]
-    is_about_step = any(p.path[0] == "step" or f"step '{name}'" in p.text for p in told)
+    others = [p for p in problems if p.path and not p.text.startswith("missing")]
+    is_about_step = any(p.path[0] == "step" or f"step '{name}'" in p.text for p in others)
     return f"`fitx show {name}` prints what the step takes." if name and is_about_step else ""
 
 
 def _experiment(settings: Settings, document: Document, part_index: PartIndex) -> Experiment:
-    # agree.problems has refused experiments without a step or data.
+    # An experiment without a step or data has been refused before.
     step: Any = settings.step
     data: Any = settings.data
     return Experiment(
@@ -100,16 +104,16 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
 
 
 def _run_name(stem: str) -> str:
-    """Return a file's stem as the name of its runs, '-' in place of what a name cannot hold."""
+    """Return the stem of a file as the name of runs, with '-' for characters not allowed there."""
     name = re.sub("[^A-Za-z0-9._-]+", "-", stem).strip("-._")[:100]
     return name if name not in ("", LATEST) else "experiment"
 
 
 def use_step(experiment: Experiment, name: str) -> Experiment:
-    """Return the experiment measured by another step's `test_step`, on the same networks.
+    """Return the experiment with another step, to evaluate the same networks by its `test_step`.
 
     Raises:
-        UsageError: There is no such step, or it does not work on these networks.
+        UsageError: There is no such step, or it does not work with these networks.
     """
     part_index = experiment.part_index
     signature, facts = part_index.signature("step", name), part_index.step_facts(name)
@@ -125,7 +129,7 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     ]
     if settings:
         raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
-    # Of a plugin's step only its trace tells.
+    # What a step of a plugin uses is known only when it is traced.
     uses = facts.uses if facts is not None else {"loss", "metrics"}
     if facts is not None and "loss" in uses and experiment.loss is None:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")

@@ -1,18 +1,21 @@
-"""What is wrong with an experiment: every problem with its place, all in one error."""
+"""Problems of an experiment with their places, and the error that reports them all."""
 
 from __future__ import annotations
 
 import difflib
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 from fitx.errors import FitxError
 from fitx.experiment.yaml.tree import KeyPath, Place, Scalar, dotted
 
+Findings: TypeAlias = Iterator[tuple[KeyPath, str]]
+"""The path of a key and the text of its problem, for each problem that a check finds."""
+
 WIDTH = 100
-"""How much of a source line is shown under a problem."""
+"""Characters of a source line that are shown under a problem."""
 
 MOST = 100
 """Problems that one error shows."""
@@ -20,9 +23,13 @@ MOST = 100
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where it stands, the key it is about, what to do.
+    """One problem of an experiment.
 
-    `detail` is further text for below the message, such as the frames of a plugin's error.
+    Args:
+        place: The place in the file, or the word of the command line.
+        path: The path of the key; empty for a problem of the file as a whole.
+        text: The message.
+        detail: Lines to show below the message, such as the traceback of a plugin.
     """
 
     place: Place
@@ -35,7 +42,7 @@ class Problem:
         return f"{self.place}: {key}{self.text}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the problem as JSON holds it."""
+        """Return the problem as an object of JSON."""
         return {
             "file": self.place.source.name,
             "line": self.place.line or None,
@@ -46,7 +53,7 @@ class Problem:
 
 
 class ConfigError(FitxError):
-    """All problems of one experiment."""
+    """An experiment file has problems; reports all of them."""
 
     exit_code = 2
 
@@ -69,34 +76,34 @@ class ConfigError(FitxError):
         return "\n".join([*shown, *closing])
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """Return ` Did you mean 'x'?` with the known word nearest to `word`, or nothing."""
-    close = closest(word, known)
+def nearest(word: str, candidates: Iterable[str]) -> str:
+    """Return ` Did you mean 'x'?` with the candidate nearest to a word, or nothing."""
+    close = closest(word, candidates)
     return f" Did you mean '{close}'?" if close else ""
 
 
-def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """Return the known word nearest to `word`: one that says more, has its initials, or is alike.
+def closest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """Return the candidate nearest to a word: one it abbreviates, or one that is similar.
 
     `sparse_acc` is nearest to `sparse_categorical_accuracy`, `lr` to `learning_rate`.
     """
-    names = {name.lower(): name for name in known}
+    names = {name.lower(): name for name in candidates}
     word = word.lower()
-    fuller = [name for name in names if "_" in word and _is_fuller(name, word)]
-    meant = [name for name in names if len(word) > 1 and word == _initials(name)]
-    alike = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
-    found = [*sorted(fuller, key=len), *meant, *alike]
-    return names[found[0]] if found else None
+    longer = [name for name in names if "_" in word and _abbreviates(word, name)]
+    spelled_out = [name for name in names if len(word) > 1 and word == _initials(name)]
+    similar = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
+    ranked = [*sorted(longer, key=len), *spelled_out, *similar]
+    return names[ranked[0]] if ranked else None
 
 
 def listed(words: Sequence[str], most: int = 12) -> str:
-    """Return words as a list in a sentence, cut after `most`."""
+    """Return words as an enumeration in a sentence, of at most `most` words."""
     shown = ", ".join(words[:most])
     return f"{shown} and {len(words) - most} more" if len(words) > most else shown
 
 
 def describe(value: Scalar | dict[Any, Any] | list[Any]) -> str:
-    """Return a value as a message names it: `the string 'ten'`, `a list`, `3`."""
+    """Return the description of a value in a message, such as `the string 'ten'` or `a list`."""
     if value is None:
         return "nothing (null)"
     if isinstance(value, bool):
@@ -111,17 +118,17 @@ def describe(value: Scalar | dict[Any, Any] | list[Any]) -> str:
 
 
 def shorten(text: str, most: int = 60) -> str:
-    """Return text with its middle left out where it is longer than `most` characters."""
+    """Return text with its middle left out if it is longer than `most` characters."""
     return text if len(text) <= most else f"{text[: most - 15]}...{text[-12:]}"
 
 
-def _is_fuller(name: str, word: str) -> bool:
-    """Whether every part of `word` begins a part of `name`, or is almost one."""
+def _abbreviates(word: str, name: str) -> bool:
+    """Return whether every part of a word is the start of a part of a name, or similar to one."""
     parts = name.split("_")
     return all(
-        any(part.startswith(begun) for part in parts)
-        or difflib.get_close_matches(begun, parts, n=1, cutoff=0.8)
-        for begun in word.split("_")
+        any(part.startswith(start) for part in parts)
+        or difflib.get_close_matches(start, parts, n=1, cutoff=0.8)
+        for start in word.split("_")
     )
 
 
@@ -136,7 +143,7 @@ def _order(problem: Problem) -> tuple[bool, str, int, int, str, str]:
 
 
 def _excerpt(place: Place) -> list[str]:
-    """Return the source line of a place and a caret under its column."""
+    """Return the source line of a place, and a caret under its column."""
     if not 0 < place.line <= len(place.source.lines):
         return []
     line = place.source.lines[place.line - 1]
@@ -148,6 +155,6 @@ def _excerpt(place: Place) -> list[str]:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns a terminal gives a text: two to a wide character, for example."""
+    """Return the number of columns of a text in a terminal; a wide character takes two."""
     wide = sum(unicodedata.east_asian_width(c) in "WF" for c in text)
     return len(text) + wide - sum(bool(unicodedata.combining(c)) for c in text)

@@ -1,6 +1,6 @@
-"""The experiment file's fixed keys: sections, types, ranges and defaults.
+"""The schema of experiment files: fixed keys with their types, ranges and defaults.
 
-Options of parts are not here: a part's own signature says what it takes.
+Options of parts are not fixed keys; the signature of a part declares them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from fitx.registry.kinds import part_of
+from fitx.experiment.yaml.tree import KeyPath
+from fitx.registry.kinds import Part, part_of
 
 _EVERY = re.compile(r"auto|epoch|[1-9]\d{0,8} steps?|[1-9]\d{0,5} minutes?")
 _DEVICE = re.compile(r"auto|cpu|gpu|gpu:(0|[1-9]\d{0,2})")
@@ -34,7 +35,7 @@ _EXPECTATION = re.compile(r"(>=|<=|==|>|<)\s*(-?[0-9.]+(?:[eE][-+]?\d+)?)")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 LATEST = "latest"
-"""The link to the newest of several runs; no run can be called so."""
+"""The name of the link to the newest run; no experiment can have it."""
 
 
 def _cadence(value: Any) -> Any:
@@ -57,7 +58,7 @@ def _comparison(value: Any) -> Any:
 
 
 def comparison(value: str) -> tuple[str, float]:
-    """Split an expectation such as `>= 0.95` into its sign and its number."""
+    """Split an expectation such as `>= 0.95` into its operator and its number."""
     match = _EXPECTATION.fullmatch(value.strip())
     try:
         return (match[1], float(match[2])) if match else _refuse_comparison()
@@ -76,59 +77,59 @@ def _run_name(value: str) -> str:
         )
         raise PydanticCustomError("expected", expected)
     if value == LATEST:
-        expected = "expected another name; 'latest' is the link to the newest run of a name"
+        expected = "expected another name; 'latest' is the name of the link to the newest run"
         raise PydanticCustomError("expected", expected)
     return value
 
 
 class Section(BaseModel):
-    """A fixed mapping of the experiment file; unknown keys are refused."""
+    """A mapping with fixed keys in the experiment file; unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
 
 class Fit(Section):
-    """How long to train, and how often to validate."""
+    """The length of the training and the frequency of validation."""
 
     epochs: int = Field(1, ge=0, le=10**9, description="Passes over the training data.")
     steps_per_epoch: int | None = Field(
-        None, ge=1, le=10**9, description="Batches an epoch; null: all."
+        None, ge=1, le=10**9, description="Batches per epoch; null: all."
     )
     validation_steps: int | None = Field(
-        None, ge=1, le=10**9, description="Batches a validation; null: all."
+        None, ge=1, le=10**9, description="Batches per validation; null: all."
     )
     validation_freq: int = Field(
         1, ge=1, le=10**9, description="Epochs from one validation to the next."
     )
     allow_nan: list[str] = Field(
-        [], description="Values that may be NaN, by the names the step logs; others end the run."
+        [], description="Logged values that may be NaN; a NaN of any other value ends the run."
     )
 
     @property
     def is_never_validated(self) -> bool:
-        """Whether the training ends before its first validation."""
+        """The training ends before its first validation."""
         return 0 < self.epochs < self.validation_freq
 
 
 class Checkpoint(Section):
-    """When the state of a run is put on disk, and which states are kept."""
+    """When checkpoints are saved, and which of them are kept."""
 
     every: Annotated[str, BeforeValidator(_cadence)] = Field(
         "auto", description="auto | epoch | N steps | N minutes"
     )
-    keep: int = Field(2, ge=1, le=1000, description="Checkpoints kept, the best one aside.")
-    monitor: str | None = Field(None, description="The logged value that says which is best.")
-    mode: Literal["min", "max"] | None = Field(None, description="Whether less or more is better.")
+    keep: int = Field(2, ge=1, le=1000, description="Checkpoints to keep, besides the best one.")
+    monitor: str | None = Field(None, description="The logged value that tells the best epoch.")
+    mode: Literal["min", "max"] | None = Field(None, description="Whether min or max is best.")
 
 
 class Execution(Section):
-    """On what, and how, the steps are executed."""
+    """The devices, the precision and the mode of execution."""
 
     device: Annotated[str, BeforeValidator(_device), WithJsonSchema(_DEVICE_SCHEMA)] = Field(
-        "auto", description="gpu, or one of several such as gpu:1, means: required."
+        "auto", description="auto: a GPU if there is one; gpu, or one such as gpu:1: required."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="CPU threads an operation may use; null: all there are."
+        None, ge=1, le=1024, description="CPU threads per operation; null: all."
     )
     strategy: Literal["auto", "mirrored", "multi_worker"] = Field(
         "auto",
@@ -136,15 +137,18 @@ class Execution(Section):
         "several, as TF_CONFIG or SLURM names them.",
     )
     virtual_devices: int | None = Field(
-        None, ge=1, le=64, description="Devices to split a CPU into, to try mirrored without GPUs."
+        None,
+        ge=1,
+        le=64,
+        description="Devices to split a CPU into, to try mirrored without GPUs.",
     )
     precision: Literal["float32", "float64", "mixed_float16", "mixed_bfloat16"] = Field(
-        "float32", description="The type of numbers that is computed in."
+        "float32", description="The type of the numbers in computations."
     )
     mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(
-        "auto", description="How many steps one call runs, and whether XLA compiles them."
+        "auto", description="Steps per call, and whether XLA compiles them."
     )
-    deterministic: bool = Field(False, description="Refuse operations that vary from run to run.")
+    deterministic: bool = Field(False, description="Refuse operations whose results vary.")
 
 
 @dataclass(frozen=True)
@@ -173,14 +177,14 @@ class DataOptions:
 
 
 class Settings(Section):
-    """Every top-level key of an experiment file, after `extends` is merged."""
+    """The top-level keys of an experiment file, after `extends` is merged."""
 
     version: Literal[1] = Field(1, description="The version of this language.")
     name: Annotated[str, AfterValidator(_run_name)] | None = Field(
-        None, description="Names the run folder; default: the file's stem."
+        None, description="The name of the runs; null: the stem of the file."
     )
     plugins: list[str] = Field([], description="Python files that register parts.")
-    seed: int = Field(0, ge=0, lt=2**32, description="Everything random follows from it.")
+    seed: int = Field(0, ge=0, lt=2**32, description="Seed of all random numbers.")
     step: part_of("step") | None = Field(None, description="The training algorithm.")  # type: ignore[valid-type]
     model: part_of("model") | None = Field(None, description="The network of a step that has one.")  # type: ignore[valid-type]
     networks: dict[str, part_of("model")] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
@@ -188,10 +192,10 @@ class Settings(Section):
     optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
         {}, description="Optimizers by network; a network without one is frozen."
     )
-    loss: part_of("loss") | None = Field(None, description="For steps that take one.")  # type: ignore[valid-type]
-    metrics: list[part_of("metric")] = Field([], description="For steps that take them.")  # type: ignore[valid-type]
+    loss: part_of("loss") | None = Field(None, description="The loss, for steps that take one.")  # type: ignore[valid-type]
+    metrics: list[part_of("metric")] = Field([], description="Metrics, for steps that take them.")  # type: ignore[valid-type]
     weighted_metrics: list[part_of("metric")] = Field(  # type: ignore[valid-type]
-        [], description="Metrics that the data's sample weights and class weights enter."
+        [], description="Metrics that are weighted by sample weights and class weights."
     )
     data: part_of("dataset") | None = Field(None, description="The dataset.")  # type: ignore[valid-type]
     fit: Fit = Fit()
@@ -199,8 +203,14 @@ class Settings(Section):
     checkpoint: Checkpoint = Checkpoint()
     execution: Execution = Execution()
     expect: dict[str, Annotated[str, BeforeValidator(_comparison)]] = Field(
-        {}, description="Logged values that must hold at the end, else exit code 6."
+        {}, description="Comparisons of logged values; if one fails at the end, the exit code is 6."
     )
+
+    @property
+    def all_optimizers(self) -> dict[KeyPath, Part]:
+        """The optimizers by the path of their key: `optimizer` and those of `optimizers`."""
+        parts: dict[KeyPath, Part] = {("optimizers", n): p for n, p in self.optimizers.items()}
+        return {("optimizer",): self.optimizer, **parts} if self.optimizer is not None else parts
 
 
 SECTIONS: dict[str, type[Section]] = {"fit": Fit, "checkpoint": Checkpoint, "execution": Execution}

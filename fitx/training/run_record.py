@@ -14,8 +14,8 @@ from fitx.build.preflight.activations import last_activation
 from fitx.data.prepare import Data
 from fitx.data.splits import Split, rows_text
 from fitx.experiment.checks.paths import input_files
+from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.dump import dump
 from fitx.rundir import record, run_environment
 from fitx.rundir.files import write_atomically
 from fitx.rundir.fingerprint import fingerprints

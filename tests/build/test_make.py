@@ -325,8 +325,8 @@ def test_a_metric_may_stand_twice_under_names_of_its_own(trained):
 @pytest.mark.parametrize(
     ("metrics", "text"),
     [
-        ("[mae, mae]", "'mae' stands twice; remove one, or add `as: another_name` to it."),
-        ("[mae, {name: mse, as: mae}]", "'mae' stands twice; remove one, or add"),
+        ("[mae, mae]", "'mae' is given twice; remove one, or add `as: another_name` to it."),
+        ("[mae, {name: mse, as: mae}]", "'mae' is given twice; remove one, or add"),
         ("[{name: mae, as: loss}]", "expected a name of letters, digits and '_', not 'loss'"),
         ("[{name: mae, as: val_mae}]", "without val_ or test_, found the string 'val_mae'"),
     ],

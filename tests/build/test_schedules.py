@@ -100,7 +100,7 @@ def test_a_warm_up_that_takes_the_whole_training_is_refused_before_it(made):
         made(f"{{name: cosine_decay, {WARM}, decay_steps: total}}", steps=6)
     problem = caught.value.problems[0]
     assert problem.path == ("optimizer", "learning_rate", "warmup_steps")
-    assert problem.text == "6 steps of the training's 6; nothing would decay."
+    assert problem.text == "6 steps of 6 in the training; none would be left to decay."
 
 
 @pytest.mark.parametrize(

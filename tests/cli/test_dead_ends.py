@@ -253,7 +253,7 @@ def test_an_optional_network_may_be_left_out(shell):
     without = shell.fitx("train", "own.yaml", "~networks.back")
 
     assert (alone.code, both.code, without.code) == (0, 0, 2), alone.err + both.err
-    assert "optimizers.back: there is no network 'back' here; add networks.back, or" in without.err
+    assert "optimizers.back: networks.back is missing; add it, or" in without.err
 
 
 def test_parts_are_registered_by_the_module_s_own_name_too(shell):

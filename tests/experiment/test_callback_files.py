@@ -72,8 +72,9 @@ def test_a_run_that_is_resumed_writes_nowhere_else(experiment, tmp_path, file):
     with pytest.raises(UsageError) as error:
         refuse_elsewhere(experiment(file), run)
     assert str(error.value) == (
-        f"callbacks.1.filename: {run / file} lies outside of the run; a run that is resumed writes "
-        f"into its own folder only. `fitx train FILE --resume {run}` goes on with your own file."
+        f"callbacks.1.filename: {run / file} lies outside of the run; a resumed run writes to "
+        "its folder only. To use the experiment file instead: "
+        f"`fitx train FILE --resume {run}`."
     )
 
 
@@ -102,7 +103,7 @@ def test_logs_of_tensorboard_lie_beside_a_run_s_own_files(experiment):
 
 
 def test_two_callbacks_write_two_files(experiment):
-    with pytest.raises(ConfigError, match="callbacks.1.filename writes there too"):
+    with pytest.raises(ConfigError, match="callbacks.1.filename writes to the same path"):
         experiment("a/t.csv", "callbacks+={name: csv_logger, filename: a/./t.csv}")
 
 

@@ -8,11 +8,11 @@ import pytest
 from fitx.errors import UsageError
 from fitx.experiment import plugins
 from fitx.experiment.check import check, read, use_step
-from fitx.experiment.checks.consistency import logged, monitored, not_logged
+from fitx.experiment.checks.monitored_values import logged, monitored, not_logged
+from fitx.experiment.dump import dump
 from fitx.experiment.experiment import written
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.schema import Checkpoint, comparison
-from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KERAS_KINDS, Part
@@ -289,7 +289,7 @@ def test_a_monitored_name_that_only_a_run_can_tell_is_left_to_it(write):
     file = str(write("mine.yaml", head))
     made = read(file, ["checkpoint.monitor=whatever_loss", "expect.test_whatever='< 1'"])
     assert made.step_facts is None
-    with pytest.raises(ConfigError, match="say whether less or more of 'whatever' is better"):
+    with pytest.raises(ConfigError, match="whether less or more of 'whatever' is better"):
         read(file, ["checkpoint.monitor=whatever"])
 
 

@@ -5,9 +5,9 @@ import json
 import jsonschema
 import pytest
 
+from fitx.commands.copy import SCHEMA_LINE, copy
 from fitx.experiment.checks.options import data_options
 from fitx.experiment.json_schema import json_schema
-from fitx.experiment.shipping import SCHEMA_LINE, copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import read_text, shipped
 from fitx.experiment.yaml.tree import TextSource

@@ -3,9 +3,9 @@
 import pytest
 
 from fitx.experiment.check import read
+from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.yaml import overrides
-from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.load import load, merge
 from fitx.experiment.yaml.locate import beside_shipped, locate, shipped
 from fitx.experiment.yaml.reader import read as read_yaml

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
 from fitx.experiment.check import read
+from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.schema import SECTIONS, Settings
-from fitx.experiment.yaml.dump import dump
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KINDS
 from fitx.registry.part_index import PartIndex

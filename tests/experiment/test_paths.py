@@ -6,7 +6,7 @@ import pytest
 
 from fitx.experiment.check import read
 from fitx.experiment.checks.paths import input_files
-from fitx.experiment.yaml.dump import dump
+from fitx.experiment.dump import dump
 
 PLUGIN = """
 from collections.abc import Sequence

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.experiment.checks.metric_direction import direction
+from fitx.experiment.checks.monitored_values import direction
 from fitx.experiment.problems import (
     ConfigError,
     Problem,

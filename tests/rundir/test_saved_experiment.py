@@ -5,8 +5,8 @@ import pytest
 
 from fitx.errors import StorageError, UsageError
 from fitx.experiment import plugins
+from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
-from fitx.experiment.yaml.dump import dump
 from fitx.rundir import folder, record
 from fitx.rundir.saved_experiment import read_target, read_unimported
 

@@ -16,8 +16,13 @@ from fitx.data.feed import evaluation_batches, training_batches
 from fitx.engine.epoch_logs import NotOneNumber
 from fitx.engine.usage import MissingLoss
 from fitx.errors import DataError, FitxError, UserCodeError
-from fitx.experiment.checks.consistency import missing_loss, monitored, never_validated, not_logged
-from fitx.experiment.checks.metric_direction import direction
+from fitx.experiment.checks.consistency import missing_loss
+from fitx.experiment.checks.monitored_values import (
+    direction,
+    monitored,
+    never_validated,
+    not_logged,
+)
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.yaml.tree import KeyPath

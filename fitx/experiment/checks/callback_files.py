@@ -1,4 +1,4 @@
-"""Where callbacks of Keras write: below the folder of their run, and over none of its files."""
+"""The files that callbacks of Keras write: in the folder of the run, beside the run's own files."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.problems import Findings
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
@@ -17,19 +18,17 @@ WRITTEN: dict[str, dict[str, str]] = {
     "CSVLogger": {"filename": ""},
     "TensorBoard": {"log_dir": "logs"},
 }
-"""The options of Keras' callbacks that name a file or a folder to write, with Keras' defaults."""
+"""Options of Keras' callbacks that name a file or folder to write, with their defaults."""
 
 OWN_FILES = (
     *("run.json", "experiment.yaml", "metrics.jsonl", "summary.json", "run.lock"),
     *("source", "checkpoints", "networks"),
 )
-"""What fitx writes into the folder of a run and reads again; `samples` is for callbacks."""
+"""Files and folders of a run that fitx itself writes; `samples` is for callbacks."""
 
 
-def problems(callbacks: Sequence[Part]) -> Iterator[tuple[KeyPath, str]]:
-    """Find callbacks of Keras that would write over a run's own files, leave its folder unseen, or
-    write one file twice.
-    """
+def find_file_conflicts(callbacks: Sequence[Part]) -> Findings:
+    """Yield paths that overwrite files of the run, leave its folder, or are used twice."""
     written: dict[str, KeyPath] = {}
     for index, part in enumerate(callbacks):
         for name in _written(part):
@@ -40,7 +39,7 @@ def problems(callbacks: Sequence[Part]) -> Iterator[tuple[KeyPath, str]]:
             if text:
                 yield key, text
             elif same != key:
-                yield key, f"callbacks.{same[1]}.{same[2]} writes there too; choose another."
+                yield key, f"callbacks.{same[1]}.{same[2]} writes to the same path; choose another."
 
 
 def _refused(value: str, *, is_file: bool) -> str:
@@ -58,28 +57,28 @@ def _refused(value: str, *, is_file: bool) -> str:
 
 
 def make_folders(part: Part) -> None:
-    """Make the folders of the files that a callback writes. Raises OSError."""
+    """Create the folders of the files that a callback writes. Raises OSError."""
     for name in _written(part):
         if name == "filename":
             Path(part.options[name]).parent.mkdir(parents=True, exist_ok=True)
 
 
 def written_below(part: Part, folder: Path) -> Part:
-    """Return a callback whose relative paths start at a folder."""
+    """Return a callback with its relative paths resolved against a folder."""
     paths = {name: str(path) for name, path in _paths(part, folder).items()}
     return replace(part, options={**part.options, **paths})
 
 
 def refuse_elsewhere(experiment: Experiment, run: Path) -> None:
-    """Raise UsageError if a callback would write outside of a run: a run folder is data.
+    """Raise UsageError if a callback of a saved experiment would write outside of its run.
 
-    What stands in the experiment file that a user names may write where it likes.
+    A run folder may come from others; the experiment file that a user names may write anywhere.
     """
     for key, path in _keys(experiment, run):
         if not path.resolve().is_relative_to(run.resolve()):
             raise UsageError(
-                f"{key}: {path} lies outside of the run; a run that is resumed writes into its own "
-                f"folder only. `fitx train FILE --resume {run}` goes on with your own file."
+                f"{key}: {path} lies outside of the run; a resumed run writes to its folder only. "
+                f"To use the experiment file instead: `fitx train FILE --resume {run}`."
             )
 
 
@@ -90,7 +89,7 @@ def _keys(experiment: Experiment, run: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _paths(part: Part, folder: Path) -> dict[str, Path]:
-    """Return what a callback of Keras writes to, by the option that says so."""
+    """Return the absolute paths that a callback writes to, by option."""
     options = {name: part.options.get(name, path) for name, path in _written(part).items()}
     return {name: folder / os.path.expanduser(path) for name, path in options.items()}
 

@@ -1,44 +1,41 @@
-"""Whether networks and optimizers are those of the step, and by what name they go."""
+"""Checks networks and optimizers against the step, and names them as the step does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from fitx.experiment.problems import listed, nearest
+from fitx.experiment.problems import Findings, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
-Found = Iterator[tuple[KeyPath, str]]
-
 
 def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
-    """Return the networks by name; `model:` is the one network of a step that has one."""
+    """Return the networks by name; `model:` is the network of a step with one network."""
     return settings.networks or _single(settings, settings.model, part_index)
 
 
 def optimizers(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
-    """Return the optimizers by network; `optimizer:` is that of the one network."""
+    """Return the optimizers by network; `optimizer:` is that of the only network."""
     return settings.optimizers or _single(settings, settings.optimizer, part_index)
 
 
-def written_twice(document: Document) -> Found:
-    """Find `model` beside `networks`, and `optimizer` beside `optimizers`."""
+def find_both_forms(document: Document) -> Findings:
+    """Yield `networks` if there is also `model`, and `optimizers` if there is also `optimizer`."""
     for one, many in (("model", "networks"), ("optimizer", "optimizers")):
         if document.tree.at((one,)) is not None and document.tree.at((many,)) is not None:
-            yield (many,), f"stands beside '{one}'; write one of the two."
+            yield (many,), f"cannot be combined with '{one}'; write one of the two."
 
 
-def misfits(settings: Settings, signature: Signature, wrong: set[str]) -> Found:
-    """Find networks and optimizers that the step does not have, and those that it lacks.
+def find_network_problems(
+    settings: Settings, signature: Signature, wrong_keys: set[str]
+) -> Findings:
+    """Yield networks and optimizers that the step does not have, and networks that are missing.
 
     Args:
-        settings: What the experiment says.
-        signature: The step's; its positional parameters are its networks.
-        wrong: Keys that have a problem already.
+        settings: The settings, without all that is wrong by itself.
+        signature: The signature of the step; its positional parameters are its networks.
+        wrong_keys: Top-level keys that have a problem already.
     """
     names = [p.name for p in signature.positional]
     step = f"step '{signature.name}'"
@@ -46,9 +43,9 @@ def misfits(settings: Settings, signature: Signature, wrong: set[str]) -> Found:
         yield from _only_one(settings, names, step)
     unknown = list(_unknown(settings, names, step))
     yield from unknown
-    # A network under a wrong name is not missing besides.
-    is_told = wrong & {"model", "networks"} or any(path[0] == "networks" for path, _ in unknown)
-    if not is_told and settings.model is None:
+    # A network with a wrong name is not also reported as missing.
+    is_reported = any(path[0] == "networks" for path, _ in unknown)
+    if not is_reported and not wrong_keys & {"model", "networks"} and settings.model is None:
         yield from _missing(settings, signature)
 
 
@@ -58,14 +55,14 @@ def _single(settings: Settings, part: Part | None, part_index: PartIndex) -> dic
     return {} if part is None else {names[0] if len(names) == 1 else "model": part}
 
 
-def _only_one(settings: Settings, names: list[str], step: str) -> Found:
+def _only_one(settings: Settings, names: list[str], step: str) -> Findings:
     for one, many in (("model", "networks"), ("optimizer", "optimizers")):
         if getattr(settings, one) is not None:
             text = f"{step} has {len(names)} networks; write `{many}:` with {listed(names)}."
             yield (one,), text
 
 
-def _unknown(settings: Settings, names: list[str], step: str) -> Found:
+def _unknown(settings: Settings, names: list[str], step: str) -> Findings:
     for key, given in (("networks", settings.networks), ("optimizers", settings.optimizers)):
         for name in given:
             if name not in names:
@@ -73,14 +70,14 @@ def _unknown(settings: Settings, names: list[str], step: str) -> Found:
                 yield (key, name), f"{step} has no network '{name}'; {takes}"
 
 
-def _missing(settings: Settings, signature: Signature) -> Found:
+def _missing(settings: Settings, signature: Signature) -> Findings:
     step = f"step '{signature.name}'"
     required = [p.name for p in signature.positional if p.required]
     missing = [name for name in required if name not in settings.networks]
     optional = [p.name for p in signature.positional if not p.required]
     for name in settings.optimizers if settings.networks else ():
         if name in optional and name not in settings.networks:
-            text = f"there is no network '{name}' here; add networks.{name}, or remove this key."
+            text = f"networks.{name} is missing; add it, or remove this optimizer."
             yield ("optimizers", name), text
     if missing and len(signature.positional) == 1:
         yield ("model",), f"missing; {step} needs a network, for example `model: mlp`."

@@ -11,8 +11,8 @@ from typing import Any
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.checks.callback_files import refuse_elsewhere
 from fitx.experiment.checks.paths import input_files
+from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.yaml.dump import dump
 from fitx.json_text import json_ready
 from fitx.rundir import folder, record, run_environment, summary_file
 from fitx.rundir.file_schemas import number

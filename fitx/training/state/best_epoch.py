@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from fitx.experiment.checks.metric_direction import direction
+from fitx.experiment.checks.monitored_values import direction
 from fitx.experiment.schema import Checkpoint
 from fitx.training.state.variables import State, capture
 

@@ -6,7 +6,7 @@ import pytest
 from fitx.errors import BusyError
 from fitx.experiment import plugins
 from fitx.experiment.check import read
-from fitx.experiment.yaml.dump import dump
+from fitx.experiment.dump import dump
 from fitx.rundir import lock, record
 from fitx.training.resumption.auto_resume import newest_resumable
 from fitx.training.resumption.env_seals import seal

@@ -6,9 +6,9 @@ import os
 import jsonschema
 import pytest
 
+from fitx.commands.copy import copy
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.check import read
-from fitx.experiment.shipping import copy
 from fitx.experiment.yaml import reader
 from fitx.experiment.yaml.locate import shipped
 from fitx.experiment.yaml.tree import TextSource

@@ -1,0 +1,120 @@
+"""Checks the names of logged values that callbacks, checkpoints and expectations monitor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from fitx.experiment.experiment import Experiment
+from fitx.experiment.problems import Findings, listed, nearest
+from fitx.experiment.schema import Fit, Settings
+from fitx.experiment.yaml.tree import KeyPath
+from fitx.registry.kinds import Part
+from fitx.registry.part_index import PartIndex
+from fitx.registry.signature import NO_DEFAULT
+from fitx.registry.step_facts import StepFacts
+
+_LESS = "loss|error|crossentropy|mse|mae|mape|msle|divergence|perplexity|poisson|hinge"
+_MORE = "accuracy|acc|auc|precision|recall|f1|f_beta|iou|r2|similarity|correlation|psnr"
+
+
+def find_monitor_problems(
+    settings: Settings, part_index: PartIndex, facts: StepFacts | None, wrong_keys: set[str]
+) -> Findings:
+    """Yield monitored names that are never logged, and those whose direction is unknown.
+
+    Args:
+        settings: The settings, without all that is wrong by itself.
+        part_index: The parts that the experiment may name.
+        facts: The declared facts of the step; None for a step of a plugin.
+        wrong_keys: Top-level keys that have a problem already.
+    """
+    if settings.checkpoint.mode and settings.checkpoint.monitor is None:
+        yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
+    if wrong_keys & {"metrics", "weighted_metrics"}:
+        return
+    names = sorted(logged(settings, facts)) if facts is not None else []
+    in_training = [*names, *(f"val_{name}" for name in names)]
+    if facts is not None:
+        yield from _without_validation(settings, part_index)
+    for path, name, mode in _monitors(settings, part_index):
+        if facts is not None and name not in in_training:
+            yield path, not_logged(name, in_training)
+        elif mode is None and direction(name) is None:
+            yield path, unknown_direction(name)
+    at_the_end = [*in_training, *(f"test_{name}" for name in names)]
+    for name in settings.expect if facts is not None else ():
+        if name not in at_the_end:
+            yield ("expect", name), not_logged(name, at_the_end)
+
+
+def direction(name: str) -> Literal["min", "max"] | None:
+    """Return min or max for a value whose name tells which is better, None for any other.
+
+    `val_loss` and `mean_squared_error` are better small, `test_accuracy` is better large.
+    """
+    if re.search(rf"(^|_)({_LESS})(_|$)", name):
+        return "min"
+    return "max" if re.search(rf"(^|_)({_MORE})(_|$)", name) else None
+
+
+def logged(experiment: Settings | Experiment, facts: StepFacts) -> set[str]:
+    """Return the names that a shipped step logs in training and in evaluation."""
+    if "metrics" not in facts.uses:
+        return set(facts.logs)
+    metrics = {metric.logged_as for metric in experiment.metrics}
+    weighted = {metric.logged_as for metric in experiment.weighted_metrics}
+    # Keras adds this prefix to a name that is in both lists.
+    return {*facts.logs, *metrics, *(f"weighted_{w}" if w in metrics else w for w in weighted)}
+
+
+def monitored(callback: Part, part_index: PartIndex) -> tuple[str | None, str | None]:
+    """Return the name that a callback monitors, and its mode, each None where it has none."""
+    signature = part_index.signature("callback", callback.name)
+    parameter = signature.get("monitor") if signature else None
+    if parameter is None:
+        return None, None
+    default = parameter.default if parameter.default is not NO_DEFAULT else None
+    mode = callback.options.get("mode", "auto")
+    return callback.options.get("monitor", default), None if mode == "auto" else mode
+
+
+def not_logged(name: str, logged_names: Sequence[str]) -> str:
+    """Return the message for a monitored name that is not logged."""
+    verb = "are" if len(logged_names) > 1 else "is"
+    logs = f"logged {verb} {listed(logged_names)}" if logged_names else "nothing is logged"
+    return f"'{name}' is not logged; {logs}.{nearest(name, logged_names)}"
+
+
+def unknown_direction(name: str) -> str:
+    """Return the message for a monitored name that does not tell whether less is better."""
+    text = f"fitx does not know whether less or more of '{name}' is better"
+    return f"{text}; add `mode: min` or `mode: max`."
+
+
+def never_validated(name: str, fit: Fit) -> str:
+    """Return the message for a monitored name of a validation that does not take place."""
+    epochs = f"fit.epochs is {fit.epochs}"
+    return f"'{name}' is never logged: fit.validation_freq is {fit.validation_freq}, and {epochs}."
+
+
+def _without_validation(settings: Settings, part_index: PartIndex) -> Findings:
+    """Yield monitored names of a validation, if the training ends before the first one."""
+    monitors = [(path, name) for path, name, _ in _monitors(settings, part_index)]
+    for path, name in [*monitors, *((("expect", name), name) for name in settings.expect)]:
+        if name.startswith("val_") and settings.fit.is_never_validated:
+            yield path, never_validated(name, settings.fit)
+
+
+def _monitors(
+    settings: Settings, part_index: PartIndex
+) -> Iterator[tuple[KeyPath, str, str | None]]:
+    """Yield (path, name, mode) of every key that monitors a logged value."""
+    checkpoint = settings.checkpoint
+    if checkpoint.monitor is not None:
+        yield ("checkpoint", "monitor"), checkpoint.monitor, checkpoint.mode
+    for index, callback in enumerate(settings.callbacks):
+        name, mode = monitored(callback, part_index)
+        if name is not None:
+            yield ("callbacks", index, "monitor"), name, mode
