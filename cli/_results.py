@@ -39,11 +39,11 @@ def print_result(
     Raises:
         click.exceptions.Exit: The result does not meet an expectation of the experiment.
     """
-    from fitx.training.expectations import demand
+    from fitx.training.result import refuse_unmet
 
     missed = ""
     try:
-        demand(result.facts.get("expect", []))
+        refuse_unmet(result.facts.get("expect", []))
     except ExpectationError as error:
         missed = str(error)
     failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}

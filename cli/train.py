@@ -82,7 +82,7 @@ def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerR
 
     display, inexact = partial(choose_display, role.quiet), options.allow_inexact
     run, notes = select_run(
-        experiment, options.resume, options.out, allow_inexact=inexact, alone=role.is_chief
+        experiment, options.resume, options.out, allow_inexact=inexact, is_chief=role.is_chief
     )
     if run is None:
         request = prepare_request(experiment, role.out, smoke=options.smoke)

@@ -35,14 +35,14 @@ class Newest:
         step: the training step it was taken after.
         state: arrays by variable path.
         meta: what `save` was given.
-        passed_over: why each newer one could not be used, newest first.
+        skipped: why each newer one could not be used, newest first.
     """
 
     folder: Path
     step: int
     state: State
     meta: dict[str, Any]
-    passed_over: tuple[str, ...]
+    skipped: tuple[str, ...]
 
 
 def save(
@@ -139,7 +139,7 @@ def newest(root: Path, run: str | None = None, check: Check = lambda meta: None)
         StorageError: there are checkpoints and none is whole; names each with its reason.
     """
     listed = folders.listed(root)
-    passed_over: list[str] = []
+    skipped: list[str] = []
     for folder in reversed(listed):
         try:
             state, meta = load(folder)
@@ -151,12 +151,12 @@ def newest(root: Path, run: str | None = None, check: Check = lambda meta: None)
             if folders.listed(root) != listed:
                 # A run that is being trained has replaced its checkpoints meanwhile.
                 return newest(root, run, check)
-            passed_over.append(str(error))
+            skipped.append(str(error))
             continue
         step, _ = folders.order(folder.name)
-        return Newest(folder, step, state, meta, tuple(passed_over))
-    if passed_over:
-        raise StorageError("no checkpoint is whole:\n" + "\n".join(passed_over))
+        return Newest(folder, step, state, meta, tuple(skipped))
+    if skipped:
+        raise StorageError("no checkpoint is whole:\n" + "\n".join(skipped))
     return None
 
 

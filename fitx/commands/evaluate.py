@@ -1,7 +1,8 @@
-"""Measure networks on a split: those of a run, or an experiment's untrained ones."""
+"""Evaluates the networks of a run, or the untrained ones of an experiment, on a split."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,25 +20,26 @@ from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.runtime import Runtime
 from fitx.stages import Stage
-from fitx.training import run_record
-from fitx.training.evaluation import evaluate_split
+from fitx.training.evaluation import Restored, evaluate_split, restore_for_evaluation
 from fitx.training.nan_search.search import refuse_measured
-from fitx.training.progress import Display, Plan
-from fitx.training.restoration import restore
+from fitx.training.plan import parts_line
+from fitx.training.progress import Display, Plan, showing
 from fitx.training.result import Result, relative_to_cwd
-from fitx.training.setup import prepare_runtime, showing
+from fitx.training.run_record import split_fingerprint
+from fitx.training.setup import prepare_runtime
 
 
 @dataclass(frozen=True)
 class EvaluationRequest:
-    """What is to be measured.
+    """The user's request for an evaluation.
 
     Args:
-        split: train, validation or test; None takes the first there is of test, validation, train.
-        run: The run whose networks are measured; None for the untrained experiment.
-        weights: Which of the run's: those it ended with ("last"), or of its best epoch ("best").
-        steps: Batches to measure at most; None for all.
-        note: What there is to say about the choice; shown first.
+        split: "train", "validation" or "test"; None for the first that exists of test, validation
+            and train.
+        run: The run whose networks are evaluated; None for the untrained experiment.
+        weights: "last" for those that the run ended with, "best" for those of its best epoch.
+        steps: The most batches to run; None for all.
+        note: A line to show first; may be empty.
     """
 
     split: str | None = None
@@ -47,8 +49,8 @@ class EvaluationRequest:
     note: str = ""
 
 
-def evaluate(experiment: Experiment, question: EvaluationRequest, display: Display) -> Result:
-    """Measure an experiment's networks and return the values.
+def evaluate(experiment: Experiment, request: EvaluationRequest, display: Display) -> Result:
+    """Evaluate an experiment's networks and return the values.
 
     Raises:
         ConfigError, DataError, DeviceError, UserCodeError: As for training.
@@ -57,75 +59,94 @@ def evaluate(experiment: Experiment, question: EvaluationRequest, display: Displ
             that the run was trained with is gone.
         Diverged: A value is NaN or infinite.
     """
-    if question.run is not None:
-        check_present(input_files(experiment), record.load(question.run)["files"])
+    run = request.run
+    if run is not None:
+        check_present(input_files(experiment), record.load(run)["files"])
     device = prepare_runtime(experiment)
-    built = make(_buildable(experiment), device)
+    built = make(_without_callbacks(experiment), device)
     plugin_checks.demand_evaluation(built.experiment, built.step)
-    split = _split(built, question.split)
+    split = _split(built, request.split)
     tasks = [Task("test", split, built.data.steps(split))]
-    prepare_execution(built, device, tasks, _recorded_mode(experiment, question.run, device))
+    prepare_execution(built, device, tasks, _recorded_mode(experiment, run, device))
     with Stage("reading the checkpoint"):
-        restored = restore(built.step, question.run, question.weights) if question.run else None
-    examples = _examples(built, split, question.steps)
-    with showing(display, _plan(built, question, device, f"{split} split: {examples:,} examples")):
-        notes = (question.note, *external_settings.notes())
-        for note in (*notes, *(restored.notes if restored else ())):
-            if note:
-                display.note(note)
-        if question.run is not None and not _same_data(built, question.run, split):
-            display.note(f"the {split} split is not the one this run had: its numbers differ")
-        if question.run is not None:
-            for key in _other_files(experiment, question.run):
-                display.note(f"{key} is not the file this run had: what it holds differs")
-        values = evaluate_split(built, split, display, question.steps)
+        restored = restore_for_evaluation(built.step, run, request.weights) if run else None
+    examples = _examples(built, split, request.steps)
+    with showing(display, _plan(built, run, device, f"{split} split: {examples:,} examples")):
+        for note in _notes(experiment, built, request, split, restored):
+            display.note(note)
+        values = evaluate_split(built, split, display, request.steps)
     refuse_measured(values, split, built)
-    run = relative_to_cwd(question.run) if question.run is not None else None
     facts: dict[str, Any] = {"examples": examples}
     if restored is not None:
-        facts |= {"weights": question.weights, "checkpoint": restored.checkpoint}
-    return Result(run, split, values, facts)
+        facts |= {"weights": request.weights, "checkpoint": restored.checkpoint}
+    return Result(relative_to_cwd(run) if run is not None else None, split, values, facts)
 
 
-def _buildable(experiment: Experiment) -> Experiment:
-    """Return what is built for an evaluation: all that a training builds, but for callbacks.
+def _without_callbacks(experiment: Experiment) -> Experiment:
+    """Return the experiment with everything that training builds, except callbacks.
 
-    A `test_step` may use an optimizer, and a network that is frozen has no regularization.
+    Optimizers are built because a `test_step` may use one, and because a network without an
+    optimizer is frozen and has no regularization loss.
     """
-    own = {k: v for k, v in experiment.optimizers.items() if k in experiment.networks}
-    return replace(experiment, optimizers=own, callbacks=[])
+    optimizers = {k: v for k, v in experiment.optimizers.items() if k in experiment.networks}
+    return replace(experiment, optimizers=optimizers, callbacks=[])
 
 
 def _recorded_mode(
     experiment: Experiment, run: Path | None, device: Runtime
 ) -> dict[str, str] | None:
-    """Return the mode in which a run measured by this step on such a device; None chooses."""
+    """Return the mode of the run's own evaluations; None to choose one.
+
+    It is None if the step, the kind of device or `execution.mode` is not that of the run.
+    """
     if run is None:
         return None
-    trained, facts = read_unimported(run), record.load(run)
-    is_same = trained.step.name == experiment.step.name and facts["device_kind"] == device.kind
-    is_asked_for = trained.execution.mode != experiment.execution.mode
-    return {"test": facts["evaluation_mode"]} if is_same and not is_asked_for else None
+    trained, recorded = read_unimported(run), record.load(run)
+    is_same_step = trained.step.name == experiment.step.name
+    is_same_device = recorded["device_kind"] == device.kind
+    is_same_setting = trained.execution.mode == experiment.execution.mode
+    is_same = is_same_step and is_same_device and is_same_setting
+    return {"test": recorded["evaluation_mode"]} if is_same else None
 
 
-def _plan(built: BuiltExperiment, question: EvaluationRequest, device: Runtime, data: str) -> Plan:
-    run = str(relative_to_cwd(question.run)) if question.run is not None else ""
-    # Nothing is trained, whatever optimizers are built.
+def _plan(built: BuiltExperiment, run: Path | None, device: Runtime, data: str) -> Plan:
+    folder = str(relative_to_cwd(run)) if run is not None else ""
+    # Nothing is trained, although optimizers are built.
     untrained = replace(built, experiment=replace(built.experiment, optimizers={}))
-    summary = run_record.summary(untrained, data)
-    return Plan(built.experiment.name, run, device.description, 0, 0, summary)
+    summary = parts_line(untrained, data)
+    return Plan(built.experiment.name, folder, device.description, 0, 0, summary)
 
 
-def _split(built: BuiltExperiment, wanted: str | None) -> str:
+def _notes(
+    experiment: Experiment,
+    built: BuiltExperiment,
+    request: EvaluationRequest,
+    split: str,
+    restored: Restored | None,
+) -> Iterator[str]:
+    """Yield notes on the request, the checkpoint, and data or files that have changed."""
+    if request.note:
+        yield request.note
+    yield from external_settings.notes()
+    if restored is None or request.run is None:
+        return
+    yield from restored.notes
+    if not _is_same_data(built, request.run, split):
+        yield f"the {split} split differs from the one that the run was trained with"
+    for key in _changed_files(experiment, request.run):
+        yield f"{key}: the content of the file differs from the one that the run was trained with"
+
+
+def _split(built: BuiltExperiment, requested: str | None) -> str:
     splits = built.data.splits
-    if wanted is None:
+    if requested is None:
         return next(s for s in ("test", "validation", "train") if s in splits)
-    if wanted not in splits:
+    if requested not in splits:
         name = built.experiment.data.name
-        hint = " Set data.validation_split." if wanted == "validation" else ""
-        text = f"the data '{name}' has no {wanted} split; it has {', '.join(splits)}.{hint}"
+        hint = " Set data.validation_split." if requested == "validation" else ""
+        text = f"the data '{name}' has no {requested} split; it has {', '.join(splits)}.{hint}"
         raise UsageError(text)
-    return wanted
+    return requested
 
 
 def _examples(built: BuiltExperiment, split: str, limit: int | None) -> int:
@@ -133,14 +154,13 @@ def _examples(built: BuiltExperiment, split: str, limit: int | None) -> int:
     return min(rows, limit * built.data.batch_size) if limit else rows
 
 
-def _same_data(built: BuiltExperiment, run: Path, split: str) -> bool:
-    known = record.load(run)["data"].get(split)
+def _is_same_data(built: BuiltExperiment, run: Path, split: str) -> bool:
+    recorded = record.load(run)["data"].get(split)
     with Stage(f"hashing the {split} split"):
-        return bool(known == run_record.split_fingerprint(built.data.splits[split]))
+        return bool(recorded == split_fingerprint(built.data.splits[split]))
 
 
-def _other_files(experiment: Experiment, run: Path) -> list[str]:
-    """Return the keys whose files are there and hold something else than when a run began."""
-    known = record.load(run)["files"]
-    now = fingerprints(input_files(experiment))
-    return [key for key in now if key in known and now[key] != known[key]]
+def _changed_files(experiment: Experiment, run: Path) -> list[str]:
+    """Return the keys of files that exist, with another content than when the run began."""
+    recorded, now = record.load(run)["files"], fingerprints(input_files(experiment))
+    return [key for key in now if key in recorded and now[key] != recorded[key]]

@@ -1,9 +1,9 @@
-"""Go on with a run from its newest whole checkpoint, as exactly as if it had never ended."""
+"""Resumes a run from its newest whole checkpoint, with the result of a run that never stopped."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -16,206 +16,185 @@ from fitx.experiment.checks.paths import input_files
 from fitx.rundir import record, run_environment
 from fitx.rundir.checkpoint_meta import is_reshaping, meta_check, position_problem
 from fitx.rundir.fingerprint import fingerprints
-from fitx.rundir.journal import Journal
 from fitx.rundir.saved_experiment import commit
 from fitx.stages import Stage
-from fitx.training import run_record
-from fitx.training.checkpointing import CheckpointSaver
-from fitx.training.loop import TrainingContext, run_training
-from fitx.training.outcome import ended_together, located, recorded, written
+from fitx.training.loop import run_training
 from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.resumption import changes, env_seals, epochs
 from fitx.training.resumption.changes import Change
 from fitx.training.resumption.experiment_values import callback_options
 from fitx.training.resumption.resume_request import ResumeRequest
-from fitx.training.setup import build_and_trace, prepare_runtime, showing
-from fitx.training.signals import StopRequest, listening
+from fitx.training.run_record import data_fingerprint, execution_fields
+from fitx.training.session import OpenRun, naming_run, session
+from fitx.training.setup import build_and_trace, prepare_runtime
 from fitx.training.state.run_state import learning_rates
-from fitx.training.state.snapshot import Position, Snapshot, position_from_meta, training_part
+from fitx.training.state.snapshot import Snapshot, position_from_meta, training_part
 from fitx.training.state.variables import capture, mismatches, variables
-from fitx.training.train_request import SMOKE_STEPS
 
 
 @dataclass(frozen=True)
 class _Start:
-    """Where a run goes on: a checkpoint and its state; neither where there is none yet."""
+    """The checkpoint that a run continues from, and its state with the user's changes."""
 
-    newest: Newest | None
-    snapshot: Snapshot | None
-
-    @property
-    def at(self) -> Position:
-        return position_from_meta(self.snapshot.meta) if self.snapshot is not None else Position()
-
-    @property
-    def journal_bytes(self) -> int:
-        return int(self.snapshot.meta["journal_bytes"]) if self.snapshot is not None else 0
+    newest: Newest
+    snapshot: Snapshot
 
 
-def resume(order: ResumeRequest, display: Display) -> Result:
-    """Bring a run to its end from its newest whole checkpoint; from its beginning without one.
+def resume(request: ResumeRequest, display: Display) -> Result:
+    """Train a run to its end from its newest whole checkpoint; from step 0 without one.
 
-    The caller holds the run's lock, since before TensorFlow was imported.
+    The caller holds the run's lock since before TensorFlow was imported.
 
     Raises:
-        UsageError: What is there now differs from what was trained on, and that is not allowed.
+        UsageError: Device or data differ from those that the run was trained on, and that was not
+            allowed.
         ConfigError, DataError, DeviceError, UserCodeError, StorageError, Diverged, Interrupted:
-            As `train` raises them.
+            As for `train`.
     """
-    with located(order.run):
+    with naming_run(request.run):
         available = runtime.threads()
-        device = prepare_runtime(order.on_threads(available))
-        built = build_and_trace(order.experiment, device, order.modes)
-        now = {**run_record.computing(built, device), "data": run_record.fingerprint(built.data)}
-        around = _allowed(order, now)
-        start = _start(order, built, around)
-        notes = [*order.notes, *changes.change_notes(around), *_notes(order, built, start)]
-        if order.on_threads(available) is not order.experiment:
+        device = prepare_runtime(request.on_threads(available))
+        built = build_and_trace(request.experiment, device, request.modes)
+        now = {**execution_fields(built, device), "data": data_fingerprint(built.data)}
+        environment_changes = changes.compare_environment(request.record, now)
+        changes.refuse_incompatible(environment_changes, allow_inexact=request.allow_inexact)
+        start = _start(request, built, environment_changes)
+        notes = [*changes.change_notes(environment_changes), *_notes(request, built, start)]
+        if request.on_threads(available) is not request.experiment:
             notes.append(f"on {device.threads} of {available} threads, as the run began")
-        with listening(order.stop_after) as stop:
-            kept = record.reopen(order.run)
-            facts = {**now, **_recorded_anew(order, start, around)}
-            commit(kept, order.rewritten, status="running", error=None, **facts)
-            journal_bytes = start.journal_bytes
-            with recorded(kept) as ending, closing(Journal(order.run, journal_bytes)) as journal:
-                ending.saver = saver = _saver(order, start, journal)
-                asked = stop if device.is_chief else StopRequest()
-                steps = SMOKE_STEPS if order.experiment.is_smoke else None
-                work = TrainingContext(
-                    built, order.run, journal, saver, display, asked, steps, start.snapshot
-                )
-                plan = run_record.plan(built, order.run, device)
-                with written(saver), ended_together(stop), showing(display, plan):
-                    for text in notes:
-                        display.note(text)
-                    return run_training(work)
+        fields = {**now, **_resume_fields(request, start, environment_changes)}
+        reopened_run = _reopened_run(request, start, fields, notes)
+        with session(reopened_run, built, device, display, request.stop_after) as context:
+            return run_training(context)
 
 
-def _allowed(order: ResumeRequest, now: dict[str, Any]) -> list[Change]:
-    """Return what differs in device and data; refuse it unless that is allowed."""
-    found = changes.compare_environment(order.facts, now)
-    changes.refuse_incompatible(found, allow_inexact=order.allow_inexact)
-    return found
+@contextmanager
+def _reopened_run(
+    request: ResumeRequest, start: _Start | None, fields: dict[str, Any], notes: Sequence[str]
+) -> Iterator[OpenRun]:
+    """Write into the run's files that it is running again, and with what changes."""
+    run_record = record.reopen(request.run)
+    commit(run_record, request.rewritten, status="running", error=None, **fields)
+    folder, snapshot = (start.newest.folder, start.snapshot) if start else (None, None)
+    yield OpenRun(run_record, (*request.notes, *notes), folder, snapshot)
 
 
-def _start(order: ResumeRequest, built: BuiltExperiment, around: list[Change]) -> _Start:
-    """Find the newest whole checkpoint, and let the state be what the user has changed in it.
+def _start(
+    request: ResumeRequest, built: BuiltExperiment, environment_changes: list[Change]
+) -> _Start | None:
+    """Read the newest whole checkpoint and apply the user's changes; None if there is none.
 
     Raises:
-        UsageError: The changes do not fit what the checkpoint holds.
+        UsageError: The changes do not fit the checkpoint.
         StorageError: No checkpoint is whole, or it is not one of this experiment.
     """
-    check = _demanded(order, built, around)
+    check = _meta_check(request, built, environment_changes)
     with Stage("reading the checkpoint"):
-        newest = checkpoint.newest(order.run / "checkpoints", order.facts["id"], check)
+        newest = checkpoint.newest(request.run / "checkpoints", request.record["id"], check)
     if newest is None:
-        return _Start(None, None)
+        return None
     named = variables(built.step)
-    _demand_fit(order, newest, mismatches(named, training_part(newest.state)))
+    _refuse_mismatches(request, newest, mismatches(named, training_part(newest.state)))
     return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, named))
 
 
-def _demanded(
-    order: ResumeRequest, built: BuiltExperiment, around: list[Change]
+def _meta_check(
+    request: ResumeRequest, built: BuiltExperiment, environment_changes: list[Change]
 ) -> Callable[[Any], None]:
-    """Return a function that raises ValueError for a meta from which the run cannot go on."""
-    agree = meta_check(order.run, order.facts)
-    is_reshaped = any(is_reshaping(str(change)) for change in (*order.changes, *around))
+    """Return a function that raises ValueError for the meta of a checkpoint that does not fit."""
+    check_agreement = meta_check(request.run, request.record)
+    all_changes = (*request.changes, *environment_changes)
+    is_reshaped = any(is_reshaping(str(change)) for change in all_changes)
 
-    def demand(meta: Any) -> None:
-        agree(meta)
+    def check(meta: Any) -> None:
+        check_agreement(meta)
         steps, rows = built.steps_per_epoch, built.data.batch_size
-        problem = None if is_reshaped else position_problem(meta, steps, rows, order.facts)
+        problem = None if is_reshaped else position_problem(meta, steps, rows, request.record)
         if problem:
             raise ValueError(f"meta.json: {problem}")
 
-    return demand
+    return check
 
 
-def _changed(taken: Snapshot, built: BuiltExperiment, named: dict[str, Any]) -> Snapshot:
-    """Return a state as the experiment wants it, which may be another than when it was taken.
+def _changed(snapshot: Snapshot, built: BuiltExperiment, named: dict[str, Any]) -> Snapshot:
+    """Return a snapshot with the changes of the experiment since it was saved.
 
-    What was asked for then stands in the checkpoint itself. So a change counts whoever made it: a
-    resume that was killed before it wrote a checkpoint of its own, too.
+    The snapshot itself says what the experiment asked for then. So a change counts even if the
+    resume that made it was killed before it saved a checkpoint.
     """
-    meta = dict(taken.meta)
+    meta = dict(snapshot.meta)
     for name, rate in learning_rates(named).items():
         if rate != meta["built_rates"].get(name):
-            # In place: the state is large, and is let go of as soon as it has been put back.
-            taken.state.update(capture({name: named[name]}))
+            # In place: the state is large, and is released as soon as it has been restored.
+            snapshot.state.update(capture({name: named[name]}))
     if sorted(meta["callback_options"].values()) != sorted(callback_options(built.experiment)):
         meta["stopping"] = False
-    meta["passed"] = _steps_passed(built, meta)
-    return Snapshot(taken.state, meta)
+    meta["passed"] = _skip_steps(built, meta)
+    return Snapshot(snapshot.state, meta)
 
 
-def _steps_passed(built: BuiltExperiment, meta: dict[str, Any]) -> int:
-    """Return how many steps of the epoch under way count as done, where an epoch has others now.
+def _skip_steps(built: BuiltExperiment, meta: dict[str, Any]) -> int:
+    """Return the steps of the current epoch that count as done, with today's batch size.
 
-    The epoch goes on after the rows that it has trained on, and ends with its last step.
+    The epoch continues after the rows that it has trained on, and ends with its last step.
     """
-    steps, passed = built.steps_per_epoch, int(meta["passed"])
+    steps, done = built.steps_per_epoch, int(meta["passed"])
     if meta["phase"] == "validation":
         return steps
     if built.experiment.fit.steps_per_epoch is None:
-        passed = passed * int(meta["batch_size"]) // built.data.batch_size
-    return min(passed, steps)
+        done = done * int(meta["batch_size"]) // built.data.batch_size
+    return min(done, steps)
 
 
-def _demand_fit(order: ResumeRequest, newest: Newest, problems: str) -> None:
-    changed = [f"  {change}" for change in order.changes if change.verdict != "harmless"]
+def _refuse_mismatches(request: ResumeRequest, newest: Newest, problems: str) -> None:
+    changed = [f"  {change}" for change in request.changes if change.verdict != "harmless"]
     if problems and changed:
         listed = "\n".join(changed)
-        text = f"the run cannot go on with what does not fit its checkpoint:\n{listed}\n{problems}"
-        raise UsageError(f"{text}\nTrain a new run with `fitx train`.")
+        text = f"the run cannot be resumed: these changes do not fit its checkpoint:\n{listed}"
+        raise UsageError(f"{text}\n{problems}\nTrain a new run with `fitx train`.")
     if problems:
-        what = "is not one of this run, or another version of fitx wrote it"
-        raise StorageError(f"checkpoint {newest.folder} {what}:\n{problems}")
+        reason = "does not belong to this run, or another version of fitx wrote it"
+        raise StorageError(f"checkpoint {newest.folder} {reason}:\n{problems}")
 
 
-def _notes(order: ResumeRequest, built: BuiltExperiment, start: _Start) -> Iterator[str]:
-    """Say where the run goes on, and what that means."""
+def _notes(request: ResumeRequest, built: BuiltExperiment, start: _Start | None) -> Iterator[str]:
+    """Yield notes on where the run continues, and what that means."""
     yield from external_settings.notes()
-    if start.newest is None:
-        yield "there is no checkpoint yet: the run begins anew"
+    if start is None:
+        yield "there is no checkpoint yet: training starts at step 0"
         return
-    yield from (f"passed over: {text}" for text in start.newest.passed_over)
-    at, asked = start.at, order.experiment.fit.epochs
-    yield f"resumed from checkpoint {start.newest.folder.name}, after step {at.step:,}"
-    yield from epochs.schedule_notes(order.trained, order.experiment, built.steps_per_epoch)
-    if at.stopping and at.epoch < asked and at.phase == "between":
+    yield from (f"skipped: {text}" for text in start.newest.skipped)
+    position, last_epoch = position_from_meta(start.snapshot.meta), request.experiment.fit.epochs
+    yield f"resumed from checkpoint {start.newest.folder.name}, after step {position.step:,}"
+    yield from epochs.schedule_notes(request.trained, request.experiment, built.steps_per_epoch)
+    if position.phase != "between":
+        return
+    if position.stopping and position.epoch < last_epoch:
         yield (
-            f"a callback ended the training after epoch {at.epoch}, and it stays ended; change "
-            "the callbacks to train on"
+            f"a callback ended the training after epoch {position.epoch}, and it stays ended; "
+            "change the callbacks to train on"
         )
-    elif at.phase == "between" and (left := epochs.nothing_left(asked, at.epoch)):
-        yield left
+    elif note := epochs.nothing_left_note(last_epoch, position.epoch):
+        yield note
 
 
-def _recorded_anew(order: ResumeRequest, start: _Start, around: list[Change]) -> dict[str, Any]:
-    """Return what run.json is to say from now on: how the run went on each time, and in what."""
-    before, here = order.facts.get("resumed", []), run_environment.describe_environment()
-    this = {
+def _resume_fields(
+    request: ResumeRequest, start: _Start | None, environment_changes: list[Change]
+) -> dict[str, Any]:
+    """Return the fields of run.json that a resume changes, with one more entry in `resumed`."""
+    earlier, environment = request.record.get("resumed", []), run_environment.describe_environment()
+    entry = {
         "at": f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC",
-        "from": start.newest.folder.name if start.newest is not None else None,
-        "changes": [str(change) for change in (*order.changes, *around)],
-        **here,
+        "from": start.newest.folder.name if start is not None else None,
+        "changes": [str(change) for change in (*request.changes, *environment_changes)],
+        **environment,
     }
     return {
-        "resumed": [*before, this],
-        "name": order.experiment.name,
-        "seed": order.experiment.seed,
-        "references": env_seals.seal(order.experiment),
-        "files": fingerprints(input_files(order.experiment)),
-        **{key: value for key, value in here.items() if key in changes.ENVIRONMENT},
+        "resumed": [*earlier, entry],
+        "name": request.experiment.name,
+        "seed": request.experiment.seed,
+        "references": env_seals.seal(request.experiment),
+        "files": fingerprints(input_files(request.experiment)),
+        **{key: value for key, value in environment.items() if key in changes.ENVIRONMENT},
     }
-
-
-def _saver(order: ResumeRequest, start: _Start, journal: Journal) -> CheckpointSaver:
-    saver = CheckpointSaver(
-        order.run / "checkpoints", order.experiment.checkpoint, journal.sync, order.facts["id"]
-    )
-    if start.newest is not None and start.snapshot is not None:
-        saver.resume_from(start.newest.folder, start.snapshot)
-    return saver

@@ -1,16 +1,26 @@
-"""Runs a step's `test_step` over one split of the data."""
+"""Evaluates a step on a split, as it was built or with the state of a run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 
+from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import user_errors
 from fitx.build.step_feeds import evaluation_feed
+from fitx.errors import StorageError, UsageError
+from fitx.experiment.problems import listed
+from fitx.rundir import record
+from fitx.rundir.checkpoint_meta import parse_meta
 from fitx.stages import Stage
+from fitx.step import Step
 from fitx.training.progress import Display
+from fitx.training.state.snapshot import BEST, FINAL, part
+from fitx.training.state.variables import NETWORKS, State, assign, mismatches, model_variables
 
 
 def evaluate_split(
@@ -20,38 +30,104 @@ def evaluate_split(
     limit: int | None = None,
     check: Callable[[], None] = lambda: None,
 ) -> dict[str, float]:
-    """Run the step's `test_step` over a split and return the values it logs, in its order.
+    """Run the step's `test_step` over a split and return the values that it logs, in its order.
 
     Args:
         built: The step with its networks and data.
-        split: Name of the split.
-        display: Told of every batch.
-        limit: Batches at most; None for all.
-        check: Called after every batch; ends the evaluation by raising.
+        split: The name of the split.
+        display: Counts the batches.
+        limit: The most batches to run; None for all.
+        check: Called after every batch; raises an error to end the evaluation.
     """
     steps = built.data.steps(split)
     steps = min(steps, limit) if limit else steps
     batches = evaluation_feed(built, split, steps)
-    told = user_errors(built.experiment, lambda: f"test_step on the {split} split")
-    with told, Stage(f"preparing to measure the {split} split") as stage:
-        watch = _Watch(display, steps, check, stage)
+    with (
+        user_errors(built.experiment, lambda: f"test_step on the {split} split"),
+        Stage(f"preparing to measure the {split} split") as stage,
+    ):
+        counter = _BatchCounter(display, steps, check, stage)
         values = built.step.evaluate(
-            batches, steps=steps, callbacks=[watch], verbose=0, return_dict=True
+            batches, steps=steps, callbacks=[counter], verbose=0, return_dict=True
         )
-    order = built.step.execution.logs["test"].names or ()
-    return {name: float(values[name]) for name in order}
+    names = built.step.execution.logs["test"].names or ()
+    return {name: float(values[name]) for name in names}
 
 
-class _Watch(keras.callbacks.Callback):
-    """Tells the display of every batch; the first ends the stage before it."""
+class _BatchCounter(keras.callbacks.Callback):
+    """Reports every batch to the display; the first batch ends the stage of preparation."""
 
     def __init__(
-        self, display: Display, steps: int, check: Callable[[], None], before: Stage
+        self, display: Display, steps: int, check: Callable[[], None], stage: Stage
     ) -> None:
         super().__init__()
-        self.display, self.steps, self.check, self.before = display, steps, check, before
+        self.display, self.steps, self.check, self.stage = display, steps, check, stage
 
     def on_test_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        self.before.end()
+        self.stage.end()
         self.display.validation_step(batch + 1, self.steps)
         self.check()
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The checkpoint that a step was restored from.
+
+    Args:
+        checkpoint: The name of its folder.
+        notes: Lines for the user.
+    """
+
+    checkpoint: str
+    notes: tuple[str, ...]
+
+
+def restore_for_evaluation(step: Step, run: Path, weights: str) -> Restored:
+    """Set a traced step to the newest whole checkpoint of a run.
+
+    The step must be traced before, so that the variables are known which only its graphs hold. All
+    variables of its networks must be in the checkpoint. Any other variable that the checkpoint
+    lacks, because another step or other options make it, stays as it was built; a note names it.
+
+    Args:
+        step: The step to evaluate.
+        run: The run folder.
+        weights: "last" for the state that the run ended with, "best" for that of its best epoch.
+
+    Raises:
+        StorageError: The run has no whole checkpoint, or one of other networks.
+        UsageError: The run keeps no best epoch.
+    """
+    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], parse_meta)
+    if newest is None:
+        raise StorageError(f"{run} holds no checkpoint yet.")
+    state = _evaluated_state(newest.state, run, weights)
+    named = model_variables(step)
+    prefixes = tuple(f"{NETWORKS}{name}/" for name in step.networks)
+    networks = {name: variable for name, variable in named.items() if name.startswith(NETWORKS)}
+    assign(networks, {name: array for name, array in state.items() if name.startswith(prefixes)})
+    as_built = _assign_fitting({k: v for k, v in named.items() if k not in networks}, state)
+    notes = [f"skipped: {text}" for text in newest.skipped]
+    if as_built:
+        notes.append(f"not in the run, and evaluated as built: {listed(as_built)}")
+    return Restored(newest.folder.name, tuple(notes))
+
+
+def _assign_fitting(named: Mapping[str, object], state: State) -> list[str]:
+    """Set the variables that fit their array in a state; return the names of the others."""
+    others = []
+    for name, variable in named.items():
+        one, array = {name: variable}, state.get(name)
+        if array is None or mismatches(one, {name: array}):
+            others.append(name)
+        else:
+            assign(one, {name: array})
+    return others
+
+
+def _evaluated_state(state: State, run: Path, weights: str) -> State:
+    """Return a checkpoint's state with the final or the best variables in place of the last."""
+    best = part(state, BEST)
+    if weights == "best" and not best:
+        raise UsageError(f"{run} keeps no best epoch; train with checkpoint.monitor set.")
+    return {**state, **(best if weights == "best" else part(state, FINAL))}

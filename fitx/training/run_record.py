@@ -1,73 +1,86 @@
-"""What a run is, before it starts: its files, its run.json, and the line that people read."""
+"""Writes the records of a run: run.json as it starts and ends, summary.json when it is finished."""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
-
 from fitx.build.built import BuiltExperiment
-from fitx.build.preflight.activations import last_activation
 from fitx.data.prepare import Data
 from fitx.data.splits import Split, rows_text
+from fitx.errors import Diverged, FitxError, Interrupted, StorageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.dump import dump
-from fitx.experiment.experiment import Experiment
-from fitx.rundir import record, run_environment
-from fitx.rundir.files import write_atomically
+from fitx.rundir import journal, record, run_environment, summary_file
+from fitx.rundir.files import write_atomically, write_json
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.provenance import Provenance
 from fitx.rundir.record import Record
 from fitx.runtime import Runtime
 from fitx.stages import Stage
-from fitx.training.progress import Plan
-from fitx.training.result import relative_to_cwd
+from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.monitor import RunMonitor
+from fitx.training.result import Result, judge_expectations, relative_to_cwd
 from fitx.training.resumption import env_seals
 
+STATUSES: dict[type[BaseException], str] = {
+    Diverged: "diverged",
+    Interrupted: "interrupted",
+    KeyboardInterrupt: "interrupted",
+}
+"""The status of a run that an error of this type ended; any other error makes it `failed`."""
 
-def write(
-    run: Path, built: BuiltExperiment, device: Runtime, origin: Provenance, data: dict[str, Any]
+
+def start_record(
+    run: Path,
+    built: BuiltExperiment,
+    device: Runtime,
+    provenance: Provenance,
+    data: dict[str, Any],
 ) -> Record:
-    """Write source/, experiment.yaml and run.json of a run that is about to start.
+    """Write source/, experiment.yaml and run.json of a new run.
 
     Args:
-        run: The run's folder.
-        built: What is to be trained.
-        device: What computes.
-        origin: Where the experiment comes from.
-        data: The data's fingerprint; of much data it takes seconds, so it is had before.
+        run: The run folder.
+        built: The built experiment.
+        device: The prepared runtime.
+        provenance: The files of the experiment.
+        data: The fingerprint of the data, which takes seconds for large data: compute it before
+            the folder exists.
 
     Raises:
         StorageError: A file cannot be written.
     """
     experiment = built.experiment
-    copies = origin.copy(run / "source")
-    where = {path: copies[path].relative_to(run).as_posix() for path in experiment.plugins}
-    write_atomically(run / "experiment.yaml", dump(experiment, plugins=list(where.values())))
-    facts: dict[str, Any] = {
+    copies = provenance.copy(run / "source")
+    plugins = {path: copies[path].relative_to(run).as_posix() for path in experiment.plugins}
+    write_atomically(run / "experiment.yaml", dump(experiment, plugins=list(plugins.values())))
+    fields: dict[str, Any] = {
         "name": experiment.name,
         "id": secrets.token_hex(8),
         **run_environment.describe_environment(),
-        "git": origin.git(),
+        "git": provenance.git(),
         "device": device.description,
-        **computing(built, device),
+        **execution_fields(built, device),
         "seed": experiment.seed,
         "smoke": experiment.is_smoke,
         "data": data,
-        "plugins": {name: origin.sha256(path) for path, name in where.items()},
+        "plugins": {name: provenance.sha256(path) for path, name in plugins.items()},
         "files": fingerprints(input_files(experiment)),
         "references": env_seals.seal(experiment),
         "last": None,
         "best": None,
     }
-    return record.start(run, facts)
+    return record.start(run, fields)
 
 
-def computing(built: BuiltExperiment, device: Runtime) -> dict[str, Any]:
-    """Return what of the device and the execution decides the bits of the results."""
+def execution_fields(built: BuiltExperiment, device: Runtime) -> dict[str, Any]:
+    """Return the fields of run.json on the device and the modes, which decide the exact results."""
     modes = built.step.execution.plan.modes
     return {
         "mode": modes["train"].name,
@@ -81,70 +94,101 @@ def computing(built: BuiltExperiment, device: Runtime) -> dict[str, Any]:
     }
 
 
-def plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
-    """Return what a display shows before the first step."""
-    rows, execution = len(built.data.splits["train"]), built.step.execution.plan
-    data = f"{rows:,} examples, {built.steps_per_epoch:,} steps an epoch"
-    if built.unmeasured:
-        data += f"; without a test_step nothing measures {' and '.join(built.unmeasured)}"
-    return Plan(
-        title=built.experiment.name,
-        run=str(relative_to_cwd(run)),
-        device=device.description,
-        epochs=built.experiment.fit.epochs,
-        steps=built.steps_per_epoch,
-        summary=summary(built, data),
-        mode=f"{execution.modes['train'].name}: {execution.why.get('train', '')}",
-    )
+@dataclass
+class Ending:
+    """The state of a run's checkpoints when it ends.
+
+    Args:
+        saver: The writer of the checkpoints; None until there is one.
+    """
+
+    saver: CheckpointSaver | None = None
+
+    def fields(self) -> dict[str, object]:
+        """Return the fields of run.json on the last checkpoint and its best epoch."""
+        saver = self.saver
+        if saver is None:
+            return {}
+        return {"last": saver.last.name if saver.last else None, "best": saver.last_best}
 
 
-def summary(built: BuiltExperiment, data: str) -> str:
-    """Return one line on the parts: step, networks, optimizers, and the data as it is given."""
+@contextmanager
+def recording_end(run_record: Record) -> Iterator[Ending]:
+    """Write into run.json how the block ended: finished, or by which error."""
+    ending = Ending()
+    try:
+        yield ending
+        run_record.update(status="finished", **ending.fields())
+    except BaseException as error:
+        is_known = isinstance(error, FitxError)
+        text = str(error) if is_known else f"{type(error).__name__}: {error}"
+        status = STATUSES.get(type(error), "failed")
+        try:
+            run_record.update(status=status, error=text, **ending.fields())
+        except StorageError as second:
+            # The first error decides the message and the exit code.
+            error.add_note(str(second))
+        raise
+
+
+def write_summary(
+    run: Path,
+    built: BuiltExperiment,
+    run_monitor: RunMonitor,
+    values: dict[str, float],
+    seconds: float,
+) -> Result:
+    """Write summary.json and return its content as a result.
+
+    Args:
+        run: The run folder.
+        built: The trained experiment.
+        run_monitor: The monitor of the training.
+        values: The final values by name.
+        seconds: The duration of the run, with the test and saving.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
     experiment = built.experiment
-    networks = [
-        f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
-        f"{network.count_params():,} parameters{_untrained(built, name)}"
-        for name, network in built.step.networks.items()
-    ]
-    optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
-    parts = [", ".join(networks), ", ".join(optimizers), data]
-    return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
+    best = run_monitor.state.best.epoch
+    # Without epochs nothing was trained, and the expectations are about trained networks.
+    expect = experiment.expect if experiment.fit.epochs else {}
+    # The last epoch may have had no validation.
+    reached = {**(journal.latest(run) if expect else {}), **values}
+    fields: dict[str, Any] = {
+        "status": "finished",
+        "epochs": run_monitor.at.epoch,
+        "steps": run_monitor.at.step,
+        "seconds": round(seconds, 3),
+        "examples_per_second": _rate(built, run_monitor),
+        "best": best.to_json() if best is not None else None,
+        "expect": judge_expectations(expect, reached),
+    }
+    write_json(run / summary_file.NAME, {"metrics": values, **fields})
+    splits = built.data.splits
+    split = next((s for s in ("test", "validation", "train") if s in splits), None)
+    return Result(relative_to_cwd(run), split, values, fields)
 
 
-def _untrained(built: BuiltExperiment, network: str) -> str:
-    """Say that a training leaves a network as it is."""
-    if not built.experiment.optimizers:
-        return ""
-    if network not in built.experiment.optimizers:
-        return ", frozen"
-    is_traced = bool(built.step.execution.logs["train"].names)
-    is_applied = network in built.step.execution.usage.applied
-    return ", never updated by train_step" if is_traced and not is_applied else ""
+def _rate(built: BuiltExperiment, run_monitor: RunMonitor) -> float | None:
+    """Return the trained examples per second, validation included; None without training."""
+    steps = built.data.steps("train")
+    passes, rest = divmod(run_monitor.at.step, steps)
+    size = built.data.batch_size
+    examples = passes * min(steps * size, len(built.data.splits["train"])) + rest * size
+    seconds = run_monitor.at.seconds
+    return round(examples / seconds, 1) if seconds else None
 
 
-def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
-    """Say what a network ends in, if that follows from the loss and the labels by default."""
-    part = experiment.networks[name]
-    signature = experiment.part_index.signature(part.kind, part.name)
-    if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
-        return ""
-    # A subclassed network has no shapes of its own, one of several outputs has several.
-    shape = getattr(network, "output_shape", None)
-    if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
-        return ""
-    outputs, activation = shape[-1], last_activation(network)
-    kind = f"{activation} " if activation else ""
-    return f", {outputs} {kind}output{'' if outputs == 1 else 's'}"
-
-
-def fingerprint(data: Data) -> dict[str, Any]:
-    """Return, by split, the rows and a hash of every number, by which the data is known again."""
+def data_fingerprint(data: Data) -> dict[str, Any]:
+    """Return the number of rows and a hash of all numbers of each split."""
     with Stage(f"hashing {rows_text(data.splits)}"):
         return {name: split_fingerprint(split) for name, split in data.splits.items()}
 
 
 def split_fingerprint(split: Split) -> dict[str, Any]:
-    """Return the rows of a split and a hash of every number in it."""
+    """Return the number of rows and a hash of all numbers of a split."""
     digest = hashlib.sha256()
     for name, array in split.arrays().items():
         digest.update(f"{name} {array.dtype.str} {array.shape}".encode())

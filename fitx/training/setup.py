@@ -1,9 +1,8 @@
-"""An experiment made, traced and fit to run, before anything is written."""
+"""Prepares a training before anything is written: runtime, built experiment, traced step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 import keras
 
@@ -16,18 +15,17 @@ from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 from fitx.training.export import refuse_unsavable
-from fitx.training.progress import Display, Plan
 
 
 def prepare_runtime(experiment: Experiment) -> Runtime:
-    """Choose the device and seed everything, then import the plugins, which may start TensorFlow.
+    """Choose the device and set the seed, then import the plugins, which may start TensorFlow.
 
-    What plugins draw as they are imported follows the seed; what is drawn later does not depend
-    on it.
+    The seed is set again after the import, so that plugins that draw random numbers while they are
+    imported do not change what is drawn later.
 
     Raises:
         DeviceError: A device is missing.
-        ConfigError: A plugin does not import.
+        ConfigError: A plugin cannot be imported.
     """
     execution = experiment.execution
     prepared = runtime.prepare(
@@ -48,13 +46,16 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
 def build_and_trace(
     experiment: Experiment, device: Runtime, modes: Mapping[str, str] | None = None
 ) -> BuiltExperiment:
-    """Make everything and find out whether it fits together.
+    """Build an experiment, trace its step, choose the execution modes and check it all.
 
     Args:
-        experiment: What is to be trained.
-        device: What computes.
-        modes: How training ("train") and evaluation ("test") were executed by the run that goes
-            on; None chooses.
+        experiment: The experiment to train.
+        device: The prepared runtime.
+        modes: The modes of training ("train") and evaluation ("test") that a resumed run recorded;
+            None chooses them.
+
+    Raises:
+        ConfigError, DataError, UserCodeError: The parts do not fit together.
     """
     built = make(experiment, device)
     prepare_execution(built, device, _tasks(built), modes)
@@ -65,19 +66,9 @@ def build_and_trace(
 
 
 def _tasks(built: BuiltExperiment) -> list[Task]:
-    """Return what a run executes: training, all validations, and the test."""
+    """Return the tasks of a run: training, all validations, and the test."""
     fit = built.experiment.fit
     passes = {"validation": fit.epochs // fit.validation_freq, "test": 1}
     train = [Task("train", "train", built.total_steps)] if fit.epochs else []
-    measured = [split for split in passes if split in built.data.splits]
-    return train + [Task("test", s, passes[s] * built.evaluation_steps(s)) for s in measured]
-
-
-@contextmanager
-def showing(display: Display, plan: Plan) -> Iterator[None]:
-    """Show a plan and what follows, and give the terminal back whatever happens."""
-    try:
-        display.begin(plan)
-        yield
-    finally:
-        display.end()
+    evaluated = [split for split in passes if split in built.data.splits]
+    return train + [Task("test", s, passes[s] * built.evaluation_steps(s)) for s in evaluated]

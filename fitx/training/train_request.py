@@ -1,4 +1,4 @@
-"""What is asked for, refused or settled before TensorFlow is imported."""
+"""The request to train: checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -10,61 +10,62 @@ from fitx.rundir.folder import check_writable
 from fitx.rundir.provenance import Provenance, read_provenance
 
 SMOKE_STEPS = 2
-"""Batches of training, validation and test that a run takes which is only tried."""
+"""Batches of training, validation and test in a run with `--smoke`."""
 
 SMOKE = "-smoke"
-"""Ends the name of an experiment that is only tried, so that its runs have a folder apart."""
+"""Suffix of the name of an experiment with `--smoke`, so that its runs have their own folder."""
 
 MOST_NAME = 100 - len(SMOKE)
+"""The most characters that a name keeps before the suffix."""
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """How the user asked for a run.
+    """The user's request for a new run.
 
     Args:
         out: The folder of all runs.
-        smoke: Whether only to try it.
-        origin: Where the experiment comes from; None looks when the run starts.
-        notes: What there is to say first.
-        stop_after: The training step after which to stop as if by SIGTERM; None for the end.
+        smoke: Whether to run only a few steps.
+        provenance: The files of the experiment; None reads them when training starts.
+        notes: Lines to show first.
+        stop_after: Training step after which to stop as if by SIGTERM; None for the end.
     """
 
     out: Path
     smoke: bool = False
-    origin: Provenance | None = None
+    provenance: Provenance | None = None
     notes: tuple[str, ...] = ()
     stop_after: int | None = None
 
 
 def prepare_request(experiment: Experiment, out: Path, *, smoke: bool = False) -> TrainRequest:
-    """Order a run of an experiment that was just read.
+    """Return the request to train an experiment that was just read.
 
     Raises:
-        ConfigError: Nothing is to be trained.
-        StorageError: `out` cannot take a run, or a file of the experiment is gone.
+        ConfigError: The experiment trains no network.
+        StorageError: `out` is not writable, or a file of the experiment is gone.
     """
     demand_training(experiment, smoke=smoke)
     check_writable(out)
-    return TrainRequest(out, smoke, origin(experiment))
+    return TrainRequest(out, smoke, experiment_provenance(experiment))
 
 
 def demand_training(experiment: Experiment, *, smoke: bool) -> None:
-    """Raise ConfigError for an experiment that trains no network and yet asks for epochs."""
+    """Raise ConfigError for an experiment that asks for epochs and has no optimizer."""
     if experiment.optimizers or not (experiment.fit.epochs or smoke):
         return
-    frozen = "missing; a network without an optimizer is frozen, so nothing would be trained."
-    advice = f"`fitx evaluate {experiment.document.name}` measures it as it is."
-    raise experiment.error(("optimizer",), f"{frozen} {advice}")
+    problem = "missing; a network without an optimizer is frozen, so nothing would be trained."
+    advice = f"`fitx evaluate {experiment.document.name}` evaluates the networks as they are."
+    raise experiment.error(("optimizer",), f"{problem} {advice}")
 
 
-def origin(experiment: Experiment) -> Provenance:
-    """Look at the files an experiment was read from, its plugins too."""
+def experiment_provenance(experiment: Experiment) -> Provenance:
+    """Read the files of an experiment and of its plugins."""
     return read_provenance((*experiment.document.files, *experiment.plugins))
 
 
 def shortened(experiment: Experiment) -> Experiment:
-    """Return the experiment cut to two steps of everything, under a name of its own."""
+    """Return the experiment with two steps of everything, and a name of its own."""
     steps = {"epochs": 1, "steps_per_epoch": SMOKE_STEPS, "validation_steps": SMOKE_STEPS}
     fit = experiment.fit.model_copy(update={**steps, "validation_freq": 1})
     name = f"{experiment.name[:MOST_NAME]}{SMOKE}"

@@ -232,7 +232,7 @@ def assert_passed_over(tmp_path, reason):
         checkpoint.verify(tmp_path / "000002")
     assert str(verified.value) == str(error.value)
     found = checkpoint.newest(tmp_path)
-    assert (found.step, found.passed_over) == (1, (str(error.value),))
+    assert (found.step, found.skipped) == (1, (str(error.value),))
     assert all(same(found.state[path], STATE[path]) for path in STATE)
 
 
@@ -481,7 +481,7 @@ def test_a_kill_at_any_instant_leaves_a_whole_checkpoint(tmp_path, times):
 
         found = checkpoint.newest(tmp_path)
         assert found.step >= reported
-        assert (found.meta, found.passed_over) == ({"epoch": found.step}, ())
+        assert (found.meta, found.skipped) == ({"epoch": found.step}, ())
         step = found.step + 1
     saved(tmp_path, step, keep=1)
     assert names(tmp_path) == [f"{step:06d}"]

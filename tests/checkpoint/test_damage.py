@@ -31,47 +31,47 @@ def newest(root):
 
 
 @pytest.fixture
-def passed_over(root, newest):
+def skipped(root, newest):
     """Assert that the newest checkpoint is named with a reason, and the one before it is used."""
 
-    def passed_over(reason):
+    def skipped(reason):
         found = checkpoint.newest(root)
         assert (found.step, found.meta["epoch"]) == (1, 1)
         assert (found.state["w"] == 1).all()
-        assert found.passed_over[0].startswith(f"checkpoint {newest} ")
-        assert reason in found.passed_over[0]
+        assert found.skipped[0].startswith(f"checkpoint {newest} ")
+        assert reason in found.skipped[0]
         with pytest.raises(StorageError) as error:
             checkpoint.verify(newest)
-        assert str(error.value) == found.passed_over[0]
+        assert str(error.value) == found.skipped[0]
 
-    return passed_over
+    return skipped
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_cut_file(newest, passed_over, name):
+def test_a_cut_file(newest, skipped, name):
     content = (newest / name).read_bytes()
     sizes = [0, 1, *(len(content) * percent // 100 for percent in (25, 50, 99)), len(content) - 2]
     for size in sizes:
         (newest / name).write_bytes(content[:size])
-        passed_over(f"is damaged: {name} ")
+        skipped(f"is damaged: {name} ")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_zeros_or_with_more_at_its_end(newest, passed_over, name):
+def test_a_file_of_zeros_or_with_more_at_its_end(newest, skipped, name):
     content = (newest / name).read_bytes()
     for other in (bytes(len(content)), content + b"\0", content + content):
         (newest / name).write_bytes(other)
-        passed_over(f"is damaged: {name} ")
+        skipped(f"is damaged: {name} ")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_flipped_bit(newest, passed_over, name, times):
+def test_a_flipped_bit(newest, skipped, name, times):
     content, random = (newest / name).read_bytes(), np.random.default_rng(20)
     for offset in random.integers(len(content) - 1, size=times(200, 20_000)):
         flipped = bytearray(content)
         flipped[offset] ^= 1 << random.integers(8)
         (newest / name).write_bytes(flipped)
-        passed_over(f"is damaged: {name} ")
+        skipped(f"is damaged: {name} ")
 
 
 def test_every_bit_of_the_meta_counts(newest, times):
@@ -86,40 +86,40 @@ def test_every_bit_of_the_meta_counts(newest, times):
 
 
 @pytest.mark.parametrize("names", [["state.npz"], ["meta.json"], FILES])
-def test_files_of_an_earlier_step(root, newest, passed_over, names):
+def test_files_of_an_earlier_step(root, newest, skipped, names):
     for name in names:
         shutil.copy(root / "000001" / name, newest / name)
-    passed_over("is damaged: ")
+    skipped("is damaged: ")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_another_runs_checkpoint_of_that_step(tmp_path, newest, passed_over, name):
+def test_a_file_of_another_runs_checkpoint_of_that_step(tmp_path, newest, skipped, name):
     state = {"w": np.full((30, 10), 9, "float32"), "seed": np.array([2, 7], "uint32")}
     other = checkpoint.save(tmp_path / "other", 2, state, {"epoch": 2, "best": 0.5}, keep=1)
     shutil.copy(other / name, newest / name)
-    passed_over("is damaged: state.npz does not match its checksum")
+    skipped("is damaged: state.npz does not match its checksum")
 
 
-def test_a_link_in_place_of_the_folder(tmp_path, newest, passed_over):
+def test_a_link_in_place_of_the_folder(tmp_path, newest, skipped):
     newest.rename(tmp_path / "elsewhere")
     newest.symlink_to(tmp_path / "elsewhere")
-    passed_over("is damaged: it is a link, and its numbers could be another run's")
+    skipped("is damaged: it is a link, and its numbers could be another run's")
 
 
-def test_an_empty_folder_or_a_file_in_its_place(newest, passed_over):
+def test_an_empty_folder_or_a_file_in_its_place(newest, skipped):
     shutil.rmtree(newest)
     newest.mkdir()
-    passed_over("cannot be read: meta.json: No such file or directory")
+    skipped("cannot be read: meta.json: No such file or directory")
     newest.rmdir()
     newest.write_bytes(b"")
-    passed_over("cannot be read: meta.json: Not a directory")
+    skipped("cannot be read: meta.json: Not a directory")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_folder_in_place_of_a_file(newest, passed_over, name):
+def test_a_folder_in_place_of_a_file(newest, skipped, name):
     (newest / name).unlink()
     (newest / name).mkdir()
-    passed_over(f"is damaged: {name} is not a regular file")
+    skipped(f"is damaged: {name} is not a regular file")
 
 
 @pytest.fixture
@@ -137,11 +137,11 @@ def memory():
     return memory
 
 
-def test_a_meta_of_a_gigabyte_is_not_read(newest, passed_over, memory):
+def test_a_meta_of_a_gigabyte_is_not_read(newest, skipped, memory):
     with (newest / "meta.json").open("r+b") as file:
         file.truncate(1 << 30)
     reason = f"is damaged: meta.json has {1 << 30} bytes, more than any that fitx writes"
-    assert memory(lambda: passed_over(reason)) < MEGABYTE
+    assert memory(lambda: skipped(reason)) < MEGABYTE
 
 
 def test_what_could_not_be_read_again_is_not_saved(tmp_path, monkeypatch):
@@ -152,9 +152,9 @@ def test_what_could_not_be_read_again_is_not_saved(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("opening", ["[", '{"a":'])
-def test_a_meta_nested_too_deep(newest, passed_over, memory, opening):
+def test_a_meta_nested_too_deep(newest, skipped, memory, opening):
     (newest / "meta.json").write_text(opening * 100_000)
-    assert memory(lambda: passed_over("is damaged: ")) < 10 * MEGABYTE
+    assert memory(lambda: skipped("is damaged: ")) < 10 * MEGABYTE
 
 
 @pytest.fixture
@@ -171,9 +171,7 @@ def forged(newest):
 
 
 @pytest.mark.parametrize("shape", [[10**15], [2**62, 2], [2**63, 2**63], [-1], [1] * 100])
-def test_a_table_that_claims_petabytes_allocates_nothing(
-    newest, passed_over, memory, forged, shape
-):
+def test_a_table_that_claims_petabytes_allocates_nothing(newest, skipped, memory, forged, shape):
     content = (newest / "state.npz").read_bytes()
     seed = {"path": "seed", "shape": [2], "dtype": "uint32"}
     forged(content, seed, {"path": "w", "shape": shape, "dtype": "float32"})
@@ -181,7 +179,7 @@ def test_a_table_that_claims_petabytes_allocates_nothing(
     reason = (
         listed if 0 <= shape[0] < 10**18 else "meta.json: state.variables[1].shape[0]: expected"
     )
-    assert memory(lambda: passed_over(reason)) < MEGABYTE
+    assert memory(lambda: skipped(reason)) < MEGABYTE
 
 
 @pytest.mark.parametrize(
@@ -192,14 +190,14 @@ def test_a_table_that_claims_petabytes_allocates_nothing(
     ],
 )
 def test_a_zip_file_that_claims_gigabytes_allocates_nothing(
-    newest, passed_over, memory, forged, field, reason
+    newest, skipped, memory, forged, field, reason
 ):
     entries = json.loads((newest / "meta.json").read_text())["state"]["variables"]
     content = bytearray((newest / "state.npz").read_bytes())
     place = content.index(b"PK\x01\x02") + field
     content[place : place + 4] = (0xFFFFFFF0).to_bytes(4, "little")
     forged(bytes(content), *entries)
-    assert memory(lambda: passed_over(f"is damaged: {reason}")) < MEGABYTE
+    assert memory(lambda: skipped(f"is damaged: {reason}")) < MEGABYTE
 
 
 @pytest.mark.parametrize(

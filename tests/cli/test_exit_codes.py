@@ -128,7 +128,7 @@ def test_1_what_a_users_step_raises_is_shown_with_the_users_own_frames(runs, fol
         (["evaluate", "digits", "--step", "supervisd"], "Did you mean 'supervised'?"),
         (
             ["train", "guide/evaluation"],
-            "`fitx evaluate guide/evaluation` measures it as it is.",
+            "`fitx evaluate guide/evaluation` evaluates the networks as they are.",
         ),
     ],
 )

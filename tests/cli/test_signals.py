@@ -252,7 +252,7 @@ def test_the_state_is_on_disk_and_the_journal_is_whole(ended, case):
     assert record["status"] == "interrupted"
     newest = checkpoint.newest(done.run / "checkpoints")
     assert newest.folder.name == record["last"]
-    assert not newest.passed_over
+    assert not newest.skipped
     lines = (done.run / "metrics.jsonl").read_text().splitlines(keepends=True)
     assert all(line.endswith("\n") and json.loads(line) for line in lines)
     assert len(lines) == newest.meta["epoch"]

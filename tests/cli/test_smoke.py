@@ -49,7 +49,7 @@ def test_a_training_that_is_to_go_on_does_not_take_a_trial_of_the_same_experimen
     measured = shell.fitx("evaluate", "own-smoke", "--json")
 
     assert (tried.code, trained.code, measured.code) == (143, 0, 0), trained.err
-    assert "(interrupted): it only tries the experiment, as --smoke asked" in trained.err
+    assert "(interrupted): it was trained with --smoke" in trained.err
     tested = json.loads(trained.out)["metrics"]["test_loss"]
     assert tested == json.loads(measured.out)["metrics"]["loss"]
 

@@ -15,7 +15,7 @@ from fitx import stages
 from fitx.cli.display.stage_display import hide_stages, show_stages
 from fitx.cli.display.stage_indicators import Spinner, StageLines
 from fitx.stages import Stage
-from fitx.training.first_steps import FirstSteps
+from fitx.training.progress import FirstSteps
 from fitx.training.signals import STOPPING
 
 from .test_display import Clock, Screen
@@ -180,7 +180,7 @@ def test_the_command_shows_its_stages_and_ends_with_none(
 def test_a_run_that_goes_on_within_a_validation_leaves_no_stage_behind():
     steps, seen = FirstSteps(), []
     stages.watch(seen.append)
-    with steps.told():
+    with steps.waiting():
         steps.begin("test")
         steps.reached()
     told = list(seen)

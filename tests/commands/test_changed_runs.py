@@ -144,7 +144,7 @@ def test_callbacks_are_known_again_by_name_and_options(stopped, now, waited):
     line = json.loads((run / "metrics.jsonl").read_text())
     notes = going_on(run, f"callbacks=[{', '.join(now)}]", "fit.epochs=2")
     assert remembered(run) == {name: (line[name], wait) for name, wait in waited.items()}
-    anew = [text.partition(":")[0] for text in notes if "it begins anew" in text]
+    anew = [text.partition(":")[0] for text in notes if "it is reset" in text]
     new = [index for index, wait in enumerate(waited.values()) if not wait]
     assert anew == [f"callbacks.{index} (EarlyStopping)" for index in new]
 
@@ -155,7 +155,7 @@ def test_a_callback_that_watches_what_the_environment_names_is_known_by_that(sto
     run = stopped(6, f"callbacks=[{callback}]")
     monkeypatch.setenv("WATCHED", "mae")
     notes = going_on(run)
-    assert "callbacks.0 (EarlyStopping): it begins anew" in " ".join(notes)
+    assert "callbacks.0 (EarlyStopping): it is reset" in " ".join(notes)
     assert list(remembered(run)) == ["mae"]
 
 

@@ -194,7 +194,7 @@ def test_data_that_the_run_has_not_seen_is_told(tiny, trained, measured, recordi
     np.savez(tmp_path / "tiny.npz", **{**arrays, "x_test": arrays["x_test"] + 1})
     display = recording()
     measured(run, display=display)
-    assert display.notes == ["the test split is not the one this run had: its numbers differ"]
+    assert display.notes == ["the test split differs from the one that the run was trained with"]
     display = recording()
     measured(run, display=display, split="validation")
     assert display.notes == []
@@ -233,7 +233,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_told(tiny, trained, measured, r
     assert result.facts["checkpoint"] == "000010"
     assert result.metrics == pytest.approx(logged(run, "validation", 2), rel=1e-6)
     (note,) = display.notes
-    assert note.startswith(f"passed over: checkpoint {run.folder}/checkpoints/000015 is damaged: ")
+    assert note.startswith(f"skipped: checkpoint {run.folder}/checkpoints/000015 is damaged: ")
 
 
 def test_a_run_without_a_whole_checkpoint_is_refused(tiny, trained, measured):

@@ -15,10 +15,11 @@ from fitx.errors import Interrupted, StorageError, UsageError
 from fitx.experiment.check import read
 from fitx.rundir.journal import Journal
 from fitx.rundir.record import reopen
-from fitx.training import loop
+from fitx.training import loop, session
 from fitx.training.resumption.resume_request import finished_result, open_for_resume
 from fitx.training.setup import build_and_trace
 from fitx.training.state import run_state
+from fitx.training.state.snapshot import Snapshot
 from fitx.training.train_request import TrainRequest
 
 DENSE = "{name: dense, units: 8, activation: tanh}"
@@ -326,7 +327,7 @@ def without_part(prefixes=(), endings=(), callbacks=()):
         meta = {**snapshot.meta, "callbacks": dict(snapshot.meta["callbacks"])}
         for name in callbacks:
             del meta["callbacks"][name]
-        return snapshot.Snapshot(arrays, meta)
+        return Snapshot(arrays, meta)
 
     return spoiled
 
@@ -363,7 +364,7 @@ def test_another_order_of_the_data_would_be_noticed(straight, stopped, monkeypat
 
 def test_a_journal_that_is_not_cut_would_be_noticed(straight, stopped, monkeypatch):
     whole, run = straight("rich"), stopped("rich", 11)
-    monkeypatch.setattr(resuming, "Journal", lambda run, size: Journal(run))
+    monkeypatch.setattr(session, "Journal", lambda run, size: Journal(run))
     assert whole.differences(going_on(run)) == {"epochs"}
 
 
@@ -376,8 +377,8 @@ def test_a_finished_run_is_trained_further_from_what_training_left(straight, sto
         "fit.epochs: 5 -> 7",
         "checkpoint.every: 1 steps -> epoch",
         "resumed from checkpoint 000040-2, after step 40",
-        "optimizers.model.learning_rate: the schedule spans 56 steps instead of 40 now; the rate "
-        "jumps where it goes on",
+        "optimizers.model.learning_rate: the schedule spans 56 steps instead of 40 now; its "
+        "learning rate jumps here",
     ]
     assert longer.step == 56
     assert longer.epochs[:5] == straight("rich").epochs
@@ -409,7 +410,7 @@ def test_a_run_that_a_callback_ended_stays_ended_unless_the_callbacks_change(sto
 def test_a_run_without_a_checkpoint_begins_anew(straight, stopped):
     run, notes = stopped("rich", 999), Silent()
     assert not straight("rich").differences(going_on(run, display=notes))
-    assert notes.notes[-1] == "there is no checkpoint yet: the run begins anew"
+    assert notes.notes[-1] == "there is no checkpoint yet: training starts at step 0"
 
 
 def test_a_damaged_checkpoint_is_passed_over_and_named(straight, stopped, tmp_path):
@@ -420,7 +421,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(straight, stopped, tmp_pa
         file.write(b"\xff\xfe\xfd")
     assert not straight("rich").differences(going_on(run, display=notes))
     damaged = f"checkpoint {run / 'checkpoints/000013'} is damaged"
-    assert f"passed over: {damaged}: state.npz does not match its checksum" in notes.notes
+    assert f"skipped: {damaged}: state.npz does not match its checksum" in notes.notes
 
 
 def test_a_checkpoint_of_another_run_is_passed_over(straight, stopped, tmp_path):
@@ -429,7 +430,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(straight, stopped, tmp_path)
     shutil.copytree(other, run / "checkpoints/000012")
     assert not straight("rich").differences(going_on(run, display=notes))
     foreign = f"checkpoint {run / 'checkpoints/000012'} belongs to another run"
-    assert f"passed over: {foreign}" in notes.notes
+    assert f"skipped: {foreign}" in notes.notes
 
 
 def test_a_learning_rate_that_is_changed_counts_from_there_on(stopped):
@@ -437,9 +438,9 @@ def test_a_learning_rate_that_is_changed_counts_from_there_on(stopped):
     with pytest.raises(UsageError) as error:
         going_on(run, "optimizers.model.learning_rate=0.5")
     assert str(error.value) == (
-        "the run cannot go on exactly as it was trained:\n"
+        "the run cannot be resumed exactly: these changes affect its result:\n"
         "  optimizers.model.learning_rate: 0.01 -> 0.5\n"
-        "`--allow-inexact` goes on with that, no longer bit-exact."
+        "`--allow-inexact` resumes it all the same, no longer bit-exact."
     )
     words = ("optimizers.model.learning_rate=0.5", "~callbacks", "fit.epochs=2")
     after = going_on(run, *words, allow_inexact=True)
@@ -451,7 +452,7 @@ def test_networks_that_do_not_fit_the_checkpoint_are_refused(stopped):
     with pytest.raises(UsageError) as error:
         going_on(run, "networks.model.layers.0.units=5", allow_inexact=True)
     lines = str(error.value).splitlines()
-    assert lines[0] == "the run cannot go on with what does not fit its checkpoint:"
+    assert lines[0] == "the run cannot be resumed: these changes do not fit its checkpoint:"
     assert "  networks.model.layers.0.units: 8 -> 5" in lines
     assert lines[-1] == "Train a new run with `fitx train`."
     assert json.loads((run / "run.json").read_text())["status"] == "running"
@@ -480,7 +481,9 @@ def test_a_checkpoint_of_another_experiment_is_refused(straight, stopped):
     with pytest.raises(StorageError) as error:
         going_on(run)
     first = str(error.value).splitlines()[0]
-    assert first.startswith(f"checkpoint {run / 'checkpoints/000015-2'} is not one of this run, ")
+    assert first.startswith(
+        f"checkpoint {run / 'checkpoints/000015-2'} does not belong to this run, "
+    )
 
 
 def test_callbacks_that_say_nothing_of_their_state_are_named(tmp_path, own):
@@ -502,7 +505,7 @@ def test_another_mode_is_taken_only_where_inexact_is_allowed(straight, stopped):
 def test_a_run_goes_on_with_the_threads_it_had(stopped):
     run = stopped("rich", 11)
     with open_for_resume(run, (), allow_inexact=False) as order:
-        had = order.facts["threads"]
+        had = order.record["threads"]
         assert order.on_threads(had) is order.experiment
         assert order.on_threads(had + 6).execution.threads == had
 
@@ -511,9 +514,9 @@ def test_the_state_that_was_put_back_is_not_kept_beside_the_run(stopped, monkeyp
     seen = []
     run_training = resuming.run_training
 
-    def watched(work):
-        result = run_training(work)
-        seen.append(work.earlier.state)
+    def watched(context):
+        result = run_training(context)
+        seen.append(context.snapshot.state)
         return result
 
     monkeypatch.setattr(resuming, "run_training", watched)

@@ -23,7 +23,7 @@ def assert_recovered(root, reported):
     whole = [int(name) for name in names(root) if not name.startswith(".tmp-")]
     assert all(saved(root, step) for step in whole)
     assert (found.step if found else 0) in (reported, reported + 1)
-    assert found is None or found.passed_over == ()
+    assert found is None or found.skipped == ()
     checkpoint.save(root, 9, {}, {}, keep=2)
     assert names(root) == [f"{step:06}" for step in [*whole[-1:], 9]]
 

@@ -258,6 +258,6 @@ def test_a_checkpoint_that_cannot_be_is_passed_over_for_the_one_before(folder):
     shutil.copytree(folder.trained["stopped"] / earlier, folder.run / earlier)
     answer = folder.ask("resume", "run", is_light=False)
     assert answer["code"] == 0
-    passed_over = "passed over: checkpoint run/checkpoints/000006 is damaged: meta.json: meta.epoch"
-    assert passed_over in answer["err"]
+    skipped = "skipped: checkpoint run/checkpoints/000006 is damaged: meta.json: meta.epoch"
+    assert skipped in answer["err"]
     assert folder.outcome() == folder.expected

@@ -1,7 +1,7 @@
 import pytest
 
 from fitx.errors import ExpectationError
-from fitx.training.expectations import demand, judge
+from fitx.training.result import judge_expectations, refuse_unmet
 
 
 @pytest.mark.parametrize(
@@ -17,18 +17,20 @@ from fitx.training.expectations import demand, judge
     ],
 )
 def test_a_value_is_compared_with_its_bound(text, value, met):
-    assert judge({"loss": text}, {"loss": value})[0]["met"] is met
+    assert judge_expectations({"loss": text}, {"loss": value})[0]["met"] is met
 
 
 def test_what_was_found_is_told_with_what_was_expected():
-    (judged,) = judge({"loss": "< 1"}, {"loss": 0.5})
+    (judged,) = judge_expectations({"loss": "< 1"}, {"loss": 0.5})
     assert judged == {"name": "loss", "expected": "< 1", "found": 0.5, "met": True}
 
 
 def test_all_that_is_missed_is_named_at_once():
-    judged = judge({"loss": "< 1", "accuracy": ">= 0.95", "auc": "> 0"}, {"loss": 0.5, "auc": -1.0})
+    judged = judge_expectations(
+        {"loss": "< 1", "accuracy": ">= 0.95", "auc": "> 0"}, {"loss": 0.5, "auc": -1.0}
+    )
     with pytest.raises(ExpectationError) as error:
-        demand(judged)
+        refuse_unmet(judged)
     assert error.value.exit_code == 6
     assert str(error.value).splitlines() == [
         "expected accuracy >= 0.95, found no such value",
@@ -37,4 +39,4 @@ def test_all_that_is_missed_is_named_at_once():
 
 
 def test_nothing_is_demanded_where_all_is_met():
-    demand(judge({"loss": "< 1"}, {"loss": 0.5}))
+    refuse_unmet(judge_expectations({"loss": "< 1"}, {"loss": 0.5}))

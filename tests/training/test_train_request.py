@@ -22,7 +22,7 @@ def test_an_experiment_that_trains_nothing_is_refused_with_what_can_be_done(tiny
         .partition("\n")[0]
         .endswith(
             "optimizer: missing; a network without an optimizer is frozen, so nothing would be "
-            f"trained. `fitx evaluate {tmp_path}/tiny.yaml` measures it as it is."
+            f"trained. `fitx evaluate {tmp_path}/tiny.yaml` evaluates the networks as they are."
         )
     )
 

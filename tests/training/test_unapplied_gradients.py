@@ -1,4 +1,4 @@
-"""Steps whose gradients were gathered and never applied are told of at the end."""
+"""A note at the end of a training names gradients that were accumulated and never applied."""
 
 import pytest
 
@@ -9,14 +9,14 @@ def notes(trained, recording, experiment):
     return display.notes
 
 
-@pytest.mark.parametrize(("size", "last"), [(5, None), (4, "3 steps'"), (7, "step's")])
+@pytest.mark.parametrize(("size", "last"), [(5, None), (4, "3 steps"), (7, "step")])
 def test_steps_that_no_update_followed_are_told_of(tiny, trained, recording, size, last):
     # Five steps in each of three epochs.
     found = notes(trained, recording, tiny(f"optimizer.gradient_accumulation_steps={size}"))
 
     text = (
-        f"the last {last} gradients were not applied to 'model': gradient_accumulation_steps is "
-        f"{size}, and the training ended before so many had come together"
+        f"optimizer 'model': the gradients of the last {last} were not applied, because "
+        f"the training ended before gradient_accumulation_steps ({size}) were complete"
     )
     assert found == ([text] if last else [])
 
@@ -24,7 +24,9 @@ def test_steps_that_no_update_followed_are_told_of(tiny, trained, recording, siz
 def test_they_are_told_of_under_a_scaled_loss_too(tiny, trained, recording):
     words = "optimizer.gradient_accumulation_steps=100", "execution.precision=mixed_float16"
     (note,) = notes(trained, recording, tiny(*words))
-    assert "not applied to 'model': gradient_accumulation_steps is 100" in note
+    assert (
+        "not applied, because the training ended before gradient_accumulation_steps (100)" in note
+    )
 
 
 def test_without_accumulation_nothing_is_left_over(tiny, trained, recording):

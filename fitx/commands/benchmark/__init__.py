@@ -23,9 +23,9 @@ from fitx.errors import FitxError, Interrupted
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 from fitx.stages import Stage
-from fitx.training import run_record
-from fitx.training.progress import Display, Plan
-from fitx.training.setup import prepare_runtime, showing
+from fitx.training.plan import parts_line
+from fitx.training.progress import Display, Plan, showing
+from fitx.training.setup import prepare_runtime
 from fitx.training.signals import StopRequest, listening
 from fitx.training.train_request import demand_training
 
@@ -113,7 +113,7 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
     device = prepare_runtime(experiment)
     built = make(experiment)
     rows, size = len(built.data.splits["train"]), built.data.batch_size
-    summary = run_record.summary(built, f"{rows:,} examples in batches of {size:,}")
+    summary = parts_line(built, f"{rows:,} examples in batches of {size:,}")
     plan = Plan(experiment.name, "", device.description, 0, 0, summary)
     with listening() as stop, showing(display, plan), user_errors(experiment):
         prepare_execution(built, device, [Task("train", "train", built.total_steps)])

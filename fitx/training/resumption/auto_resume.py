@@ -1,4 +1,4 @@
-"""Which run `--resume auto` goes on with: the newest unfinished one of the same experiment."""
+"""Selects the run for `--resume auto`: the newest unfinished one of the same experiment."""
 
 from __future__ import annotations
 
@@ -13,20 +13,21 @@ from fitx.experiment.experiment import Experiment
 from fitx.rundir import lock, record
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.saved_experiment import read_unimported
-from fitx.rundir.status import Unfinished, unfinished
+from fitx.rundir.status import unfinished
 from fitx.training.result import relative_to_cwd
-from fitx.training.resumption.changes import Change, compare, compare_environment
+from fitx.training.resumption.changes import Change, compare_environment, compare_experiments
 
 MOST_NOTES = 5
+"""The most notes on skipped runs."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What `choose` found.
+    """The selected run.
 
     Attributes:
-        run: The run to go on with; None if a new one is to begin.
-        notes: Why unfinished runs were passed over, a line each.
+        run: The run to resume; None to begin a new one.
+        notes: A line for each unfinished run that was skipped, with the reason.
     """
 
     run: Path | None
@@ -34,86 +35,90 @@ class Choice:
 
 
 def newest_resumable(
-    experiment: Experiment, out: Path, *, allow_inexact: bool = False, alone: bool = True
+    experiment: Experiment, out: Path, *, allow_inexact: bool = False, is_chief: bool = True
 ) -> Choice:
-    """Find the newest unfinished run that is this experiment, but for harmless changes.
+    """Find the newest unfinished run of this experiment; harmless changes are allowed.
 
     Nothing of a run is imported; its plugins must be those of the experiment.
 
     Args:
-        experiment: What is to be trained.
+        experiment: The experiment to train.
         out: The folder of all runs.
-        allow_inexact: Whether a run will do that does not end as it would have ended.
-        alone: Whether nobody else may be training it, as other workers of one cluster are.
+        allow_inexact: Whether changes are allowed that make the result inexact.
+        is_chief: False for a worker of a cluster whose chief may hold the run already.
 
     Raises:
-        BusyError: That run is being trained now.
+        BusyError: The run is being trained now.
         StorageError: The folder of these runs cannot be read.
     """
     notes: list[str] = []
-    for found in unfinished(out, experiment.name):
-        if found.damage:
-            notes.append(_passed_over(found, found.damage))
-            continue
-        try:
-            changes = _changes(found.run, experiment)
-        except _Other as error:
-            notes.append(_passed_over(found, str(error)))
-            continue
-        hindering = [c for c in changes if not _is_fine(c, allow_inexact=allow_inexact)]
-        if not hindering:
-            if found.status == "running" and alone:
-                raise lock.busy(found.run)
-            return Choice(found.run, _cut(notes))
-        more = f" and {len(hindering) - 1} more" if len(hindering) > 1 else ""
-        notes.append(_passed_over(found, f"{hindering[0]}{more}"))
-    return Choice(None, _cut(notes))
+    for candidate in unfinished(out, experiment.name):
+        reason = candidate.damage or _difference(
+            candidate.run, experiment, allow_inexact=allow_inexact
+        )
+        if not reason:
+            if candidate.status == "running" and is_chief:
+                raise lock.busy(candidate.run)
+            return Choice(candidate.run, _limited(notes))
+        run = relative_to_cwd(candidate.run)
+        notes.append(f"skipped {run} ({candidate.status}): {reason}")
+    return Choice(None, _limited(notes))
 
 
-class _Other(ValueError):
-    """Why a run is no run of this experiment."""
+def _difference(run: Path, experiment: Experiment, *, allow_inexact: bool) -> str:
+    """Return why a run cannot be resumed with an experiment; empty if it can."""
+    try:
+        changes = _changes(run, experiment)
+    except _NotThisExperiment as error:
+        return str(error)
+    refused = [c for c in changes if not _is_allowed(c, allow_inexact=allow_inexact)]
+    more = f" and {len(refused) - 1} more" if len(refused) > 1 else ""
+    return f"{refused[0]}{more}" if refused else ""
+
+
+class _NotThisExperiment(ValueError):
+    """A run is not one of the experiment, or cannot be read."""
 
 
 def _changes(run: Path, experiment: Experiment) -> list[Change]:
     try:
-        facts = record.load(run)
-        if facts["smoke"]:
-            raise _Other("it only tries the experiment, as --smoke asked")
-        other = changed_plugin(facts["plugins"], experiment)
-        if other is not None:
-            raise _Other(f"the plugin {other} is not what it was")
+        recorded = record.load(run)
+        if recorded["smoke"]:
+            raise _NotThisExperiment("it was trained with --smoke")
+        plugin = changed_plugin(recorded["plugins"], experiment)
+        if plugin is not None:
+            raise _NotThisExperiment(f"the plugin {plugin} has changed")
         files = {"files": fingerprints(input_files(experiment))}
-        found = compare(read_unimported(run), experiment, facts["references"])
-        return [*found, *compare_environment(facts, files)]
+        trained = read_unimported(run)
+        return [
+            *compare_experiments(trained, experiment, recorded["references"]),
+            *compare_environment(recorded, files),
+        ]
     except FitxError as error:
-        raise _Other(str(error).partition("\n")[0]) from error
+        raise _NotThisExperiment(str(error).partition("\n")[0]) from error
 
 
 def changed_plugin(trained: Mapping[str, str], experiment: Experiment) -> str | None:
-    """Return the name of a plugin that is not what a run was trained with; None if all are.
+    """Return the name of a plugin that has changed since a run was trained; None if none has.
 
     Args:
-        trained: What run.json says of the run's plugins.
-        experiment: What is to be trained.
+        trained: The plugins in run.json with their hashes.
+        experiment: The experiment to train.
     """
     before = {Path(name).name: sha256 for name, sha256 in trained.items()}
     now = {path.name: plugins.sha256(path) for path in experiment.plugins}
     return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)
 
 
-def _is_fine(change: Change, *, allow_inexact: bool) -> bool:
+def _is_allowed(change: Change, *, allow_inexact: bool) -> bool:
     if change.verdict == "harmless":
-        # Whether the numbers are the same elsewhere shows only when they are loaded.
+        # Data at another path may hold other numbers, which shows only once it is loaded.
         return allow_inexact or not change.key.startswith("data.")
     return allow_inexact and change.verdict == "inexact"
 
 
-def _passed_over(found: Unfinished, reason: str) -> str:
-    return f"passed over {relative_to_cwd(found.run)} ({found.status}): {reason}"
-
-
-def _cut(notes: list[str]) -> tuple[str, ...]:
-    """Return the notes on the newest runs, and how many there are on others."""
+def _limited(notes: list[str]) -> tuple[str, ...]:
+    """Return the notes on the newest runs, and one with the number of the others."""
     if len(notes) <= MOST_NOTES:
         return tuple(notes)
-    return (*notes[: MOST_NOTES - 1], f"passed over {len(notes) - MOST_NOTES + 1} more")
+    return (*notes[: MOST_NOTES - 1], f"skipped {len(notes) - MOST_NOTES + 1} more")

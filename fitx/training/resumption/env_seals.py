@@ -1,4 +1,7 @@
-"""What `${env:...}` stood for when a run began, kept so that nobody can read it there."""
+"""Seals the values of `${env:...}` in run.json, so that a resume notices when one has changed.
+
+A seal is a salted hash: the value itself, which may be a secret, cannot be read from it.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +12,33 @@ from typing import Any
 
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
-from fitx.training.resumption.experiment_values import leaves, values, written
-from fitx.training.resumption.verdict import verdict
+from fitx.training.resumption.experiment_values import leaves, shown_text, values, verdict
 
 ROUNDS = 50_000
-"""Of the hash, about 15 ms: whoever has a run folder is not to find a value by trying."""
+"""Rounds of the hash, about 15 ms, so that values are slow to guess from a run folder."""
 
 
 def seal(experiment: Experiment) -> dict[str, str]:
-    """Return, by key, a salted hash of what came from the environment and is computed with.
+    """Return, by key, the seals of values that come from the environment and affect the results.
 
-    Left out is what does not touch the numbers, such as the password that a callback is given.
+    Values that do not affect them are left out, such as a password for a callback.
     """
-    shown = experiment.as_mapping()
+    as_written = experiment.as_mapping()
     return {
         dotted(path): _sealed(dotted(path), value, secrets.token_hex(16))
         for path, value in leaves(values(experiment))
-        if "${env:" in written(shown, path, value) and _is_computed_with(path, value)
+        if "${env:" in shown_text(as_written, path, value) and _affects_results(path, value)
     }
 
 
-def fits(sealed: str, key: str, value: Any) -> bool:
-    """Whether a value is the one that was sealed under a key."""
+def is_sealed_value(sealed: str, key: str, value: Any) -> bool:
+    """Return whether a value is the one that was sealed under a key."""
     salt = sealed.partition("$")[0]
     return sealed == _sealed(key, value, salt)
 
 
-def _is_computed_with(path: KeyPath, value: Any) -> bool:
-    # Of data, the numbers themselves are compared; strings may be addresses and passwords.
+def _affects_results(path: KeyPath, value: Any) -> bool:
+    # Data is compared by its fingerprint; a string there may be an address with a password.
     is_address = path[0] == "data" and isinstance(value, str)
     return verdict(path, value, value) != "harmless" and not is_address
 

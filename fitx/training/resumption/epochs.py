@@ -1,4 +1,4 @@
-"""What another number of epochs means for a run that goes on."""
+"""Notes on a resume with another number of epochs."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 
 
-def nothing_left(epochs: int, done: int) -> str | None:
-    """Return what to say of a run that has no epoch left to train; None if it has.
+def nothing_left_note(epochs: int, done: int) -> str | None:
+    """Return a note on a run that has no epoch left to train; None if it has.
 
     Args:
-        epochs: What `fit.epochs` asks for.
-        done: Epochs that are over.
+        epochs: The value of `fit.epochs`.
+        done: The number of finished epochs.
     """
     if epochs > done:
         return None
@@ -24,34 +24,34 @@ def nothing_left(epochs: int, done: int) -> str | None:
     return f"nothing is left to train: {done_are} done, and fit.epochs is {epochs}"
 
 
-def schedule_notes(trained: Experiment, asked: Experiment, steps_per_epoch: int) -> list[str]:
-    """Return what another number of epochs does to schedules that span the whole training.
+def schedule_notes(trained: Experiment, experiment: Experiment, steps_per_epoch: int) -> list[str]:
+    """Return a note on each schedule that spans the training and changes with its length.
 
     Args:
-        trained: The experiment as its run was begun.
-        asked: The experiment as it is to go on.
-        steps_per_epoch: Of the training, where it goes on.
+        trained: The experiment that the run was trained with.
+        experiment: The experiment to continue with.
+        steps_per_epoch: Training steps per epoch from now on.
     """
-    before, now = trained.fit.epochs, asked.fit.epochs
+    before, now = trained.fit.epochs, experiment.fit.epochs
     if before == now:
         return []
-    known, lines = set(_spanning(trained)), []
-    for path in _spanning(asked):
-        # What Keras' callbacks schedule goes by epochs.
+    trained_keys, lines = set(_spanning(trained)), []
+    for path in _spanning(experiment):
+        # Keras' callbacks count the steps of a schedule in epochs.
         each, unit = (1, "epochs") if path[0] == "callbacks" else (steps_per_epoch, "steps")
-        if path in known:
+        if path in trained_keys:
             spans = f"spans {now * each:,} {unit} instead of {before * each:,} now"
-            lines.append(f"{dotted(path)}: the schedule {spans}; the rate jumps where it goes on")
+            lines.append(f"{dotted(path)}: the schedule {spans}; its learning rate jumps here")
     return lines
 
 
 def _spanning(experiment: Experiment) -> Iterator[KeyPath]:
-    """Yield where schedules stand that end with the training."""
-    yield from _totals(experiment.optimizers, ("optimizers",))
-    yield from _totals(experiment.callbacks, ("callbacks",))
+    """Yield the keys of schedules that span the whole training."""
+    yield from _schedules(experiment.optimizers, ("optimizers",))
+    yield from _schedules(experiment.callbacks, ("callbacks",))
 
 
-def _totals(value: Any, path: KeyPath) -> Iterator[KeyPath]:
+def _schedules(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     if isinstance(value, Part):
         if value.kind == "schedule" and spans_training(value):
             yield path
@@ -62,4 +62,4 @@ def _totals(value: Any, path: KeyPath) -> Iterator[KeyPath]:
     elif isinstance(value, list):
         items = enumerate(value)
     for key, item in items:
-        yield from _totals(item, (*path, key))
+        yield from _schedules(item, (*path, key))

@@ -1,4 +1,4 @@
-"""What an experiment says, value by value: as it is computed with, and as it may be shown."""
+"""Effective values of an experiment by key: how two differ, what that means, how to show them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from fitx.experiment.checks.options import data_options
 from fitx.experiment.experiment import Experiment
@@ -18,60 +19,63 @@ from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 
 ABSENT = object()
-"""Stands for the value of a key that is not there."""
+"""The value of a key that is missing."""
 
 MOST_LEVELS = 4
-"""Of what is nested, that a message shows."""
+"""The most levels of a nested value that a message shows."""
 
 _WATCHED = ("monitor", "mode")
-"""Options that name a logged value, and which direction of it is better."""
+"""Options that name a logged value, and the direction in which it is better."""
 
 _WRITING = {"CSVLogger": ("append", "separator")}
-"""How callbacks write a file, by their names; they remember how far that file is."""
+"""Options on how a callback writes its file, which do not identify the callback."""
 
 _KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
     *("weighted_metrics", "data", "callbacks", "expect"),
 )
 
+Verdict: TypeAlias = Literal["harmless", "inexact", "incompatible"]
+"""The effect of a change on a resumed run: the same result, another result, or no resume at all."""
+
 
 def values(experiment: Experiment) -> dict[str, Any]:
-    """Return what an experiment says by key, with all defaults and what `${env:}` stands for."""
+    """Return the effective values by key, with all defaults and the values of `${env:...}`."""
     said = {key: getattr(experiment, key) for key in _KEYS}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
     return {key: _full(value, experiment.part_index) for key, value in {**said, **sections}.items()}
 
 
 def callback_options(experiment: Experiment) -> list[str]:
-    """Return name and options of each callback as JSON, by which it is known again.
+    """Return the name and options of each callback as JSON, which identify it in checkpoints.
 
-    However it is spelled, one value is the same: `0` and `0.0`, `early_stopping` and
-    `EarlyStopping`. `${env:...}` stays as it was written, but for what is watched.
+    Spelling does not matter: `0` is `0.0`, and `early_stopping` is `EarlyStopping`. `${env:...}`
+    stays as it was written, except in the options `monitor` and `mode`.
     """
     shown = experiment.as_mapping()["callbacks"]
-    known = map(_known_by, values(experiment)["callbacks"], shown)
-    return [json.dumps(options, sort_keys=True) for options in known]
+    identities = map(_identity, values(experiment)["callbacks"], shown)
+    return [json.dumps(options, sort_keys=True) for options in identities]
 
 
-def _known_by(callback: Part, shown: dict[str, Any]) -> dict[str, Any]:
-    left_out, known = _WRITING.get(callback.name, ()), {}
+def _identity(callback: Part, shown: dict[str, Any]) -> dict[str, Any]:
+    left_out, identity = _WRITING.get(callback.name, ()), {}
     for path, value in leaves(callback):
         if path[-1] not in left_out:
-            as_written = written(shown, path, value)
+            as_written = shown_text(shown, path, value)
             is_hidden = "${" in as_written and path[-1] not in _WATCHED
-            known[dotted(path)] = as_written if is_hidden else _compared(value)
-    return known
+            identity[dotted(path)] = as_written if is_hidden else _normalized(value)
+    return identity
 
 
-def _compared(value: Any) -> Any:
-    """Return what JSON has such that equal values are equal there."""
+def _normalized(value: Any) -> Any:
+    """Return a value for JSON in which equal values have equal texts."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     return value if value is None or isinstance(value, bool) else str(value)
 
 
 def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
-    """Yield every value that holds no others, with its key."""
+    """Yield every value that contains no others, with its key."""
     if isinstance(value, Part):
         yield (*path, "name"), value.name
         value = value.options
@@ -83,7 +87,7 @@ def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
 
 
 def differing(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
-    """Yield where two values differ, and how; of parts of different names, the names alone."""
+    """Yield key, old and new value of each difference; for parts of different names, the names."""
     if isinstance(old, Part) and isinstance(new, Part):
         if old.name != new.name:
             yield (*path, "name"), old.name, new.name
@@ -99,23 +103,23 @@ def differing(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath,
         yield path, old, new
 
 
-def written(shown: Any, path: KeyPath, value: Any) -> str:
-    """Return a value as a message shows it: `${env:...}` as it was written, of a part its name.
+def shown_text(shown: Any, path: KeyPath, value: Any) -> str:
+    """Return a value as a message shows it: `${env:...}` as it was written, a part by its name.
 
     Args:
         shown: What `Experiment.as_mapping` returns.
-        path: Where the value stands.
-        value: What is computed with; it may be a default, or absent.
+        path: The key of the value.
+        value: The effective value, which may be a default or absent.
     """
     for step in (*path, "name") if isinstance(value, Part) else path:
         try:
             shown = shown[step]
         except (LookupError, TypeError):
-            return text(value)
-    return text(shown)
+            return value_text(value)
+    return value_text(shown)
 
 
-def text(value: Any, levels: int = MOST_LEVELS) -> str:
+def value_text(value: Any, levels: int = MOST_LEVELS) -> str:
     """Return a value as a message shows it."""
     if value is ABSENT:
         return "not set"
@@ -126,9 +130,9 @@ def text(value: Any, levels: int = MOST_LEVELS) -> str:
     if isinstance(value, dict | list) and not levels:
         return "..."
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{k}: {text(v, levels - 1)}' for k, v in value.items())}}}"
+        return f"{{{', '.join(f'{k}: {value_text(v, levels - 1)}' for k, v in value.items())}}}"
     if isinstance(value, list):
-        return f"[{', '.join(text(item, levels - 1) for item in value)}]"
+        return f"[{', '.join(value_text(item, levels - 1) for item in value)}]"
     return str(value) if str(value).isprintable() else repr(str(value))
 
 
@@ -139,7 +143,7 @@ def _full(value: Any, part_index: PartIndex) -> Any:
         parameters += data_options() if value.kind == "dataset" else ()
         defaults = {p.name: p.default for p in parameters if p.default is not NO_DEFAULT}
         options = {k: _full(v, part_index) for k, v in {**defaults, **value.options}.items()}
-        return replace(value, name=_called(value), options=options)
+        return replace(value, name=_canonical_name(value), options=options)
     if isinstance(value, dict):
         return {key: _full(item, part_index) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -147,7 +151,27 @@ def _full(value: Any, part_index: PartIndex) -> Any:
     return value
 
 
-def _called(part: Part) -> str:
-    """Return one name for all that a Keras part goes by; a metric is logged by its own."""
-    known = None if part.kind == "metric" else keras_parts.class_name(part.kind, part.name)
-    return known or part.name
+def _canonical_name(part: Part) -> str:
+    """Return the one name of a Keras part that has several; a metric keeps the name it logs by."""
+    name = None if part.kind == "metric" else keras_parts.class_name(part.kind, part.name)
+    return name or part.name
+
+
+def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
+    """Return the effect of a change of one key on a resumed run.
+
+    An option that changes the shape of a variable counts as inexact: the checkpoint shows it later.
+    """
+    match path:
+        case ("name" | "callbacks" | "checkpoint" | "expect", *_):
+            return "harmless"
+        case ("fit", "epochs" | "allow_nan", *_):
+            return "harmless"
+        case _ if isinstance(old, Path) and isinstance(new, Path):
+            # The path of a file does not matter: its content is compared by a hash.
+            return "harmless"
+        case ("step", "name") | ("metrics" | "weighted_metrics", *_):
+            return "incompatible"
+        case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
+            return "incompatible"
+    return "inexact"

@@ -1,4 +1,4 @@
-"""Going on with a run: what is asked for, found and refused before TensorFlow is imported."""
+"""The request to resume a run: opened, compared and checked before TensorFlow is imported."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from fitx.rundir.file_schemas import number
 from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved_experiment import EXPERIMENT, read_unimported
-from fitx.training.expectations import judge
-from fitx.training.result import Result, relative_to_cwd
+from fitx.training.result import Result, judge_expectations, relative_to_cwd
 from fitx.training.resumption import changes
 from fitx.training.resumption.auto_resume import changed_plugin, newest_resumable
 from fitx.training.resumption.changes import Change
@@ -28,23 +27,23 @@ from fitx.training.resumption.changes import Change
 
 @dataclass(frozen=True)
 class ResumeRequest:
-    """A run that is to go on; its lock is held.
+    """The user's request to resume a run, whose lock is held.
 
     Args:
-        run: Its folder.
-        trained: The experiment as the run had it so far.
-        experiment: As it is to go on, changes included.
-        facts: What run.json says.
-        changes: What differs from the experiment as it was trained.
-        allow_inexact: Whether to go on where the result will not be the same to the bit.
-        stop_after: The training step after which to stop as if by SIGTERM; None for the end.
-        notes: What differs and does not keep the run from going on.
+        run: The run folder.
+        trained: The experiment that the run was trained with so far.
+        experiment: The experiment to continue with, changes included.
+        record: The content of run.json.
+        changes: The differences between the two experiments.
+        allow_inexact: Whether changes are allowed that make the result inexact.
+        stop_after: Training step after which to stop as if by SIGTERM; None for the end.
+        notes: Lines to show first.
     """
 
     run: Path
     trained: Experiment
     experiment: Experiment
-    facts: dict[str, Any]
+    record: dict[str, Any]
     changes: tuple[Change, ...] = ()
     allow_inexact: bool = False
     stop_after: int | None = None
@@ -52,131 +51,146 @@ class ResumeRequest:
 
     @property
     def modes(self) -> dict[str, str] | None:
-        """How training ("train") and evaluation ("test") were executed; None where that is new."""
+        """The recorded modes of training ("train") and evaluation ("test"); None to choose anew."""
         if self.changes_below("execution.mode"):
             return None
-        return {"train": self.facts["mode"], "test": self.facts["evaluation_mode"]}
+        return {"train": self.record["mode"], "test": self.record["evaluation_mode"]}
 
     def changes_below(self, key: str) -> bool:
-        """Whether anything that stands at or below a key has changed."""
+        """Return whether a key, or one below it, has changed."""
         return any(change.key == key or change.key.startswith(f"{key}.") for change in self.changes)
 
     def on_threads(self, available: int) -> Experiment:
-        """Return the experiment on the threads that the run had, on a machine with others too."""
-        had, asked = self.facts["threads"], self.experiment.execution
-        if asked.threads is not None or had == available:
+        """Return the experiment with the number of threads that the run was trained on."""
+        recorded, execution = self.record["threads"], self.experiment.execution
+        if execution.threads is not None or recorded == available:
             return self.experiment
-        return replace(self.experiment, execution=asked.model_copy(update={"threads": had}))
+        execution = execution.model_copy(update={"threads": recorded})
+        return replace(self.experiment, execution=execution)
 
     @property
     def rewritten(self) -> str | None:
-        """What experiment.yaml is to say from now on; None where nothing has changed."""
+        """The new content of experiment.yaml; None if nothing has changed."""
         if not self.changes:
             return None
-        return dump(self.experiment, plugins=list(self.facts["plugins"]))
+        return dump(self.experiment, plugins=list(self.record["plugins"]))
 
 
 @contextmanager
 def open_for_resume(
-    run: Path, words: Sequence[str], *, allow_inexact: bool
+    run: Path, overrides: Sequence[str], *, allow_inexact: bool
 ) -> Iterator[ResumeRequest]:
-    """Hold a run while it goes on, changed by words of the command line.
+    """Lock a run for a resume with overrides from the command line.
 
     Raises:
-        BusyError: Another process holds it.
-        UsageError: The changes are not allowed, or the run would write outside of its folder.
+        BusyError: Another process holds the lock.
+        UsageError: The changes are not allowed, or the run would write outside its folder.
         ConfigError, StorageError: The run cannot be read.
     """
     with hold(run):
-        asked = read_unimported(run, words)
-        trained = read_unimported(run) if words else asked
-        refuse_elsewhere(asked, run)
-        yield _judged(run, trained, asked, allow_inexact=allow_inexact)
+        experiment = read_unimported(run, overrides)
+        trained = read_unimported(run) if overrides else experiment
+        refuse_elsewhere(experiment, run)
+        yield _checked(run, trained, experiment, allow_inexact=allow_inexact)
 
 
 @contextmanager
 def open_for_resume_from_file(
-    run: Path, asked: Experiment, *, allow_inexact: bool
+    run: Path, experiment: Experiment, *, allow_inexact: bool
 ) -> Iterator[ResumeRequest]:
-    """Hold a run while it goes on as an experiment file says.
+    """Lock a run for a resume with the experiment of a file.
 
     Raises:
-        BusyError, UsageError, ConfigError, StorageError: As `reopened`, and where a plugin of the
-            file is not what the run was trained with.
+        BusyError, UsageError, ConfigError, StorageError: As `open_for_resume`, and where a plugin
+            of the file differs from the one that the run was trained with.
     """
     with hold(run):
-        _demand_plugins(run, asked)
-        yield _judged(run, read_unimported(run), asked, allow_inexact=allow_inexact)
+        _refuse_changed_plugin(run, experiment)
+        yield _checked(run, read_unimported(run), experiment, allow_inexact=allow_inexact)
 
 
-def _judged(
-    run: Path, trained: Experiment, asked: Experiment, *, allow_inexact: bool
+def _checked(
+    run: Path, trained: Experiment, experiment: Experiment, *, allow_inexact: bool
 ) -> ResumeRequest:
-    facts = record.load(run)
-    found = changes.compare(trained, asked, facts["references"])
-    files = input_files(asked)
-    check_present(files, facts["files"])
-    here = {**run_environment.describe_environment(), "files": fingerprints(files)}
-    around = changes.compare_environment(facts, here)
-    changes.refuse_incompatible([*found, *around], allow_inexact=allow_inexact)
-    notes = tuple(changes.change_notes([*found, *around]))
-    return ResumeRequest(run, trained, asked, facts, tuple(found), allow_inexact, notes=notes)
+    """Return the request; raise UsageError if something changed and may not."""
+    recorded = record.load(run)
+    experiment_changes = changes.compare_experiments(trained, experiment, recorded["references"])
+    files = input_files(experiment)
+    check_present(files, recorded["files"])
+    now = {**run_environment.describe_environment(), "files": fingerprints(files)}
+    all_changes = [*experiment_changes, *changes.compare_environment(recorded, now)]
+    changes.refuse_incompatible(all_changes, allow_inexact=allow_inexact)
+    return ResumeRequest(
+        run,
+        trained,
+        experiment,
+        recorded,
+        tuple(experiment_changes),
+        allow_inexact,
+        notes=tuple(changes.change_notes(all_changes)),
+    )
 
 
-def _demand_plugins(run: Path, asked: Experiment) -> None:
-    """Refuse plugins that are not what a run was trained with."""
-    other = changed_plugin(record.load(run)["plugins"], asked)
-    if other is not None:
+def _refuse_changed_plugin(run: Path, experiment: Experiment) -> None:
+    name = changed_plugin(record.load(run)["plugins"], experiment)
+    if name is not None:
         raise UsageError(
-            f"plugins: {other} is not what {run} was trained with, so the run cannot go on "
-            "exactly. Restore the file, or train a new run."
+            f"plugins: {name} differs from the file that {run} was trained with, so the run "
+            "cannot be resumed exactly. Restore the file, or train a new run."
         )
 
 
 def select_run(
-    experiment: Experiment, wish: str | None, out: Path, *, allow_inexact: bool, alone: bool = True
+    experiment: Experiment,
+    selector: str | None,
+    out: Path,
+    *,
+    allow_inexact: bool,
+    is_chief: bool = True,
 ) -> tuple[Path | None, tuple[str, ...]]:
-    """Return the run that `--resume` means, None for a new one, and what there is to say of it.
+    """Return the run that `--resume` selects, None for a new one, and notes on skipped runs.
 
     Args:
-        experiment: What is to be trained.
-        wish: `auto`, a run, or None for a new one.
+        experiment: The experiment to train.
+        selector: `auto`, a run, or None for a new run.
         out: The folder of all runs.
-        allow_inexact: Whether a run will do that does not end as it would have ended.
-        alone: Whether nobody else may be training it, as other workers of one cluster are.
+        allow_inexact: Whether changes are allowed that make the result inexact.
+        is_chief: False for a worker of a cluster whose chief may hold the run already.
 
     Raises:
         UsageError: There is no such run.
-        BusyError: It is being trained now.
+        BusyError: The run is being trained now.
     """
-    if wish is None:
+    if selector is None:
         return None, ()
-    if wish != "auto":
-        return folder.find_run(wish, out), ()
-    choice = newest_resumable(experiment, out, allow_inexact=allow_inexact, alone=alone)
+    if selector != "auto":
+        return folder.find_run(selector, out), ()
+    choice = newest_resumable(experiment, out, allow_inexact=allow_inexact, is_chief=is_chief)
     return choice.run, choice.notes
 
 
-def finished_result(run: Path, asked: Experiment | None = None) -> Result | None:
-    """Return what came out of a run; None if it is not finished, or more is asked of it.
+def finished_result(run: Path, experiment: Experiment | None = None) -> Result | None:
+    """Return the result of a finished run; None if there is more to train.
 
     Args:
-        run: Its folder.
-        asked: The experiment as it is to go on; None for as it is.
+        run: The run folder.
+        experiment: The experiment to continue with; None for that of the run.
 
     Raises:
         StorageError: run.json or summary.json is missing or damaged.
     """
-    facts = record.load(run)
-    if facts["status"] != "finished":
+    recorded = record.load(run)
+    if recorded["status"] != "finished":
         return None
     trained = read_unimported(run)
-    if asked is not None and changes.compare(trained, asked, facts["references"]):
+    if experiment is not None and changes.compare_experiments(
+        trained, experiment, recorded["references"]
+    ):
         return None
-    found = summary_file.read(run)
-    values = {name: number(value) for name, value in found.pop("metrics").items()}
-    if found["expect"] != json_ready(judge(trained.expect, values)):
-        text = f"expect: expected what {EXPERIMENT} asks for, judged by these metrics"
+    summary = summary_file.read(run)
+    values = {name: number(value) for name, value in summary.pop("metrics").items()}
+    if summary["expect"] != json_ready(judge_expectations(trained.expect, values)):
+        text = f"expect: expected the expectations of {EXPERIMENT}, judged by these metrics"
         raise StorageError(f"{run / summary_file.NAME} is damaged: {text}")
-    split = next((s for s in ("test", "validation", "train") if s in facts["data"]), None)
-    return Result(relative_to_cwd(run), split, values, found)
+    split = next((s for s in ("test", "validation", "train") if s in recorded["data"]), None)
+    return Result(relative_to_cwd(run), split, values, summary)

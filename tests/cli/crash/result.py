@@ -15,7 +15,7 @@ class Result:
 
     def __init__(self, run):
         newest = checkpoint.newest(run / "checkpoints")
-        assert not newest.passed_over
+        assert not newest.skipped
         self.step, self.state = newest.step, newest.state
         own = ("seconds", "begun", "journal_bytes", "run")
         self.meta = {k: v for k, v in newest.meta.items() if k not in own}

@@ -117,8 +117,8 @@ def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run,
     choice = select_run(experiment())
     assert choice.run == older
     assert choice.notes == (
-        "passed over runs/mine/20261103-120000-abcd (killed): seed: 7 -> 0 and 1 more",
-        "passed over runs/mine/20261102-120000-abcd (interrupted): seed: 7 -> 0",
+        "skipped runs/mine/20261103-120000-abcd (killed): seed: 7 -> 0 and 1 more",
+        "skipped runs/mine/20261102-120000-abcd (interrupted): seed: 7 -> 0",
     )
 
 
@@ -127,7 +127,7 @@ def test_of_many_runs_that_are_passed_over_the_newest_are_told(experiment, run, 
         run(day, experiment(f"seed={day}"))
     notes = select_run(experiment()).notes
     assert [re.search(r"seed: (\d)", note)[1] for note in notes[:-1]] == ["8", "7", "6", "5"]
-    assert notes[-1] == "passed over 4 more"
+    assert notes[-1] == "skipped 4 more"
 
 
 def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, select_run):
@@ -136,7 +136,7 @@ def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, sel
     choice = select_run(experiment(), allow_inexact=True)
     assert choice.run == folder
     assert choice.notes == (
-        f"passed over runs/mine/{other.name} (interrupted): networks.model.name: mlp -> linear",
+        f"skipped runs/mine/{other.name} (interrupted): networks.model.name: mlp -> linear",
     )
 
 
@@ -149,8 +149,8 @@ def test_a_run_that_another_value_of_a_variable_began_is_passed_over(
     assert select_run(experiment(word)).run == folder
     monkeypatch.delenv("BATCH")
     assert select_run(experiment(word)).notes == (
-        f"passed over runs/mine/{folder.name} (interrupted): "
-        "data.batch_size: ${env:BATCH:64} stands for another value now",
+        f"skipped runs/mine/{folder.name} (interrupted): "
+        "data.batch_size: ${env:BATCH:64} now has another value",
     )
 
 
@@ -175,7 +175,7 @@ def test_a_run_of_other_settings_that_is_being_trained_is_in_nobodys_way(
     with lock.hold(folder):
         choice = select_run(experiment())
     assert choice.run is None
-    assert choice.notes == (f"passed over runs/mine/{folder.name} (running): seed: 7 -> 0",)
+    assert choice.notes == (f"skipped runs/mine/{folder.name} (running): seed: 7 -> 0",)
 
 
 def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(
@@ -190,8 +190,8 @@ def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(
 
 def test_a_run_with_another_plugin_is_passed_over(experiment, run, select_run):
     run(1, experiment(plugin=PLUGIN))
-    told = "passed over runs/mine/20261101-120000-abcd (interrupted): "
-    told += "the plugin plugin.py is not what it was"
+    told = "skipped runs/mine/20261101-120000-abcd (interrupted): "
+    told += "the plugin plugin.py has changed"
     assert select_run(experiment(plugin=f"{PLUGIN}# changed\n")).notes == (told,)
     assert select_run(experiment()).notes == (told,)
 

@@ -5,8 +5,8 @@ from fitx.experiment.check import read
 from fitx.training.resumption.changes import (
     Change,
     change_notes,
-    compare,
     compare_environment,
+    compare_experiments,
     refuse_incompatible,
 )
 
@@ -36,7 +36,7 @@ def told(experiment):
     """What is told of an experiment that was changed by words, each with its verdict."""
 
     def told(*words):
-        return {str(c): c.verdict for c in compare(experiment(), experiment(*words))}
+        return {str(c): c.verdict for c in compare_experiments(experiment(), experiment(*words))}
 
     return told
 
@@ -105,7 +105,10 @@ def test_what_has_other_variables_is_unfit(told, word, change):
 
 def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
     frozen = experiment("~optimizer", "fit.epochs=0")
-    removed, added = compare(experiment(), frozen), compare(frozen, experiment())
+    removed, added = (
+        compare_experiments(experiment(), frozen),
+        compare_experiments(frozen, experiment()),
+    )
     for changes, word in ((removed, "-> not set"), (added, ": not set ->")):
         (change,) = (c for c in changes if c.key == "optimizers.model")
         assert word in str(change) and change.verdict == "incompatible"
@@ -113,7 +116,7 @@ def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
 
 def test_another_step_is_unfit_and_its_options_are_not_told_besides(experiment):
     other = experiment("step=low_level", "~loss", "~metrics", "~callbacks")
-    (change,) = (c for c in compare(experiment(), other) if c.key.startswith("step"))
+    (change,) = (c for c in compare_experiments(experiment(), other) if c.key.startswith("step"))
     assert (str(change), change.verdict) == ("step.name: supervised -> low_level", "incompatible")
 
 
@@ -139,15 +142,15 @@ def test_a_variable_is_compared_by_what_it_stands_for_and_shown_as_it_is_written
     monkeypatch.setenv("RATE", "0.01234")
     word = "optimizer.learning_rate=${env:RATE}"
     before = experiment(word)
-    assert compare(before, experiment(word)) == []
-    assert compare(before, experiment("optimizer.learning_rate=0.01234")) == []
+    assert compare_experiments(before, experiment(word)) == []
+    assert compare_experiments(before, experiment("optimizer.learning_rate=0.01234")) == []
 
     monkeypatch.setenv("RATE", "0.04321")
-    (change,) = compare(before, experiment(word))
+    (change,) = compare_experiments(before, experiment(word))
     key = "optimizers.model.learning_rate"
-    assert str(change) == f"{key}: ${{env:RATE}} stands for another value now"
+    assert str(change) == f"{key}: ${{env:RATE}} now has another value"
     assert change.verdict == "inexact"
-    (change,) = compare(before, experiment("optimizer.learning_rate=0.5"))
+    (change,) = compare_experiments(before, experiment("optimizer.learning_rate=0.5"))
     assert str(change) == f"{key}: ${{env:RATE}} -> 0.5"
 
 
@@ -156,13 +159,13 @@ def test_a_secret_is_not_shown_wherever_it_stands(experiment, monkeypatch):
     added = "callbacks+={name: csv_logger, filename: '${env:SECRET}'}"
     other = "callbacks={name: npz, path: '${env:SECRET}.npz', class_weight: {0: 2}}"
     for words in ([added], [other.replace("callbacks", "data")], ["name=${env:SECRET}"]):
-        changes = compare(experiment(), experiment(*words))
+        changes = compare_experiments(experiment(), experiment(*words))
         assert changes and "hunter2" not in repr(changes)
 
 
 def test_data_may_lie_elsewhere_for_its_numbers_are_compared(experiment, tmp_path):
     first, second = (experiment(f"data={{name: npz, path: {name}.npz}}") for name in "ab")
-    (change,) = compare(first, second)
+    (change,) = compare_experiments(first, second)
     assert (change.key, change.verdict) == ("data.path", "harmless")
 
 
@@ -251,20 +254,22 @@ def test_a_hostile_record_neither_writes_to_the_terminal_nor_exhausts_anything()
 
 
 def test_harmless_changes_are_not_refused(experiment):
-    changes = compare(experiment(), experiment("fit.epochs=5", "~callbacks"))
+    changes = compare_experiments(experiment(), experiment("fit.epochs=5", "~callbacks"))
     refuse_incompatible(changes)
     assert change_notes(changes) == ["callbacks.0: early_stopping -> not set", "fit.epochs: 3 -> 5"]
 
 
 def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experiment):
-    changes = compare(experiment(), experiment("seed=7", "data.batch_size=8", "fit.epochs=5"))
+    changes = compare_experiments(
+        experiment(), experiment("seed=7", "data.batch_size=8", "fit.epochs=5")
+    )
     with pytest.raises(UsageError) as error:
         refuse_incompatible(changes)
     assert str(error.value) == (
-        "the run cannot go on exactly as it was trained:\n"
+        "the run cannot be resumed exactly: these changes affect its result:\n"
         "  seed: 0 -> 7\n"
         "  data.batch_size: 32 -> 8\n"
-        "`--allow-inexact` goes on with that, no longer bit-exact."
+        "`--allow-inexact` resumes it all the same, no longer bit-exact."
     )
     assert error.value.exit_code == 2
     refuse_incompatible(changes, allow_inexact=True)
@@ -276,15 +281,15 @@ def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experim
 
 
 def test_what_does_not_fit_is_refused_always(experiment):
-    changes = compare(experiment(), experiment("model={name: linear}", "seed=7"))
+    changes = compare_experiments(experiment(), experiment("model={name: linear}", "seed=7"))
     incompatible = (
-        "the run cannot go on with what does not fit what was trained:\n"
+        "the run cannot be resumed: these changes do not fit its checkpoints:\n"
         "  networks.model.name: sequential -> linear\n"
     )
     with pytest.raises(UsageError) as error:
         refuse_incompatible(changes)
     assert str(error.value) == (
-        f"{incompatible}the run cannot go on exactly as it was trained:\n"
+        f"{incompatible}the run cannot be resumed exactly: these changes affect its result:\n"
         "  seed: 0 -> 7\n"
         "Train a new run with `fitx train`."
     )

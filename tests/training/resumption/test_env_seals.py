@@ -4,8 +4,8 @@ import pytest
 
 from fitx.experiment.check import read
 from fitx.training.resumption import env_seals
-from fitx.training.resumption.changes import compare
-from fitx.training.resumption.env_seals import fits, seal
+from fitx.training.resumption.changes import compare_experiments
+from fitx.training.resumption.env_seals import is_sealed_value, seal
 
 EXPERIMENT = """
 name: mine
@@ -46,9 +46,9 @@ def test_what_a_variable_stood_for_is_known_again_and_cannot_be_read(experiment)
     seals = sealed(experiment(BATCH, "optimizer.learning_rate=${env:RATE}", RATE="0.012345"))
     assert list(seals) == ["optimizers.model.learning_rate", "data.batch_size"]
     assert "0.012345" not in str(seals)
-    assert fits(seals["data.batch_size"], "data.batch_size", 64)
-    assert not fits(seals["data.batch_size"], "data.batch_size", 32)
-    assert not fits(seals["data.batch_size"], "data.rows", 64)
+    assert is_sealed_value(seals["data.batch_size"], "data.batch_size", 64)
+    assert not is_sealed_value(seals["data.batch_size"], "data.batch_size", 32)
+    assert not is_sealed_value(seals["data.batch_size"], "data.rows", 64)
 
 
 def test_equal_values_are_sealed_differently(experiment):
@@ -71,15 +71,15 @@ def test_names_of_parts_and_modes_are_sealed_and_what_is_not_computed_with_is_no
 def test_a_variable_that_stands_for_another_value_than_when_the_run_began_is_a_change(experiment):
     seals = sealed(experiment(BATCH, BATCH="32"))
     now = experiment(BATCH, BATCH="16")
-    (change,) = compare(now, now, seals)
-    assert str(change) == "data.batch_size: ${env:BATCH:64} stands for another value now"
+    (change,) = compare_experiments(now, now, seals)
+    assert str(change) == "data.batch_size: ${env:BATCH:64} now has another value"
     assert change.verdict == "inexact"
-    assert compare(now, experiment(BATCH, BATCH="32"), seals) == []
+    assert compare_experiments(now, experiment(BATCH, BATCH="32"), seals) == []
 
 
 def test_what_is_asked_for_is_compared_with_what_the_variable_stood_for_then(experiment):
     seals = sealed(experiment(BATCH, BATCH="32"))
     trained = experiment(BATCH, BATCH="16")
-    assert compare(trained, experiment("data.batch_size=32"), seals) == []
-    (change,) = compare(trained, experiment("data.batch_size=16"), seals)
+    assert compare_experiments(trained, experiment("data.batch_size=32"), seals) == []
+    (change,) = compare_experiments(trained, experiment("data.batch_size=16"), seals)
     assert str(change) == "data.batch_size: ${env:BATCH:64} -> 16"

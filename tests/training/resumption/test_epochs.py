@@ -1,7 +1,7 @@
 import pytest
 
 from fitx.experiment.check import read
-from fitx.training.resumption.epochs import nothing_left, schedule_notes
+from fitx.training.resumption.epochs import nothing_left_note, schedule_notes
 
 EXPERIMENT = """
 step: supervised
@@ -24,19 +24,21 @@ def experiment(tmp_path):
 
 
 def test_a_run_with_epochs_to_train_has_something_left():
-    assert nothing_left(3, 2) is None
+    assert nothing_left_note(3, 2) is None
 
 
 def test_a_run_that_has_done_as_many_epochs_or_more_has_nothing_left():
-    assert nothing_left(1, 1) == "nothing is left to train: 1 epoch is done, and fit.epochs is 1"
+    assert (
+        nothing_left_note(1, 1) == "nothing is left to train: 1 epoch is done, and fit.epochs is 1"
+    )
     told = "nothing is left to train: 5 epochs are done, and fit.epochs is 3"
-    assert nothing_left(3, 5) == told
+    assert nothing_left_note(3, 5) == told
 
 
 def test_a_schedule_over_the_whole_training_is_stretched_by_more_epochs(experiment):
     assert schedule_notes(experiment(), experiment("fit.epochs=600"), 8) == [
         "optimizers.model.learning_rate: the schedule spans 4,800 steps instead of 24 now; "
-        "the rate jumps where it goes on"
+        "its learning rate jumps here"
     ]
 
 
@@ -48,7 +50,7 @@ def test_a_callbacks_schedule_goes_by_epochs(experiment):
     ]
     assert schedule_notes(experiment(*words), experiment(*words, "fit.epochs=5"), 8) == [
         "callbacks.0.schedule: the schedule spans 5 epochs instead of 3 now; "
-        "the rate jumps where it goes on"
+        "its learning rate jumps here"
     ]
 
 

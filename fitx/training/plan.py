@@ -1,0 +1,70 @@
+"""Describes a run in the plan that a display shows before the first step."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+
+from fitx.build.built import BuiltExperiment
+from fitx.build.preflight.activations import last_activation
+from fitx.experiment.experiment import Experiment
+from fitx.runtime import Runtime
+from fitx.training.progress import Plan
+from fitx.training.result import relative_to_cwd
+
+
+def make_plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
+    """Return the plan of a training."""
+    rows, execution = len(built.data.splits["train"]), built.step.execution.plan
+    data = f"{rows:,} examples, {built.steps_per_epoch:,} steps an epoch"
+    if built.unmeasured:
+        data += f"; without a test_step nothing measures {' and '.join(built.unmeasured)}"
+    return Plan(
+        title=built.experiment.name,
+        run=str(relative_to_cwd(run)),
+        device=device.description,
+        epochs=built.experiment.fit.epochs,
+        steps=built.steps_per_epoch,
+        summary=parts_line(built, data),
+        mode=f"{execution.modes['train'].name}: {execution.why.get('train', '')}",
+    )
+
+
+def parts_line(built: BuiltExperiment, data: str) -> str:
+    """Return one line on the step, its networks, the optimizers and the given text on the data."""
+    experiment = built.experiment
+    networks = [
+        f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
+        f"{network.count_params():,} parameters{_untrained(built, name)}"
+        for name, network in built.step.networks.items()
+    ]
+    optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
+    parts = [", ".join(networks), ", ".join(optimizers), data]
+    return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
+
+
+def _untrained(built: BuiltExperiment, network: str) -> str:
+    """Return why training leaves a network unchanged; empty if it does not."""
+    if not built.experiment.optimizers:
+        return ""
+    if network not in built.experiment.optimizers:
+        return ", frozen"
+    is_traced = bool(built.step.execution.logs["train"].names)
+    is_applied = network in built.step.execution.usage.applied
+    return ", never updated by train_step" if is_traced and not is_applied else ""
+
+
+def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
+    """Return the outputs of a network whose model can take them from the loss and the labels."""
+    part = experiment.networks[name]
+    signature = experiment.part_index.signature(part.kind, part.name)
+    if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
+        return ""
+    # A subclassed network has no output shape; one with several outputs has several.
+    shape = getattr(network, "output_shape", None)
+    if not isinstance(shape, tuple) or not isinstance(shape[-1], int):
+        return ""
+    outputs, activation = shape[-1], last_activation(network)
+    kind = f"{activation} " if activation else ""
+    return f", {outputs} {kind}output{'' if outputs == 1 else 's'}"
