@@ -27,12 +27,12 @@ def command(run: str, out: Path, as_json: bool) -> None:
 
     The run may be in training. The exit code is 7 if there are checkpoints and all are damaged.
     """
-    from fitx.commands.checkpoints import survey
+    from fitx.commands.checkpoints import list_checkpoints
     from fitx.errors import StorageError
     from fitx.rundir.folder import find_run
     from fitx.training.result import relative_to_cwd
 
-    listing = survey(relative_to_cwd(find_run(run, out)))
+    listing = list_checkpoints(relative_to_cwd(find_run(run, out)))
     lost = f"no checkpoint of {listing.run} is whole" if listing.is_lost else ""
     if as_json:
         failure = {"error": lost, "code": StorageError.exit_code} if lost else {}

@@ -158,13 +158,12 @@ def trained(tmp_path, recording):
     """Train an experiment; return the run and the result, or the error that ended it."""
     from fitx.commands.train import train
     from fitx.errors import FitxError
-    from fitx.training.train_request import TrainRequest
+    from fitx.training.train_request import prepare_request
 
     def trained(experiment, display=None, *, smoke=False):
         try:
-            outcome = train(
-                experiment, TrainRequest(tmp_path / "runs", smoke), display or recording()
-            )
+            request = prepare_request(experiment, tmp_path / "runs", smoke=smoke)
+            outcome = train(experiment, request, display or recording())
         except FitxError as error:
             outcome = error
         folders = sorted((tmp_path / "runs").glob("*/2*"), key=lambda p: p.stat().st_mtime_ns)

@@ -1,4 +1,4 @@
-"""What checkpoints a run has, and which of them are whole."""
+"""Lists the checkpoints of a run and verifies each of them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from fitx.rundir import record
 from fitx.rundir.checkpoint_meta import meta_check
 from fitx.rundir.status import status
 
-ROUNDS = 10
-"""Of looking for checkpoints that a training has written since the last look."""
+MOST_ROUNDS = 10
+"""The most times that the folder is listed again for checkpoints that were written meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Entry:
     """One checkpoint.
 
     Attributes:
-        name: Its folder's name, `000420`.
-        step: Training steps done.
-        epoch: Epochs that were over; None where that cannot be read, as below.
-        phase: What was going on then.
-        best: The best epoch by then, whose weights it holds; None without a monitor.
-        bytes: What it takes on the disk.
-        written: When, in UTC.
-        damage: Why it cannot be used; empty if it is whole.
+        name: The name of its folder, `000420`.
+        step: The number of training steps.
+        epoch: The number of finished epochs; None if it cannot be read, as all that follow.
+        phase: "epoch", "validation", or "between" two epochs.
+        best: The best epoch so far, whose weights it holds; None without a monitor.
+        bytes: Its size on disk.
+        written: The time it was written, in UTC.
+        damage: The reason why it cannot be used; empty if it is whole.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def whole(self) -> bool:
-        """Whether every byte is what was written."""
+        """Whether every byte is as it was written."""
         return not self.damage
 
 
@@ -55,10 +55,10 @@ class Listing:
     """The checkpoints of a run, oldest first.
 
     Attributes:
-        run: The run's folder.
-        status: What has become of the run; "unknown" if run.json does not tell.
-        last: The checkpoint that run.json calls the last one; None before the end.
-        best: What run.json says of the best epoch; None before the end, or without a monitor.
+        run: The run folder.
+        status: The status of the run; "unknown" if run.json cannot be read.
+        last: The last checkpoint according to run.json; None before the end.
+        best: The best epoch according to run.json; None before the end, and without a monitor.
         entries: The checkpoints.
     """
 
@@ -70,44 +70,44 @@ class Listing:
 
     @property
     def is_lost(self) -> bool:
-        """Whether there are checkpoints and none of them is whole."""
+        """Whether there are checkpoints, but no whole one."""
         return bool(self.entries) and not any(entry.whole for entry in self.entries)
 
     def to_json(self) -> dict[str, Any]:
-        """Return the listing as one JSON object."""
-        facts = {key: value for key, value in vars(self).items() if key != "entries"}
+        """Return the listing as the JSON object that `--json` prints."""
+        fields = {key: value for key, value in vars(self).items() if key != "entries"}
         entries = [{**asdict(entry), "whole": entry.whole} for entry in self.entries]
-        return dict(json_ready({**facts, "checkpoints": entries}))
+        return dict(json_ready({**fields, "checkpoints": entries}))
 
 
-def survey(run: Path) -> Listing:
-    """Verify every checkpoint of a run, which may be training meanwhile; nothing is written.
+def list_checkpoints(run: Path) -> Listing:
+    """Verify every checkpoint of a run, which may be in training; writes nothing.
 
     Raises:
-        StorageError: The folder of the checkpoints cannot be read.
+        StorageError: The folder `checkpoints` cannot be read.
     """
     try:
-        said, facts = status(run), record.load(run)
+        run_status, recorded = status(run), record.load(run)
     except StorageError:
         return Listing(run, "unknown", None, None, _entries(run, {}))
-    entries = _entries(run, facts)
-    return Listing(run, said, facts["last"], facts["best"], entries)
+    entries = _entries(run, recorded)
+    return Listing(run, run_status, recorded["last"], recorded["best"], entries)
 
 
-def _entries(run: Path, facts: dict[str, Any]) -> tuple[Entry, ...]:
-    """Look until there is nothing new: a training replaces its checkpoints while they are read."""
+def _entries(run: Path, recorded: dict[str, Any]) -> tuple[Entry, ...]:
+    """Verify checkpoints until no new ones appear: a training replaces them meanwhile."""
     root = run / "checkpoints"
-    known: dict[str, Entry] = {}
-    for _ in range(ROUNDS):
-        there = folders.listed(root)
-        # Lines of the journal are there before the checkpoints that rely on them.
-        check = meta_check(run, facts)
-        unknown = [folder for folder in there if folder.name not in known]
-        if not unknown:
+    verified: dict[str, Entry] = {}
+    for _ in range(MOST_ROUNDS):
+        listed = folders.listed(root)
+        # After the listing: a checkpoint relies on journal lines that were written before it.
+        check = meta_check(run, recorded)
+        new = [folder for folder in listed if folder.name not in verified]
+        if not new:
             break
-        known |= {folder.name: _entry(folder, check) for folder in unknown}
-    found = (known.get(folder.name) for folder in folders.listed(root))
-    return tuple(entry for entry in found if entry is not None)
+        verified |= {folder.name: _entry(folder, check) for folder in new}
+    remaining = (verified.get(folder.name) for folder in folders.listed(root))
+    return tuple(entry for entry in remaining if entry is not None)
 
 
 def _entry(folder: Path, check: checkpoint.Check) -> Entry:
@@ -123,7 +123,7 @@ def _entry(folder: Path, check: checkpoint.Check) -> Entry:
         phase=meta.get("phase"),
         best=meta.get("best"),
         bytes=_bytes(folder),
-        written=_written(folder),
+        written=_time_text(folder),
         damage=damage,
     )
 
@@ -134,8 +134,8 @@ def _bytes(folder: Path) -> int | None:
     return None
 
 
-def _written(folder: Path) -> str | None:
-    # A folder's own time is that of its last change, such as one that damaged it.
+def _time_text(folder: Path) -> str | None:
+    # The time of the folder is that of its last change, which may be the damage.
     for path in (folder / "meta.json", folder):
         with suppress(OSError, ValueError, OverflowError):
             return f"{datetime.fromtimestamp(path.stat().st_mtime, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -123,7 +123,7 @@ class RunMonitor(keras.callbacks.Callback):
         self.at.step += batch + 1 - self.at.epoch_steps
         self.at.epoch_steps = batch + 1
         self.at.stopping = self.model.stop_training
-        self.stop.passed(self.at.step)
+        self.stop.count_steps(self.at.step)
         self.display.step(batch + 1, self.model.execution.logs["train"].result)
         self.saver.check()
         is_due = self.saver.is_due_after_step(self.at.step)

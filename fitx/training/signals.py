@@ -1,6 +1,6 @@
-"""SIGINT, SIGTERM and SIGHUP while a run trains: the first asks it to stop, the second ends it.
+"""Handles SIGINT, SIGTERM and SIGHUP: the first one stops a training, the second the process.
 
-Processes that a plugin forks have none of this: to them signals do what they do to any other.
+Child processes that a plugin forks keep the default handling of signals.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ _DEFAULTS: dict[signal.Signals, Callable[[int, FrameType | None], Any] | signal.
     signal.SIGHUP: signal.SIG_DFL,
 }
 _END = b"\0"
-"""What tells the listening thread to end; no signal has this number."""
+"""The byte that ends the listening thread; no signal has this number."""
 
 ECHO_SECONDS = 0.5
-"""After the first signal; what comes sooner is the same request once more.
+"""The time after the first signal in which further ones count as the same request, in seconds.
 
-`timeout`, `srun` and wrappers like them send every signal to the process and to its group.
+`timeout`, `srun` and similar wrappers send every signal to the process and to its group.
 """
 
 
 @contextmanager
 def blocked() -> Iterator[set[signal.Signals | int]]:
-    """Let signals wait until the block ends, unless another thread takes them.
+    """Block signals in this thread until the block ends; other threads may still take them.
 
-    A thread that is started in it takes none, ever.
+    A thread that is started inside the block keeps them blocked for ever.
 
     Yields:
-        The signals that waited before.
+        The signals that were blocked before.
     """
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
     try:
@@ -50,10 +50,13 @@ def blocked() -> Iterator[set[signal.Signals | int]]:
 
 
 class StopRequest:
-    """Whether a signal asked the run to stop; `number` is that signal's, 0 for none.
+    """A request to stop the training, made by a signal or after a given step.
 
     Args:
-        after: The training step after which a run stops as if by SIGTERM; None for no such step.
+        after: Training step after which to stop as if by SIGTERM; None for no such step.
+
+    Attributes:
+        number: The number of the signal; 0 if there was none.
     """
 
     number = 0
@@ -63,38 +66,38 @@ class StopRequest:
 
     @property
     def name(self) -> str:
-        """The signal's name, such as SIGTERM."""
+        """The name of the signal, such as SIGTERM."""
         return signal.Signals(self.number).name
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Take the first signal that comes; further ones change nothing."""
+        """Record the first signal; further ones change nothing."""
         self.number = self.number or number
 
     def steps_left(self, done: int) -> int:
-        """Return how many steps may run after `done`; a huge number if that is not limited."""
+        """Return the number of steps that may run after `done`; `maxsize` without a limit."""
         return self.after - done if self.after is not None and done < self.after else sys.maxsize
 
-    def passed(self, done: int) -> None:
-        """Hear that so many steps ran."""
+    def count_steps(self, done: int) -> None:
+        """Stop the training if `done` is the step after which to stop."""
         if done == self.after:
             self.note(signal.SIGTERM)
 
 
 @contextmanager
 def listening(after: int | None = None) -> Iterator[StopRequest]:
-    """Note signals instead of dying of them, until the block ends.
-
-    Args:
-        after: As `StopRequest` takes it.
+    """Turn signals into a stop request until the block ends.
 
     Signals that are ignored, as `nohup` and a shell's `&` arrange it, stay ignored.
+
+    Args:
+        after: Training step after which to stop as if by SIGTERM; None for no such step.
     """
     request = StopRequest(after)
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
     numbers = [n for n in STOPPING if signal.getsignal(n) is not signal.SIG_IGN]
-    with _ended_by_a_second(request):
+    with _second_signal_exits(request):
         before = {number: signal.signal(number, request.note) for number in numbers}
         try:
             yield request
@@ -104,11 +107,11 @@ def listening(after: int | None = None) -> Iterator[StopRequest]:
 
 
 @contextmanager
-def _ended_by_a_second(request: StopRequest) -> Iterator[None]:
-    """End the process at a second signal, from a thread of its own.
+def _second_signal_exits(request: StopRequest) -> Iterator[None]:
+    """End the process at a second signal, from a separate thread.
 
-    Python runs handlers between two lines of the main thread, which may be inside TensorFlow for
-    minutes; the second signal must not wait for that.
+    Python runs signal handlers in the main thread, which may be inside TensorFlow for minutes; the
+    second signal must not wait for that.
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
@@ -121,7 +124,7 @@ def _ended_by_a_second(request: StopRequest) -> Iterator[None]:
     finally:
         _pipes.remove((reading, writing))
         signal.set_wakeup_fd(before)
-        # Closing it is no end where a child that C code forked has it open too.
+        # Closing the pipe would not end the thread if a child that C code forked holds it open.
         os.write(writing, _END)
         os.close(writing)
         thread.join()
@@ -141,14 +144,14 @@ def _listen(descriptor: int, request: StopRequest) -> None:
 
 
 _pipes: list[tuple[int, int]] = []
-"""The pipes of the blocks that listen now, which a forked child closes."""
+"""The open pipes of `listening` blocks, which a forked child closes."""
 
 _forking = threading.local()
-"""The signals that a thread had blocked before it began to fork, as `mask`."""
+"""Holds, as `mask`, the signals that a thread had blocked before it began to fork."""
 
 
 def _block() -> None:
-    """Let signals wait while a process is forked: the child would take them for its parent's."""
+    """Block signals during a fork, so that the child does not handle one as its parent would."""
     _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
 
 
@@ -157,7 +160,7 @@ def _unblock() -> None:
 
 
 def _forget_in_child() -> None:
-    """Let a forked child be ended by signals, and its parent hear none of them."""
+    """Restore the default handling of signals in a forked child, and close its pipes."""
     for number, default in _DEFAULTS.items():
         handler = signal.getsignal(number)
         if (getattr(handler, "__module__", None) or "").startswith("fitx."):

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from fitx import checkpoint
 from fitx.cli.checkpoints import _file_size
 from fitx.cli.main import group
-from fitx.commands.checkpoints import survey
+from fitx.commands.checkpoints import list_checkpoints
 from fitx.errors import StorageError, UsageError
 from fitx.rundir import lock, record
 from fitx.rundir.journal import Journal
@@ -146,13 +146,13 @@ def test_leftovers_and_other_files_are_no_checkpoints(run):
     folder = run(5)
     (folder / "checkpoints/.tmp-1-abcd").mkdir()
     (folder / "checkpoints/notes.txt").write_text("")
-    assert [entry.name for entry in survey(folder).entries] == ["000005"]
+    assert [entry.name for entry in list_checkpoints(folder).entries] == ["000005"]
 
 
 def test_a_file_in_the_place_of_a_checkpoint_is_damaged(run):
     folder = run(5)
     (folder / "checkpoints/000009").write_text("")
-    entry = survey(folder).entries[1]
+    entry = list_checkpoints(folder).entries[1]
     assert (entry.bytes, entry.epoch) == (None, None)
     assert entry.damage == (
         f"checkpoint {folder}/checkpoints/000009 cannot be read: meta.json: Not a directory"
@@ -161,9 +161,9 @@ def test_a_file_in_the_place_of_a_checkpoint_is_damaged(run):
 
 def test_the_status_is_the_true_one(run):
     folder = run(5)
-    assert survey(folder).status == "killed"
+    assert list_checkpoints(folder).status == "killed"
     with lock.hold(folder):
-        assert survey(folder).status == "running"
+        assert list_checkpoints(folder).status == "running"
 
 
 def test_a_damaged_record_hides_no_checkpoint(run):
@@ -180,7 +180,7 @@ def test_facts_that_no_run_can_have_are_damage(run):
     checkpoint.save(folder / "checkpoints", 9, STATE, {**meta(9), "phase": "\x1b[2J"}, keep=9)
     checkpoint.save(folder / "checkpoints", 10, STATE, {**meta(10), "epoch": 12}, keep=9)
     os.utime(folder / "checkpoints/000009/meta.json", (2**40, 2**40))
-    listing = survey(folder)
+    listing = list_checkpoints(folder)
     assert (listing.status, listing.last, listing.best) == ("unknown", None, None)
     whole, strange, other = listing.entries
     assert whole.damage == ""
@@ -228,7 +228,7 @@ def test_a_training_may_replace_them_meanwhile(run):
     trainer = threading.Thread(target=train)
     trainer.start()
     try:
-        listings = [survey(folder) for _ in range(20)]
+        listings = [list_checkpoints(folder) for _ in range(20)]
     finally:
         over.set()
         trainer.join()

@@ -5,12 +5,12 @@ from fitx.experiment.problems import ConfigError
 from fitx.training.train_request import prepare_request, shortened
 
 
-def test_an_order_has_the_files_as_they_were_read(tiny, tmp_path):
+def test_a_request_has_the_files_as_they_were_read(tiny, tmp_path):
     experiment = tiny(plugin="from fitx import models\n\n@models.register\ndef plugin(): pass\n")
     files = {file: file.read_bytes() for file in tmp_path.glob("*.[yp][ay]*")}
-    order = prepare_request(experiment, tmp_path / "runs")
+    request = prepare_request(experiment, tmp_path / "runs")
     (tmp_path / "plugin.py").write_text("changed while TensorFlow is imported")
-    assert order.origin.files == files
+    assert request.provenance.files == files
     assert {file.name for file in files} == {"plugin.py", "tiny.yaml"}
 
 

@@ -88,7 +88,7 @@ def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> l
 
     Args:
         trained: The fields of run.json.
-        now: The fields known so far: those of `run_environment.describe_environment` before TensorFlow is
+        now: Those of `run_environment.describe_environment` before TensorFlow is
             imported, the others afterwards.
     """
     keys = [key for key in ENVIRONMENT if key in trained and key in now]
