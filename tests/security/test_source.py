@@ -26,7 +26,10 @@ IMPORTERS = {
 COMPILERS = {"fitx/experiment/plugins.py"}
 """Where the plugins of an experiment are compiled, and imported by its own loader."""
 
-YAML_WITH_LOADERS = {"fitx/experiment/reader.py": {"parse"}, "fitx/experiment/dump.py": {"dump"}}
+YAML_WITH_LOADERS = {
+    "fitx/experiment/yaml/reader.py": {"parse"},
+    "fitx/experiment/dump.py": {"dump"},
+}
 
 
 @cache
@@ -82,7 +85,7 @@ def test_yaml_is_read_as_events_only():
 
 
 PROGRAMS = {
-    "fitx/rundir/environment.py": "git, asked about the working folder",
+    "fitx/rundir/run_environment.py": "git, asked about the working folder",
     "cli/_workers.py": "the workers of `fitx launch`",
     "fitx/commands/selftest/child_process.py": "the runs of `fitx selftest`",
 }
