@@ -52,6 +52,11 @@ WITHOUT_TENSORFLOW = (
     *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest", "copy")),
     "fitx.cli",
 )
+PRIVATE_PACKAGES = ("keras.src", "keras/src", "tensorflow.python", "tensorflow.compiler")
+PRIVATE_PACKAGES += ("tf.__internal__",)
+"""Where Keras and TensorFlow keep what no version of them promises."""
+PUBLIC_UNDERSCORES = ("_replace", "_exit")
+"""Names of Python's own that are public in spite of their underscore."""
 MOST_LINES = 250
 MOST_FUNCTION_LINES = 40
 
@@ -258,6 +263,65 @@ def test_no_module_imports_what_unpickles():
     unsafe = ("pickle", "marshal", "shelve", "dill", "joblib", "cloudpickle")
     imported = [(m.name, i) for m in modules() for i in m.imports() if is_in(i, unsafe)]
     assert not imported
+
+
+def test_private_packages_of_keras_and_tensorflow_are_named_in_compat_alone():
+    wrong = [
+        f"{module.name} names {package}"
+        for module in modules()
+        if module.room != "compat"
+        for package in PRIVATE_PACKAGES
+        if package in module.file.read_text()
+    ]
+    assert not wrong
+
+
+def test_private_attributes_of_other_packages_are_used_in_compat_alone():
+    wrong = [
+        f"{module.name} uses {attribute}"
+        for module in modules()
+        if module.room != "compat"
+        for attribute in foreign_attributes(module.tree)
+    ]
+    assert not wrong
+
+
+def foreign_attributes(tree):
+    """Yield the private attributes that a module reads of objects that are not its own classes'."""
+    defined = {n.name for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.ClassDef)}
+    attributes = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute)]
+    defined |= {node.attr for node in attributes if ast.unparse(node.value) in ("self", "cls")}
+    yield from (
+        ast.unparse(node)
+        for node in attributes
+        if is_private(node.attr)
+        and node.attr not in defined
+        and ast.unparse(node.value) not in ("self", "cls", "super()")
+    )
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("getattr", "setattr"):
+            name = node.args[1]
+            is_named = isinstance(name, ast.Constant) and is_private(name.value)
+            yield from [ast.unparse(node)] * is_named
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__") and name not in PUBLIC_UNDERSCORES
+
+
+def test_every_use_of_a_private_name_has_a_test_that_its_docstring_names():
+    wrong = []
+    tools = {"__init__", "presence", "replacement"}
+    for module in modules():
+        if module.room != "compat" or module.file.stem in tools:
+            continue
+        docstring = ast.get_docstring(module.tree) or ""
+        tests = re.findall(r"tests/\w+/test_\w+\.py", docstring)
+        names = re.findall(r"\btest_\w+\b(?!\.py)", docstring)
+        tested = "".join((ROOT / test).read_text() for test in tests)
+        wrong += [f"{module.name} names no test"] * (not names or not tests)
+        wrong += [f"{module.name}: {name}" for name in names if f"def {name}(" not in tested]
+    assert not wrong
 
 
 def test_modules_and_functions_stay_short():

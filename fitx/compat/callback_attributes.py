@@ -3,7 +3,9 @@
 Keras restores no callback; fitx saves these attributes with each checkpoint. Some of them exist
 only once training has begun, so one that was renamed would be missed without a word. They are
 looked for among the names that the methods of the class use.
-Noticed by tests/compat/test_callback_attributes.py: test_keras_still_keeps_<what>_of_a_callback.
+Noticed by tests/compat/test_callback_attributes.py:
+test_keras_still_keeps_what_a_callback_learns_in_these_attributes and
+test_keras_still_counts_batches_of_tensor_board_in_these_attributes.
 """
 
 from __future__ import annotations

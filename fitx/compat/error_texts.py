@@ -2,7 +2,12 @@
 
 Their exceptions have no fields for the operation, the layer or the worker that failed; these stand
 in the text alone, and of Keras' own code only in the frames.
-Noticed by the tests of the same names in tests/compat/test_error_texts.py; words about workers by
+Noticed by tests/compat/test_error_texts.py:
+test_tensorflow_still_says_where_in_a_graph_on_lines_of_their_own,
+test_tensorflow_still_keeps_the_origin_of_an_operation_that_fails,
+test_tensorflow_still_says_for_what_a_value_was_wanted_in_a_trace,
+test_keras_still_says_in_which_layer_an_error_was and
+test_keras_still_computes_metrics_and_losses_in_folders_of_these_names; words about workers by
 tests/distribution/test_multi_worker.py:
 test_a_worker_that_dies_ends_the_others_with_one_line_and_exit_code_4.
 """

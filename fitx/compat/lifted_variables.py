@@ -1,4 +1,13 @@
-"""Variables made while a step is traced, for what fitx itself keeps of it."""
+"""Variables that fitx makes while a step is traced, without the trace knowing of them.
+
+`tf.function` makes variables of its own kind within a trace, and traces a second time after it has
+seen one. The means that fitx keeps, and the states of random operations, are made while the step is
+traced and have nothing to do with that: they are made by TensorFlow's default creator, which is
+private, below the creators of distribution strategies, whose order is private too.
+Noticed by tests/compat/test_lifted_variables.py:
+test_tensorflow_still_traces_once_where_variables_are_lifted and
+test_tensorflow_still_lets_a_strategy_make_lifted_variables.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +16,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
-from tensorflow.python.ops.resource_variable_ops import default_variable_creator_v2
+from tensorflow.python.ops import resource_variable_ops
+
+from fitx.compat.presence import demand
+
+demand(resource_variable_ops, "default_variable_creator_v2")
+demand(tf.Graph, "_variable_creator_scope")
+
+_PRIORITY = 75
+"""Above that of `tf.function`, which is 50, and below that of strategies, which is 100."""
 
 
 @contextmanager
 def lifted_variables() -> Iterator[None]:
-    """Make variables outside the graph being traced, which would lose them.
-
-    `tf.function` does not see them made either, after which it would trace the step once more.
-    """
+    """Make variables outside the graph being traced, unseen by `tf.function`."""
 
     def creator(following: Any, **keywords: Any) -> Any:
-        return default_variable_creator_v2(None, **keywords)
+        return resource_variable_ops.default_variable_creator_v2(None, **keywords)
 
     with tf.init_scope():
         graph = tf.compat.v1.get_default_graph()
-        # Above the creator of `tf.function`, and below those of distribution strategies.
-        with graph._variable_creator_scope(creator, priority=75):
+        with graph._variable_creator_scope(creator, priority=_PRIORITY):
             yield

@@ -1,4 +1,11 @@
-"""Keras' optimizer for float16, with a loss scale that stays finite."""
+"""Keras' optimizer for float16, with a loss scale that stays finite.
+
+Keras doubles the scale after every 2,000 steps with finite gradients, without an end. Where nothing
+is left to learn the gradients are 0 and stay finite, so the scale would grow to infinity, and from
+then on every gradient would be NaN. The one method that doubles it is private.
+Noticed by tests/compat/test_loss_scale.py:
+test_keras_still_doubles_the_scale_by_stateful_handle_finite_grads.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +13,19 @@ from typing import Any
 
 import keras
 
+from fitx.compat.presence import demand
+
+demand(keras.optimizers.LossScaleOptimizer, "_stateful_handle_finite_grads")
+
 LARGEST_SCALE = 2.0**100
 """Far above any scale that gradients of float16 need, and far below the infinity of float32."""
 
 
 class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
-    """A `keras.optimizers.LossScaleOptimizer` whose scale has an upper bound.
-
-    Keras doubles the scale after every 2,000 steps with finite gradients. Where nothing is left to
-    learn the gradients are 0 and stay finite, so the scale would grow to infinity, and from then on
-    every gradient is NaN.
-    """
+    """A `keras.optimizers.LossScaleOptimizer` whose scale has an upper bound."""
 
     def _stateful_handle_finite_grads(self, grads: Any, trainable_variables: Any) -> None:
-        # The one place in which Keras doubles the scale, in the context that may assign it.
+        # Called in the context that may assign the scale, on several devices too.
         super()._stateful_handle_finite_grads(grads, trainable_variables)
         self.dynamic_scale.assign(keras.ops.minimum(self.dynamic_scale, LARGEST_SCALE))
 

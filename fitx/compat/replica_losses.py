@@ -6,8 +6,10 @@ the replica, as one that the step computes itself is; where Keras' reduction is 
 weights, the mean over the replicas comes out as the whole batch's loss. One number a batch, which
 Keras' means would count once a replica, counts once.
 Four functions of two private modules are replaced while a step is traced. Noticed by
-tests/compat/test_replica_losses.py: test_keras_still_scales_losses_by_scale_loss_for_distribution
-and the tests after it, one for each function.
+tests/compat/test_replica_losses.py: test_keras_still_scales_losses_by_scale_loss_for_distribution,
+test_keras_still_logs_losses_by_unscale_loss_for_distribution,
+test_keras_still_reduces_losses_by_reduce_values and
+test_keras_still_weighs_means_by_reduce_to_samplewise_values.
 """
 
 from __future__ import annotations

@@ -1,7 +1,11 @@
-"""Lets sample weights and labels meet the numbers of their own examples, whatever the ranks.
+"""Sample weights and labels that meet the numbers of their own examples, whatever the ranks.
 
 Keras multiplies a loss's values by the weights, and compares labels with predictions, as NumPy
 would: where one has more axes than the other, the axis of the examples can meet another axis.
+Weights are multiplied in a private function that every loss goes through; no public one knows the
+shape of a loss's values. It and `keras.losses.Loss.__call__` are replaced while a step is traced.
+Noticed by tests/compat/test_sample_weight_ranks.py:
+test_keras_still_multiplies_weights_in_reduce_weighted_values.
 """
 
 from __future__ import annotations
@@ -12,6 +16,11 @@ from typing import Any
 
 import keras
 from keras.src.losses import loss as keras_loss
+
+from fitx.compat.presence import demand
+from fitx.compat.replacement import replaced
+
+demand(keras_loss, "reduce_weighted_values")
 
 _OF_OTHER_RANKS = (
     *("sparse_categorical_crossentropy", "categorical_generalized_cross_entropy"),
@@ -28,8 +37,6 @@ def by_example() -> Iterator[None]:
     that belong to the example. Weights and labels that would meet those of other examples are
     refused with a ValueError.
     """
-    # Keras multiplies in a private function that every loss goes through; no public one knows the
-    # shape of a loss's values.
     reduce, call = keras_loss.reduce_weighted_values, keras.losses.Loss.__call__
 
     def reduced(values: Any, sample_weight: Any = None, **options: Any) -> Any:
@@ -46,13 +53,11 @@ def by_example() -> Iterator[None]:
                 y_true, y_pred = y_true[:, None], y_pred[:, None]
         return call(loss, y_true, y_pred, sample_weight=sample_weight)
 
-    keras_loss.reduce_weighted_values = reduced
-    keras.losses.Loss.__call__ = called
-    try:
+    with (
+        replaced(keras_loss, "reduce_weighted_values", reduced),
+        replaced(keras.losses.Loss, "__call__", called),
+    ):
         yield
-    finally:
-        keras_loss.reduce_weighted_values = reduce
-        keras.losses.Loss.__call__ = call
 
 
 def _aligned(weight: Any, values: Any) -> Any:

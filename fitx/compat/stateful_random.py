@@ -24,6 +24,7 @@ from tensorflow.python.ops import gen_random_ops
 from fitx.compat.function_graphs import graphs_being_traced, operations
 from fitx.compat.lifted_variables import lifted_variables
 from fitx.compat.presence import demand
+from fitx.compat.replacement import replaced
 
 _PHILOX = 1
 """The algorithm by which TensorFlow's operations draw, as its own number for it."""
@@ -32,7 +33,7 @@ _PYTHON = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 class Streams:
-    """How far the random operations of one step have drawn.
+    """The places that the random operations of one step have reached in their streams.
 
     All graphs of the step share these: the first operation of each uses the first stream, so that a
     batch goes on where the one before it stopped, whichever graph took that.
@@ -51,9 +52,8 @@ class Streams:
         """Let TensorFlow's random operations draw from these streams, in what is traced."""
         with ExitStack() as stack:
             for name, draw in _DRAWING.items():
-                original = getattr(gen_random_ops, name)
-                stack.callback(setattr, gen_random_ops, name, original)
-                setattr(gen_random_ops, name, partial(self._draw, original, draw))
+                drawing = partial(self._draw, getattr(gen_random_ops, name), draw)
+                stack.enter_context(replaced(gen_random_ops, name, drawing))
             stack.callback(self._counts.clear)
             yield
 

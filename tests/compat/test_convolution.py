@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.backend.tensorflow import nn
 
 from fitx.compat.convolution import to_one_channel_as_products
 
@@ -57,3 +58,14 @@ def test_other_convolutions_are_left_to_tensorflow(layer, shape):
 
     assert "Conv2D" in operations
     np.testing.assert_array_equal(ours[0], theirs[0])
+
+
+def test_keras_still_convolves_by_the_conv_of_its_backend(monkeypatch):
+    convolved = []
+    monkeypatch.setattr(
+        nn, "conv", lambda inputs, *a, **k: convolved.append(inputs.shape) or inputs
+    )
+
+    keras.layers.Conv2D(2, 3, use_bias=False)(tf.ones((1, 5, 5, 2)))
+
+    assert convolved == [(1, 5, 5, 2)]

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras.src.losses import loss as keras_loss
 
 from fitx.step import Step
 
@@ -100,3 +101,17 @@ def test_keras_is_as_it_was_once_a_step_is_traced():
     assert float(keras.losses.MeanSquaredError()(*arrays[:2], sample_weight=arrays[2])) == float(
         before
     )
+
+
+def test_keras_still_multiplies_weights_in_reduce_weighted_values(monkeypatch):
+    weights = []
+
+    def reduce(values, sample_weight=None, **options):
+        weights.append((tuple(values.shape), tuple(sample_weight.shape), sorted(options)))
+        return keras.ops.sum(values)
+
+    monkeypatch.setattr(keras_loss, "reduce_weighted_values", reduce)
+    y = np.ones((3, 2), "float32")
+    keras.losses.MeanSquaredError()(y, y, sample_weight=np.ones(3, "float32"))
+
+    assert weights == [((3,), (3,), ["dtype", "mask", "reduction"])]
