@@ -1,4 +1,4 @@
-"""Shipped experiments and parts, copied out for the user to change."""
+"""Copies shipped experiments and parts, for the user to change."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ from fitx.registry.registries import REGISTRIES
 from fitx.stages import Stage
 
 SCHEMA = "fitx.schema.json"
-"""The file beside an experiment in which editors find its JSON Schema."""
+"""The file next to an experiment that holds its JSON Schema for editors."""
 
 SCHEMA_LINE = f"# yaml-language-server: $schema={SCHEMA}\n"
 
 
 def copy(name: str, destination: Path | None) -> list[Path]:
-    """Copy a shipped experiment, with what it extends, or a part's file; overwrite nothing.
+    """Copy a shipped experiment with the files it extends, or the file of a part.
 
-    The JSON Schema that an experiment names is written beside it, unless one is there.
+    The JSON Schema is written next to an experiment. No file is overwritten.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        UsageError: Nothing is called so, or a file is in the way.
+        UsageError: Nothing shipped has this name, or a file exists already.
         StorageError: A file cannot be written.
     """
     files = _files(name)
-    first = _destination(_own_name(files[0]), destination)
+    first = _destination(_copy_name(files[0]), destination)
     targets = [first, *(first.parent / file.name for file in files[1:])]
     for target in targets:
         if target.exists():
-            raise UsageError(f"{target} exists; name another file, nothing was written.")
+            raise UsageError(f"{target} exists; name another file. Nothing was written.")
     for file, target in zip(files, targets, strict=True):
-        _write(file, target)
+        _copy(file, target)
     schema = first.parent / SCHEMA
     if files[0].suffix == ".py" or schema.exists():
         return targets
     with Stage(f"writing {schema.name}"):
-        _put(schema, _schema_text())
+        _write_new(schema, _schema_text())
     return [*targets, schema]
 
 
@@ -66,8 +66,8 @@ def _files(name: str) -> tuple[Path, ...]:
     raise UsageError(f"nothing shipped is called '{name}'.{hint}")
 
 
-def _own_name(file: Path) -> str:
-    """Return what a copy is called: a part's name is its file's, and that one is taken."""
+def _copy_name(file: Path) -> str:
+    """Return the name of a copy; that of a part differs, because parts are named by their files."""
     return file.name if file.suffix == ".yaml" else f"my_{file.name}"
 
 
@@ -77,14 +77,14 @@ def _destination(name: str, destination: Path | None) -> Path:
     return destination / name if destination.is_dir() else destination
 
 
-def _write(file: Path, target: Path) -> None:
+def _copy(file: Path, target: Path) -> None:
     text = file.read_text(encoding="utf-8")
     if file.suffix == ".yaml":
         text = SCHEMA_LINE + text
-    _put(target, text)
+    _write_new(target, text)
 
 
-def _put(target: Path, text: str) -> None:
+def _write_new(target: Path, text: str) -> None:
     try:
         with target.open("x", encoding="utf-8") as opened:
             opened.write(text)

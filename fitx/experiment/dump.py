@@ -1,4 +1,4 @@
-"""An experiment as YAML again, such that fitx reads back exactly what it wrote."""
+"""Writes an experiment as YAML that fitx reads back as the same experiment."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fitx.experiment.yaml import reader
 def dump(
     experiment: Experiment, *, plugins: list[str] | None = None, ascii_only: bool = False
 ) -> str:
-    """Return the experiment resolved, with its defaults filled in and `${env:...}` kept.
+    """Return the resolved experiment as YAML, with its defaults and with `${env:...}` kept.
 
     Args:
-        experiment: What to write.
-        plugins: Where its plugins are, as seen from the file to be written.
-        ascii_only: Whether to write other characters as escapes.
+        experiment: The experiment to write.
+        plugins: Paths of its plugins, relative to the file to be written.
+        ascii_only: Write all characters other than ASCII as escapes.
     """
     values = experiment.as_mapping()
     if plugins:
@@ -29,7 +29,7 @@ def dump(
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes every string that fitx would read as something else."""
+    """Quotes strings that fitx would otherwise read as another type."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

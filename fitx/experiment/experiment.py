@@ -1,4 +1,4 @@
-"""One checked experiment: everything that is needed to build and run it."""
+"""A checked experiment, with everything that is needed to build and run it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _WITH_DEFAULTS = ("step", "model", "dataset", "callback", "optimizer", "schedule
 
 
 class Reference(str):
-    """`${env:NAME}` that stood without quotes, so that what it stands for is read as a number."""
+    """`${env:NAME}` that was written without quotes, so that its value may be a number."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What an experiment file says, every name known and every option of the right type."""
+    """A checked experiment: every name is known, and every option has the right type."""
 
     name: str
     seed: int
@@ -47,21 +47,21 @@ class Experiment:
     document: Document = field(repr=False)
     part_index: PartIndex = field(repr=False)
     is_smoke: bool = False
-    """Whether the experiment is only tried, in two steps of everything."""
+    """Only two steps are run, to try the experiment."""
     trained_as: Experiment | None = field(default=None, repr=False)
-    """What the networks were trained as, where another step measures them; None for this."""
+    """The experiment that trained the networks, if `use_step` has replaced its step; else None."""
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
-        """Return the error that says `text` of the key at `path`, with its place in the file."""
+        """Return the error for a problem of the key at `path`."""
         return ConfigError([self.problem(path, text)])
 
     def problem(self, path: KeyPath, text: str) -> Problem:
-        """Return a problem of the key at `path`, `model` and `optimizer` as they were written."""
+        """Return a problem of the key at `path`, or at `model` or `optimizer` if written so."""
         path = written(self.document, path)
         return Problem(self.document.place(path), path, text)
 
     def as_mapping(self) -> dict[str, Any]:
-        """Return the experiment as YAML holds it: resolved, defaults filled in, `${env:}` kept."""
+        """Return the resolved experiment as YAML holds it, with defaults; keep `${env:...}`."""
         parts = {
             "step": self.step,
             "networks": self.networks,
@@ -87,7 +87,7 @@ class Experiment:
         return {key: value for key, value in plain.items() if key != "plugins" or value}
 
     def _as_yaml(self, value: Any, path: KeyPath) -> Any:
-        """Turn parts into mappings, with the defaults of their signatures."""
+        """Convert parts to mappings, with the defaults of their signatures."""
         if isinstance(value, Part):
             options = {**self._defaults(value), **value.options}
             shown = {k: self._as_yaml(v, (*path, k)) for k, v in options.items()}
@@ -107,23 +107,23 @@ class Experiment:
         return {p.name: p.default for p in options if p.default is not NO_DEFAULT}
 
     def _name_path(self, path: KeyPath) -> KeyPath:
-        """Return where the name of a part is written: below it, or in its place."""
+        """Return the path of the name of a part: that of its `name`, or of the part itself."""
         node = self.document.tree.at(written(self.document, path))
         return (*path, "name") if node is not None and isinstance(node.value, dict) else path
 
     def _kept(self, value: Any, path: KeyPath) -> Any:
-        """Return the text of a value that came from the environment as it was written."""
+        """Return a value, or its reference if it came from the environment."""
         node = self.document.tree.at(written(self.document, path))
         if node is None or node.raw is None:
             return str(value) if isinstance(value, Path) else value
         if isinstance(value, Path) and not os.path.isabs(os.path.expanduser(str(node.value))):
-            # A relative path starts at the file that held it, which the dump is not.
+            # A relative path starts at the file in which it was written.
             return str(node.place.source.folder.resolve() / node.raw)
         return Reference(node.raw) if node.is_unquoted else node.raw
 
 
 def written(document: Document, path: KeyPath) -> KeyPath:
-    """Return the path under which a key was written: `model` for `networks.<its name>`."""
+    """Return the path at which a key is written: `model` for `networks.<name>`."""
     for many, one in (("networks", "model"), ("optimizers", "optimizer")):
         if path[:1] == (many,) and len(path) > 1 and document.tree.at((one,)) is not None:
             return (one, *path[2:])

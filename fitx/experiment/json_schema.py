@@ -1,4 +1,4 @@
-"""The JSON Schema of experiment files, made from the same types that check them."""
+"""Makes the JSON Schema of experiment files from the types that check them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from fitx.experiment.checks.lists import LISTS
 from fitx.experiment.checks.options import accepted_options, options_type
 from fitx.experiment.schema import Settings
+from fitx.experiment.yaml.tree import ONE_OR_MORE
 from fitx.registry import keras_parts
 from fitx.registry.kinds import FILLED_BY_FITX, KINDS, PART_KEY
 from fitx.registry.part_index import PartIndex
@@ -26,16 +26,16 @@ _CHANGES = {
 
 
 def json_schema(part_index: PartIndex) -> Schema:
-    """Return the schema of the whole language: fixed keys, and every part with its options."""
+    """Return the schema of experiment files: fixed keys, and all parts with their options."""
     schema = Settings.model_json_schema()
     schema["title"] = "fitx experiment"
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
     names = {"type": "array", "items": {"type": "string"}}
-    text = "A file, or the name of a shipped experiment, or a list: merged underneath this one."
+    text = "Files, or names of shipped experiments, that this file changes."
     extends = {"anyOf": [{"type": "string"}, names], "description": text}
     schema["properties"]["extends"] = extends
     definitions = schema.setdefault("$defs", {})
-    for *sections, key in LISTS:
+    for *sections, key in ONE_OR_MORE:
         owner = definitions[str(sections[0]).capitalize()] if sections else schema
         owner["properties"][str(key)] = _or_one(owner["properties"][str(key)])
     for kind in KINDS:
@@ -46,7 +46,7 @@ def json_schema(part_index: PartIndex) -> Schema:
 
 
 def _kind(kind: str, part_index: PartIndex) -> Schema:
-    """Return the schema of a part: any known name, or a mapping with that name's options."""
+    """Return the schema of one kind of part: a name, or a mapping with a name and options."""
     spellings: dict[tuple[Path, int], list[str]] = {}
     signatures: dict[tuple[Path, int], Signature] = {}
     for name in dict.fromkeys([*part_index.spellings(kind), *keras_parts.python_names(kind)]):
@@ -61,15 +61,15 @@ def _kind(kind: str, part_index: PartIndex) -> Schema:
 
 
 def _part(signature: Signature, names: list[str]) -> Schema:
-    """Return the schema of one part as a mapping, under any of its names."""
+    """Return the schema of one part written as a mapping, with any of its names."""
     takes_options = signature.kind != "activation"
     options = TypeAdapter(options_type(signature)).json_schema() if takes_options else {}
     properties = options.get("properties", {})
     for parameter in accepted_options(signature) if takes_options else ():
         is_fed = parameter.name in FILLED_BY_FITX.get(signature.kind, set())
-        # Keras leaves some undescribed; how its source writes them tells their kind and default.
+        # Keras does not describe all options; their source shows at least type and default.
         text = parameter.description or f"`{parameter.text}`"
-        text = f"{text} Filled by fitx if left out." if is_fed else text
+        text = f"{text} Set by fitx if left out." if is_fed else text
         properties[parameter.name] = {**properties[parameter.name], "description": text}
     return {
         "type": "object",
@@ -81,7 +81,7 @@ def _part(signature: Signature, names: list[str]) -> Schema:
 
 
 def _linked(schema: Any) -> Any:
-    """Return a schema with links to the kinds of parts, every value also as `${env:NAME}`."""
+    """Return a schema with references to the kinds of parts; every value may be `${env:NAME}`."""
     if isinstance(schema, list):
         return [_linked(item) for item in schema]
     if not isinstance(schema, dict):
@@ -96,14 +96,14 @@ def _linked(schema: Any) -> Any:
 
 
 def _or_one(schema: Schema) -> Schema:
-    """Allow one item of a list to be written alone."""
+    """Return the schema of a list that also accepts a single item without a list."""
     about: Schema = {k: schema.pop(k) for k in ("description", "default", "title") if k in schema}
     is_named = {"anyOf": [{"type": "string"}, {"required": ["name"]}]}
     return {"anyOf": [schema, {"allOf": [schema["items"], is_named]}], **about}
 
 
 def _or_reference(schema: Schema) -> Schema:
-    """Allow a reference wherever a number, a choice or a truth value may stand."""
+    """Return the schema of a number, choice or boolean that also accepts `${env:NAME}`."""
     is_scalar = schema.get("type") in ("integer", "number", "boolean") or "enum" in schema
     if not is_scalar:
         return schema

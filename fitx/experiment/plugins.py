@@ -1,4 +1,4 @@
-"""Plugin files of an experiment: read as text first, imported once everything else is right."""
+"""Plugin files of an experiment: read as text for the checks, and imported after them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from fitx.registry.registries import REGISTRIES
 from fitx.stages import Stage
 
 PACKAGE = "fitx_plugins"
-"""Plugins are imported under this name; their folder never joins `sys.path`."""
+"""The package under whose name plugins are imported; their folder is not added to `sys.path`."""
 
 MOST = 100
-"""Plugins of one experiment."""
+"""Plugins that one experiment may have."""
 
 
 def read(document: Document, part_index: PartIndex) -> list[Problem]:
-    """Read what every plugin registers into the part index; return what is wrong with them."""
+    """Add the parts of every plugin to the part index; return the problems of plugins."""
     node = document.tree.at(("plugins",))
     entries = node.value if node is not None and isinstance(node.value, list) else []
     if node is not None and len(entries) > MOST:
-        text = f"names {len(entries):,} files; an experiment has at most {MOST}."
+        text = f"expected at most {MOST} files, found {len(entries):,}."
         return [Problem(node.place, ("plugins",), text)]
     problems = []
     for index, entry in enumerate(entries):
@@ -51,10 +51,10 @@ def read(document: Document, part_index: PartIndex) -> list[Problem]:
 
 
 def add(name: str, part_index: PartIndex) -> Path:
-    """Read what one plugin registers into the part index; return its path.
+    """Add the parts of one plugin to the part index; return its path.
 
     Raises:
-        UsageError: It cannot be read, or registers nothing.
+        UsageError: The plugin cannot be read, or registers nothing.
     """
     try:
         _read_one(Path(name), part_index)
@@ -64,7 +64,7 @@ def add(name: str, part_index: PartIndex) -> Path:
 
 
 def load(experiment: Experiment) -> None:
-    """Import every plugin. Raises ConfigError with the user's own error and frames."""
+    """Import every plugin. Raises ConfigError with the error of the plugin and its traceback."""
     for index, path in enumerate(experiment.plugins):
         module = f"{PACKAGE}.{path.stem}"
         _forget(module)
@@ -75,20 +75,20 @@ def load(experiment: Experiment) -> None:
             raise _not_imported(experiment, index, error) from error
         for kind in experiment.part_index.plugins[path]:
             if not REGISTRIES[kind].has_part_of(module):
-                text = f"{path.name} was imported without registering its {kind}; "
-                raise _problem(experiment, index, f"{text}let it stand by itself, under no `if`.")
+                text = f"{path.name} did not register its {kind} when it was imported; "
+                raise _problem(experiment, index, f"{text}define it outside of any `if`.")
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a plugin's text, by which a run folder knows it again."""
+    """Return the hash of a plugin, which a run records to recognize changes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def frames(error: BaseException, *files: Path) -> str:
-    """Return the frames of an error that are in the user's files, and none of the others."""
+    """Return the frames of a traceback that are in the given files."""
     summary = traceback.extract_tb(error.__traceback__)
-    own = {str(file) for file in files}
-    return "\n".join(_frame(frame) for frame in summary if frame.filename in own)
+    names = {str(file) for file in files}
+    return "\n".join(_frame(frame) for frame in summary if frame.filename in names)
 
 
 def _frame(frame: traceback.FrameSummary) -> str:
@@ -96,7 +96,7 @@ def _frame(frame: traceback.FrameSummary) -> str:
 
 
 def frame_text(file: str, number: int | None, where: str, line: str | None) -> str:
-    """Return a line of a file as a traceback shows it, the file as seen from where we are."""
+    """Return a line of a file as in a traceback, its path relative to the working directory."""
     shown = os.path.relpath(file)
     name = file if shown.startswith("..") else shown
     return f'  File "{name}", line {number}{where}\n    {line}'
@@ -105,30 +105,31 @@ def frame_text(file: str, number: int | None, where: str, line: str | None) -> s
 def _not_imported(experiment: Experiment, index: int, error: BaseException) -> ConfigError:
     path = experiment.plugins[index]
     first, *more = str(error).splitlines() or [""]
-    said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
     detail = "\n".join(filter(None, [frames(error, path), *(f"  {line}" for line in more)]))
     return _problem(
-        experiment, index, f"{path.name} does not import: {said}{_neighbour(error, path)}", detail
+        experiment,
+        index,
+        f"importing {path.name} failed: {reason}{_neighbour_hint(error, path)}",
+        detail,
     )
 
 
-def _neighbour(error: BaseException, path: Path) -> str:
-    """Explain that a plugin finds no module that lies beside it."""
+def _neighbour_hint(error: BaseException, path: Path) -> str:
+    """Return a hint for a plugin that imports a module from its own folder."""
     name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
     if not name or not path.with_name(f"{name.partition('.')[0]}.py").is_file():
         return ""
-    return (
-        ". The folder of a plugin is not on Python's path: put both into one file, or install it."
-    )
+    return ". The folder of a plugin is not on Python's path; put both in one file, or install it."
 
 
 def _problem(experiment: Experiment, index: int, text: str, detail: str = "") -> ConfigError:
-    at = ("plugins", index)
-    return ConfigError([Problem(experiment.document.place(at), at, text, detail)])
+    path = ("plugins", index)
+    return ConfigError([Problem(experiment.document.place(path), path, text, detail)])
 
 
 class _Unreadable(ValueError):
-    """A plugin file that cannot be used; `detail` shows the line where it is wrong."""
+    """A plugin cannot be used; `detail` shows the line with the error."""
 
     def __init__(self, text: str, detail: str = "") -> None:
         super().__init__(text)
@@ -136,26 +137,28 @@ class _Unreadable(ValueError):
 
 
 def _read_one(path: Path, part_index: PartIndex) -> None:
-    """Read what one plugin registers. Raises _Unreadable."""
+    """Add the parts of one plugin to the part index. Raises _Unreadable."""
     _refuse_file(path)
     path = path.resolve()
     if path in part_index.plugins:
-        raise _Unreadable("stands twice; remove one.")
-    if any(known.stem == path.stem for known in part_index.plugins):
-        raise _Unreadable(f"another plugin is called {path.name} too; rename one.")
-    parts = _parts(path, part_index)
+        raise _Unreadable("is listed twice; remove one.")
+    if any(other.stem == path.stem for other in part_index.plugins):
+        raise _Unreadable(f"another plugin is also called {path.name}; rename one.")
+    parts = _add_parts(path, part_index)
     if not parts:
-        text = "registers nothing; put @steps.register (or models, datasets, callbacks) on a part."
+        text = (
+            "registers nothing; decorate a part with @steps.register, @models.register or the like."
+        )
         raise _Unreadable(text)
     for kind in parts:
         if part_index.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
-            raise _Unreadable(f"there is a {kind} '{path.stem}' already; rename the file.")
+            raise _Unreadable(f"a {kind} '{path.stem}' exists already; rename the file.")
 
 
-def _parts(path: Path, part_index: PartIndex) -> Iterable[str]:
+def _add_parts(path: Path, part_index: PartIndex) -> Iterable[str]:
     try:
         parts = part_index.add_plugin(path)
-        # Some mistakes, such as a `return` outside of a function, show only here.
+        # Only this reports some mistakes, such as a `return` outside of a function.
         compile(path.read_bytes(), str(path), "exec")
         return parts
     except SyntaxError as error:
@@ -163,7 +166,7 @@ def _parts(path: Path, part_index: PartIndex) -> Iterable[str]:
     except UnicodeDecodeError as error:
         raise _Unreadable("is not UTF-8; save it as UTF-8.") from error
     except (RecursionError, MemoryError) as error:
-        raise _Unreadable("is nested too deeply to be read.") from error
+        raise _Unreadable("is nested too deeply.") from error
     except ValueError as error:
         raise _Unreadable(f"{error}.") from error
     except OSError as error:
@@ -182,14 +185,14 @@ def _refuse_file(path: Path) -> None:
         beside = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise _Unreadable(f"there is no such file.{nearest(path.name, beside)}")
     if path.suffix != ".py" or not path.is_file():
-        raise _Unreadable("is no Python file; its name must end in .py.")
+        raise _Unreadable("is not a Python file; its name must end in .py.")
     if not path.stem.isidentifier():
-        text = "the file's name is the part's name; use letters, digits and '_' only."
+        text = "the name of the file is the name of the part; use letters, digits and '_' only."
         raise _Unreadable(text)
 
 
-class _Loader(SourceFileLoader):
-    """Compiles what stands in the file now, and leaves no file beside it."""
+class _PluginLoader(SourceFileLoader):
+    """Compiles the current text of a plugin, and writes no bytecode file."""
 
     def get_code(self, fullname: str) -> CodeType:
         code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
@@ -197,7 +200,7 @@ class _Loader(SourceFileLoader):
 
 
 def _import(name: str, path: Path) -> None:
-    loader = _Loader(name, str(path))
+    loader = _PluginLoader(name, str(path))
     spec = ModuleSpec(name, loader, origin=str(path))
     spec.has_location = True
     module = importlib.util.module_from_spec(spec)

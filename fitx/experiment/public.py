@@ -1,4 +1,4 @@
-"""The names and numbers of an experiment that are no secrets, from the environment or not."""
+"""Names and numbers of an experiment that may be shown, even if the environment holds them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from fitx.experiment.yaml.tree import KeyPath, Node
 from fitx.registry.kinds import Part
 
 _SECTIONS = ("version", "name", "seed", "fit", "checkpoint", "execution", "expect")
-"""Keys that hold numbers, choices, and names of logged values."""
+"""Keys whose values are numbers, choices, or names of logged values."""
 
 _LOGGED = {"callbacks": "monitor", "metrics": "as", "weighted_metrics": "as"}
-"""By the key of a list of parts, their option that names a logged value."""
+"""Options that name a logged value, by the key of the list of parts."""
 
 
 def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
-    """Yield the names of the run, of parts, logged values and plugins, and numbers, as written.
+    """Yield numbers, and the names of the run, of parts, logged values and plugins, as written.
 
-    Everything else that is text may be a secret, a number that is taken as text too.
+    All other text may be a secret, including digits that an option takes as text.
     """
     values = [getattr(settings, key) for key in Settings.model_fields]
     texts = set(_texts(values))
@@ -41,7 +41,7 @@ def _is_name(path: KeyPath) -> bool:
 
 
 def _parts(value: Any) -> Iterator[Part]:
-    """Yield every part within a value, those in options of others too."""
+    """Yield every part within a value, including parts within options."""
     if isinstance(value, Part):
         yield value
     for item in _items(value):
@@ -49,7 +49,7 @@ def _parts(value: Any) -> Iterator[Part]:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Yield every string within a value, but for names of parts."""
+    """Yield every string within a value, except names of parts."""
     if isinstance(value, str):
         yield value
     for item in _items(value):

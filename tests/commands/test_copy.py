@@ -64,7 +64,7 @@ def test_nothing_is_overwritten_and_then_nothing_is_written(tmp_path, monkeypatc
     (tmp_path / "simple.yaml").write_text("mine\n")
     with pytest.raises(UsageError) as caught:
         copy("guide/weighted", None)
-    assert str(caught.value) == "simple.yaml exists; name another file, nothing was written."
+    assert str(caught.value) == "simple.yaml exists; name another file. Nothing was written."
     assert [path.name for path in tmp_path.iterdir()] == ["simple.yaml"]
 
 

@@ -103,7 +103,7 @@ def test_a_file_that_breaks_while_it_is_read_is_refused(tmp_path, refusal):
 def test_a_file_of_ten_megabytes_is_refused(tmp_path, refusal):
     (tmp_path / "large.yaml").write_bytes(b"# large\n" * (10 * 2**17))
     assert refusal(tmp_path, "large.yaml") == (
-        "large.yaml: holds 10.0 MiB; an experiment file holds at most 1 MiB."
+        "large.yaml: is 10.0 MiB large; an experiment file has at most 1 MiB."
     )
 
 
@@ -184,7 +184,7 @@ def test_a_chain_of_two_hundred_files_is_refused(tmp_path, write, refusal):
     for number in range(200):
         write(f"{number}.yaml", f"extends: {number + 1}.yaml\n")
     text = refusal(tmp_path, "0.yaml")
-    assert text == "100.yaml: an experiment extends at most 100 files, counted each time."
+    assert text == "100.yaml: an experiment may extend at most 100 files, counting repeated ones."
 
 
 def test_files_that_multiply_are_refused(tmp_path, write, refusal):
@@ -192,7 +192,7 @@ def test_files_that_multiply_are_refused(tmp_path, write, refusal):
         write(f"{number}.yaml", f"extends: [{number + 1}.yaml, {number + 1}.yaml]\n")
     write("40.yaml", "seed: 1\n")
     text = refusal(tmp_path, "0.yaml")
-    assert text.endswith("an experiment extends at most 100 files, counted each time.")
+    assert text.endswith("an experiment may extend at most 100 files, counting repeated ones.")
 
 
 def test_an_override_of_several_lines_is_shown_whole(tmp_path, write, refusal):
@@ -208,7 +208,7 @@ def test_a_fifo_as_plugin_is_refused_without_waiting(tmp_path, write, refusal):
     os.mkfifo(tmp_path / "mine.py")
     write("mine.yaml", "extends: guide/simple\nplugins: [mine.py]\n")
     assert refusal(tmp_path, "mine.yaml").splitlines()[0] == (
-        "mine.yaml:2:11: plugins.0: mine.py: is no Python file; its name must end in .py."
+        "mine.yaml:2:11: plugins.0: mine.py: is not a Python file; its name must end in .py."
     )
 
 
@@ -221,7 +221,7 @@ def test_a_plugin_with_a_nul_or_too_many_brackets_is_refused(tmp_path, write, re
     first, second, third = (line for line in text.splitlines() if ": plugins." in line)
     assert first.startswith("mine.yaml:2:11: plugins.0: nul.py: ")
     assert second.startswith("mine.yaml:2:19: plugins.1: deep.py: ")
-    assert third == "mine.yaml:2:28: plugins.2: long.py: is nested too deeply to be read."
+    assert third == "mine.yaml:2:28: plugins.2: long.py: is nested too deeply."
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

@@ -122,7 +122,7 @@ def test_a_name_that_stands_for_two_files_is_refused(write, monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     for name in ("s.yaml", "s.yml", "digits.yaml"):
         write(name, MINE)
-    with pytest.raises(ConfigError, match=r"^s: s.yaml and s.yml are there; name one of them.$"):
+    with pytest.raises(ConfigError, match=r"^s: both s.yaml and s.yml exist; name one of them.$"):
         load("s")
     assert load("digits").path == shipped()["digits"]
     assert (beside_shipped("digits"), beside_shipped("gan")) == ("digits.yaml", None)
@@ -260,9 +260,10 @@ def test_a_word_that_cannot_be_followed_leaves_the_rest_to_be_checked(mine):
     document = load(str(mine), ["~nothing", "seed=3", "metrics.7=mae", "broken"])
     assert document.tree.as_python()["seed"] == 3
     assert [str(problem) for problem in document.problems] == [
-        "command line: broken: is no override; write key.path=value, key.path+=value or ~key.path.",
+        "command line: broken: is not an override; "
+        "write key.path=value, key.path+=value or ~key.path.",
         "command line: ~nothing: there is no 'nothing' to remove.",
-        "command line: metrics.7=mae: metrics holds 2 items, counted from 0; there is no '7'.",
+        "command line: metrics.7=mae: metrics has 2 items, counted from 0; there is no item '7'.",
     ]
 
 
@@ -270,7 +271,7 @@ def test_nothing_can_stand_below_what_came_from_the_environment(mine, monkeypatc
     monkeypatch.setenv("FITX_SEED", "3")
     document = load(str(mine), ["seed=3", "seed.below=1"])
     assert str(document.problems[0]) == (
-        "command line: seed.below=1: seed is 3; nothing can stand below it."
+        "command line: seed.below=1: seed is 3 and cannot have keys."
     )
 
 
@@ -319,8 +320,8 @@ def test_what_a_variable_holds_is_held_to_the_same_rules(mine, monkeypatch, valu
     document = load(str(mine), ["name=${env:FITX_ODD}"])
     (problem,) = document.problems
     assert problem.text in (
-        "what ${env:FITX_ODD} stands for holds a control character.",
-        "what ${env:FITX_ODD} stands for is too long for an integer.",
+        "the value of ${env:FITX_ODD} contains a control character.",
+        "the value of ${env:FITX_ODD} is too long for an integer.",
     )
 
 

@@ -32,7 +32,7 @@ def test_a_number_of_the_environment_is_still_no_text_where_a_number_belongs(
     tmp_path, refusal, monkeypatch
 ):
     variables = {"FITX_EPOCHS": "12e4567"}
-    assert "expected an integer, found what ${env:FITX_EPOCHS} stands for" in refusal(
+    assert "expected an integer, found the value of ${env:FITX_EPOCHS}" in refusal(
         tmp_path, "digits", ["fit.epochs=${env:FITX_EPOCHS}"], variables
     )
     with pytest.raises(ConfigError, match="finite"):

@@ -101,7 +101,7 @@ PLUGINS = {
         "source/plugin.py is a link to a place outside of the run; remove it.",
     ),
     changed: (7, "has changed since the run was trained; not imported. Restore the file."),
-    by_way_of_another_file: (2, "a run's experiment extends no file; it holds everything itself."),
+    by_way_of_another_file: (2, "the experiment of a run must be complete, without `extends`."),
     of_the_shipped_part_of_a_name: (7, UNTRAINED),
 }
 

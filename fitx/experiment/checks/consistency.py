@@ -59,7 +59,7 @@ def _placed(document: Document, findings: Iterable[tuple[KeyPath, str]]) -> Iter
             yield Problem(document.place(path), path, text)
         else:
             # A value from the environment may be a secret.
-            hidden = f"what {node.raw} stands for does not fit the step."
+            hidden = f"the value of {node.raw} does not suit the step."
             yield Problem(node.place, path, hidden)
 
 

@@ -139,7 +139,7 @@ def _unknown_part(
         node = document.tree
     if node.raw is not None:
         # A value from the environment may be a secret.
-        return Problem(node.place, path, f"no part has the name that {node.raw} stands for.")
+        return Problem(node.place, path, f"no part has the value of {node.raw} as its name.")
     text = _unknown_part_text(part["kind"], part["name"], part_index)
     return Problem(node.place, path, text)
 

@@ -1,4 +1,4 @@
-"""Paths in options of parts: each starts at the file that holds it."""
+"""Resolves paths in options of parts relative to the file in which they are written."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 
 _INPUTS = ("step", "networks", "optimizers", "loss", "metrics", "weighted_metrics")
-"""Keys whose parts read the files they name. A dataset is known by its numbers instead, and
-callbacks may write theirs."""
+"""Keys whose parts read the files they name. Datasets are recognized by their contents instead, and
+callbacks write files."""
 
 
 def with_absolute_paths(settings: Settings, document: Document, part_index: PartIndex) -> Settings:
-    """Return the settings with every path of every part absolute.
+    """Return the settings with absolute paths in all parts.
 
-    A path starts at the file that it is written in, one of the command line at the working
-    directory, and the default of an option at the plugin. A leading `~` is the home folder.
+    A path is relative to the file in which it is written: the experiment file, or the plugin for
+    a default. On the command line it is relative to the working directory.
     """
     keys = {key: getattr(settings, key) for key in Settings.model_fields}
     tree = document.tree
@@ -37,16 +37,16 @@ def with_absolute_paths(settings: Settings, document: Document, part_index: Part
 
 
 def input_files(experiment: Experiment) -> dict[str, Path]:
-    """Return the paths that parts of an experiment read from, by key such as `step.weights`.
+    """Return the files that parts of an experiment read, by key such as `step.weights`.
 
-    Those of the data are left out, and those of callbacks.
+    Files of the dataset and of callbacks are not included.
     """
     values = {key: getattr(experiment, key) for key in _INPUTS}
     return {dotted(path): file for path, file in _paths(values, ())}
 
 
 def _absolute(value: Any, node: Node, part_index: PartIndex) -> Any:
-    """Return a value, which was read from a node, with its paths absolute."""
+    """Return a value that was read from a node, with absolute paths."""
     if isinstance(value, WrittenPath):
         return node.place.source.file(value)
 
@@ -66,30 +66,30 @@ def _absolute(value: Any, node: Node, part_index: PartIndex) -> Any:
 
 
 def _index(item: Any, node: Node) -> int:
-    """Return the place in a list of what was read from it into a set."""
+    """Return the index in the list from which an item of a set was read."""
     nodes = node.value if isinstance(node.value, list) else []
     return next((index for index, each in enumerate(nodes) if each.value == item), 0)
 
 
 def _default_paths(part: Part, part_index: PartIndex) -> dict[str, Any]:
-    """Return the paths that a part takes by default and the experiment leaves out."""
+    """Return the default paths of a part that the experiment does not set."""
     signature = part_index.signature(part.kind, part.name) if part.kind in FITX_KINDS else None
     if signature is None:
         return {}
-    beside = Node(None, Place(TextSource(str(signature.file), folder=signature.file.parent)))
-    found = {}
+    node = Node(None, Place(TextSource(str(signature.file), folder=signature.file.parent)))
+    defaults = {}
     for parameter in signature.parameters:
         is_given = parameter.name in part.options
         if "Path" in parameter.text and parameter.default is not NO_DEFAULT and not is_given:
-            # A default may be of another type than its annotation says.
+            # A default may have another type than its annotation.
             with suppress(ValidationError):
                 default = TypeAdapter(parameter.type).validate_python(parameter.default)
-                found[parameter.name] = _absolute(default, beside, part_index)
-    return {name: value for name, value in found.items() if any(_paths(value, ()))}
+                defaults[parameter.name] = _absolute(default, node, part_index)
+    return {name: value for name, value in defaults.items() if any(_paths(value, ()))}
 
 
 def _paths(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Path]]:
-    """Yield every path in a value with its key."""
+    """Yield (key, path) for every path in a value."""
     if isinstance(value, Path):
         yield path, value
     if isinstance(value, Part):

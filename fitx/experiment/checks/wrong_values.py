@@ -83,7 +83,7 @@ def _expected(item: Any) -> str:
 def _found(node: Node) -> str:
     """Describe a value as it is written, such as `012`; of a secret only its reference."""
     if node.raw is not None:
-        return f"what {node.raw} stands for"
+        return f"the value of {node.raw}"
     is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
     return shorten(node.written) if is_number and node.written else describe(node.as_python())
 

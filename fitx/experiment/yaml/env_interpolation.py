@@ -1,4 +1,4 @@
-"""`${env:NAME}` and `${env:NAME:default}` in string values, filled in."""
+"""Fills in `${env:NAME}` and `${env:NAME:default}` in string values."""
 
 from __future__ import annotations
 
@@ -18,19 +18,18 @@ _REFERENCE = re.compile(r"\$\{(?:env:(?P<name>[A-Za-z_]\w*)(?::(?P<default>[^}]*
 
 
 def fill(root: Node) -> tuple[Node, list[Problem]]:
-    """Return the tree with every reference filled in, and what is wrong with the others.
+    """Return the tree with references filled in, and the problems of the others.
 
-    A reference that stands alone and without quotes is read as the value it stands for would
-    be: `${env:EPOCHS}` may be an integer. The text of the variable never enters a message, unless
-    it is written in the file as well.
+    A value that is only a reference without quotes may have any type: `${env:EPOCHS}` may be an
+    integer. Messages never show the text of a variable, unless the file contains it as well.
     """
-    publish(_written(root))
+    publish(_file_texts(root))
     problems: list[Problem] = []
     return _filled(root, (), problems), problems
 
 
-def _written(root: Node) -> Iterator[str]:
-    """Yield every key and string as it is written."""
+def _file_texts(root: Node) -> Iterator[str]:
+    """Yield the keys and strings of the file, without references."""
     for path, node in root.walk():
         yield from map(str, path[-1:])
         if isinstance(node.value, str):
@@ -54,10 +53,10 @@ def _filled(node: Node, path: KeyPath, problems: list[Problem]) -> Node:
 
 
 def _value(node: Node, text: str) -> tuple[Scalar, str]:
-    """Return what a string stands for, and the text of that.
+    """Return the value of a string with references, and the text of the value.
 
     Raises:
-        ValueError: It cannot be told; says why.
+        ValueError: A reference is malformed, or its variable is not set.
     """
     parts, end = [], 0
     for match in _REFERENCE.finditer(text):
@@ -68,25 +67,25 @@ def _value(node: Node, text: str) -> tuple[Scalar, str]:
         end = match.end() + 1
     result = "".join([*parts, text[end:]])
     if reader.CONTROL.search(result):
-        raise ValueError(f"what {text} stands for holds a control character.")
+        raise ValueError(f"the value of {text} contains a control character.")
     stands_alone = len(parts) == 2 and not parts[0] and end == len(text)
     if not (stands_alone and node.is_unquoted):
         return result, result
     try:
         value = reader.scalar(result)
     except ValueError as error:
-        raise ValueError(f"what {text} stands for is too long for an integer.") from error
-    # No key takes an infinite number; the name of a commit, such as 12e4567, may read as one.
-    is_endless = isinstance(value, float) and not math.isfinite(value)
-    return result if is_endless else value, result
+        raise ValueError(f"the value of {text} is too long for an integer.") from error
+    # No key takes infinity, and the hash of a commit, such as 12e4567, may be read as infinity.
+    is_infinite = isinstance(value, float) and not math.isfinite(value)
+    return result if is_infinite else value, result
 
 
 def _variable(name: str, default: str | None) -> str:
-    # What fitx took out of the environment, the experiment may ask for all the same.
+    # fitx removes some variables from its environment; the experiment may still refer to them.
     value = os.environ.get(name, overridden_variables.get(name, default))
     if name in os.environ:
         protect(name, os.environ[name])
     if value is None:
-        text = f"the environment variable {name} is not set; set it, or write a default: "
+        text = f"the environment variable {name} is not set; set it, or give a default: "
         raise ValueError(f"{text}${{env:{name}:default}}.")
     return value

@@ -1,4 +1,4 @@
-"""File name and overrides to one document: `extends` merged, `${env:...}` filled in."""
+"""Loads an experiment file: merges `extends`, applies overrides, fills in `${env:...}`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,26 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fitx import redaction
-from fitx.experiment.checks.lists import with_lists
 from fitx.experiment.problems import ConfigError, Problem, describe
 from fitx.experiment.yaml import env_interpolation, locate, overrides, reader
-from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource
+from fitx.experiment.yaml.tree import KeyPath, Node, Place, TextSource, with_lists
 
 MAX_FILES = 100
 
 Above: TypeAlias = tuple[Path, ...]
-"""The files that extend the one being read, outermost first."""
+"""The files that extend the current one, outermost first."""
 
 
 @dataclass(frozen=True)
 class Document:
-    """One experiment as written: its file, the files it extends, and the merged tree.
+    """An experiment as written, before it is checked.
 
-    `problems` are those of the words and references that could not be followed.
+    Args:
+        name: The file as the user named it.
+        path: Its absolute path.
+        tree: The merged values.
+        files: The file and those that it extends.
+        problems: Problems of overrides and of `${env:...}`.
     """
 
     name: str
@@ -34,7 +38,7 @@ class Document:
     problems: tuple[Problem, ...] = ()
 
     def place(self, path: KeyPath) -> Place:
-        """Return where the key at `path` is written, or else the nearest key above it."""
+        """Return the place of the key at `path`, or of the nearest key above it."""
         for length in range(len(path), 0, -1):
             parent = self.tree.at(path[: length - 1])
             if parent is not None and str(path[length - 1]) in parent.keys:
@@ -45,7 +49,7 @@ class Document:
         return Place(self.tree.place.source)
 
     def value_place(self, path: KeyPath) -> Place:
-        """Return where the value at `path` is written; of an empty one, where its key is."""
+        """Return the place of the value at `path`, or of its key if the value is empty."""
         node = self.tree.at(path)
         return self.place(path) if node is None or node.value is None else node.place
 
@@ -53,13 +57,13 @@ class Document:
 def load(
     name: str, words: Sequence[str] = (), *, alone: bool = False, text: str | None = None
 ) -> Document:
-    """Read an experiment file with all it extends and change it by the words of a command line.
+    """Load an experiment file with the files it extends, and apply overrides.
 
     Args:
         name: A path, or the name of a shipped experiment such as `guide/gan`.
         words: Overrides: `a.b=v`, `a.b+=v`, `~a.b`.
-        alone: Whether the file may extend no other, as that of a run, which holds everything.
-        text: What the file is about to hold; None for what it holds.
+        alone: Refuse `extends`, as for the file of a run, which is complete.
+        text: The text to read in place of that of the file.
 
     Raises:
         ConfigError: The file, or one that it extends, cannot be read.
@@ -79,9 +83,9 @@ def load(
 
 
 def merge(base: Node, over: Node, *, is_part: bool = False) -> Node:
-    """Return `base` changed by `over`, mapping by mapping; a part of another name starts anew.
+    """Return `base` deeply merged with `over`; a part with another name replaces that of `base`.
 
-    A key at the top level that `over` sets to null is as if `base` had never set it.
+    A top-level key that `over` sets to null is removed.
     """
     if not isinstance(over.value, dict):
         return over
@@ -111,16 +115,16 @@ def _parsed(words: Sequence[str]) -> tuple[list[overrides.Override], list[Proble
 
 
 def _compose(opened: tuple[str, TextSource], path: Path, files: list[Path], above: Above) -> Node:
-    """Read the text of one file and merge it over the files that it extends."""
+    """Read the text of one file, and merge it with the files that it extends."""
     text, source = opened
     files.append(path)
     if len(files) > MAX_FILES:
-        text = f"an experiment extends at most {MAX_FILES} files, counted each time."
+        text = f"an experiment may extend at most {MAX_FILES} files, counting repeated ones."
         raise ConfigError([Problem(Place(source), (), text)])
     tree = with_lists(reader.read(text, source))
     if not isinstance(tree.value, dict):
-        found = "is empty" if tree.value is None else f"holds {describe(tree.as_python())}"
-        text = f"{found}; an experiment is a mapping of keys such as step, model and data."
+        found = "nothing" if tree.value is None else describe(tree.as_python())
+        text = f"expected a mapping with keys such as step, model and data, found {found}."
         raise ConfigError([Problem(Place(source), (), text)])
     values = dict(tree.value)
     extends = values.pop("extends", None)
@@ -135,12 +139,12 @@ def _compose(opened: tuple[str, TextSource], path: Path, files: list[Path], abov
 def _refuse_extends(tree: Node) -> None:
     extends = tree.at(("extends",))
     if extends is not None:
-        text = "a run's experiment extends no file; it holds everything itself."
+        text = "the experiment of a run must be complete, without `extends`."
         raise ConfigError([Problem(extends.place, ("extends",), text)])
 
 
 def _names(extends: Node | None) -> Iterator[tuple[Node, KeyPath]]:
-    """Yield what is extended, `${env:...}` filled in, and its key."""
+    """Yield (name, path of its key) for each file to extend, with `${env:...}` filled in."""
     if extends is None:
         return
     filled, problems = env_interpolation.fill(extends)
@@ -161,28 +165,28 @@ def _extended(node: Node, at: KeyPath, files: list[Path], above: Above) -> Node:
         _refuse_other_kinds(node, at, path)
         opened = locate.read_text(_shown(path), path)
     except ConfigError as error:
-        # What is wrong inside the file has a line there; the file itself is told where it is named.
+        # A problem within the file has a line there; one of the file itself belongs to this key.
         if error.problems[0].place.line:
             raise
         text = f"{node.raw or node.value}: {error.problems[0].text}"
         raise ConfigError([Problem(node.place, at, text)]) from error
     if path in above:
         chain = " extends ".join(p.name for p in (*above[above.index(path) :], path))
-        raise ConfigError([Problem(node.place, at, f"goes in a circle: {chain}.")])
-    # Errors name the file, and the run keeps a copy of it.
+        raise ConfigError([Problem(node.place, at, f"files extend each other: {chain}.")])
+    # Messages show the name of the file, and the run keeps a copy.
     redaction.publish([path.name])
     return _compose(opened, path, files, above)
 
 
 def _refuse_other_kinds(node: Node, at: KeyPath, path: Path) -> None:
-    """Refuse what is no experiment by its name: messages show lines of what was read."""
+    """Refuse files with other suffixes: messages could show lines of any file."""
     if path.is_file() and path.suffix not in (".yaml", ".yml"):
         text = f"{node.raw or node.value}: its name must end in .yaml or .yml."
         raise ConfigError([Problem(node.place, at, text)])
 
 
 def _shown(path: Path) -> str:
-    """Return a path as a user reads it: from the working directory where that is shorter."""
+    """Return a path relative to the working directory, if it is within it."""
     try:
         return str(path.relative_to(Path.cwd()))
     except (ValueError, OSError):

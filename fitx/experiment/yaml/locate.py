@@ -1,4 +1,4 @@
-"""From what the user typed to the text of an experiment file."""
+"""Finds and reads the experiment file that the user named."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUFFIXES = (".yaml", ".yml")
 
 @cache
 def shipped() -> dict[str, Path]:
-    """Return every shipped experiment by name: `guide/gan`, and `gan` where only one has it."""
+    """Return the shipped experiments by name: `guide/gan`, and `gan` if it is unambiguous."""
     root = Path(str(resources.files("fitx.configs")))
     files = {
         f.relative_to(root).with_suffix("").as_posix(): f for f in sorted(root.rglob("*.yaml"))
@@ -28,39 +28,36 @@ def shipped() -> dict[str, Path]:
 
 
 def complete(name: str, folder: Path = Path()) -> str:
-    """Return a name with the suffix of the file it stands for, where it was left out: `s.yaml`.
+    """Return a name with the suffix of its file added, if it was left out.
 
     Raises:
-        ConfigError: Two files could be meant.
+        ConfigError: Files with both suffixes exist.
     """
     path = folder / os.path.expanduser(name)
     files = _with_suffix(name, path)
     if path.is_file() or name in shipped() or not files:
         return name
     if len(files) > 1:
-        raise _refused(name, f"{' and '.join(files)} are there; name one of them.")
+        raise _refused(name, f"both {' and '.join(files)} exist; name one of them.")
     return files[0]
 
 
 def beside_shipped(name: str) -> str | None:
-    """Return the file that a shipped experiment's name would stand for, if that had it not."""
+    """Return the user's file that the name of a shipped experiment hides, or None."""
     path = Path(name)
     files = _with_suffix(name, path) if name in shipped() and not path.is_file() else []
     return files[0] if files else None
 
 
 def _with_suffix(name: str, path: Path) -> list[str]:
-    """Return the names of experiment files that a path lacks only the suffix of."""
+    """Return the names of existing experiment files that are a name plus a suffix."""
     if not path.name:
         return []
     return [f"{name}{s}" for s in SUFFIXES if path.with_name(f"{path.name}{s}").is_file()]
 
 
 def locate(name: str, folder: Path = Path()) -> Path:
-    """Find the file that a name stands for: a path, or the name of a shipped experiment.
-
-    Of a path the suffix may be left out.
-    """
+    """Return the file for a path, its suffix optional, or for the name of a shipped experiment."""
     try:
         name = complete(name, folder)
         path = folder / os.path.expanduser(name)
@@ -74,7 +71,7 @@ def locate(name: str, folder: Path = Path()) -> Path:
 
 
 def read_text(name: str, path: Path) -> tuple[str, TextSource]:
-    """Read an experiment file whole; the Source keeps its lines for messages."""
+    """Return the text of an experiment file, and its source for messages."""
     try:
         data = _read_bytes(name, path)
     except OSError as error:
@@ -83,12 +80,12 @@ def read_text(name: str, path: Path) -> tuple[str, TextSource]:
 
 
 def source(name: str, path: Path, text: str) -> tuple[str, TextSource]:
-    """Return the text of a file with its Source."""
+    """Return the text of a file, and its source for messages."""
     return text, TextSource(name, tuple(text.split("\n")), path.resolve().parent)
 
 
 def _read_bytes(name: str, path: Path) -> bytes:
-    # Opening a FIFO would wait for a writer, so the kind of file is asked for first.
+    # O_NONBLOCK: opening a FIFO would wait for a writer.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         status = os.fstat(descriptor)
@@ -106,7 +103,7 @@ def _refuse_odd_files(name: str, status: os.stat_result) -> None:
         raise _refused(name, "is not a regular file; name a YAML file.")
     if status.st_size > MAX_BYTES:
         size = f"{status.st_size / MAX_BYTES:.1f}"
-        raise _refused(name, f"holds {size} MiB; an experiment file holds at most 1 MiB.")
+        raise _refused(name, f"is {size} MiB large; an experiment file has at most 1 MiB.")
 
 
 def _decode(name: str, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""The values of an experiment file, each with the place where it was written."""
+"""The values of an experiment file as a tree, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -8,15 +8,29 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from fitx.registry.kinds import is_part
+
 Scalar: TypeAlias = str | int | float | bool | None
 KeyPath: TypeAlias = tuple[str | int, ...]
+
+ONE_OR_MORE: tuple[KeyPath, ...] = (
+    ("plugins",),
+    ("metrics",),
+    ("weighted_metrics",),
+    ("callbacks",),
+    ("fit", "allow_nan"),
+)
+"""Keys of lists of names or parts, of which a single item may be written without a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextSource:
-    """Where text came from: a file as the user named it, or a word of the command line.
+    """A file, or a word of the command line, and its lines.
 
-    Relative paths in the text start from `folder`.
+    Args:
+        name: The path as the user typed it.
+        lines: The lines, for excerpts in messages.
+        folder: The folder to which paths in the text are relative.
     """
 
     name: str
@@ -24,13 +38,13 @@ class TextSource:
     folder: Path = Path()
 
     def file(self, text: str) -> Path:
-        """Return the absolute path that text of this source names; `~` is the home folder."""
+        """Return the absolute path for a path written in this source; `~` is the home folder."""
         return self.folder.resolve() / os.path.expanduser(text)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A position in a source; line and column count from 1, line 0 is the source as a whole."""
+    """A position in a source; line and column count from 1, and line 0 is the whole source."""
 
     source: TextSource
     line: int = 0
@@ -42,11 +56,15 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One value.
+    """One value of the file.
 
     Args:
-        raw: Its text before `${env:...}` was filled in; None where nothing was.
-        written: The text of a scalar, from which `value` was read; None where there is none.
+        value: A scalar, or nodes in a mapping or a list.
+        place: The place of the value.
+        keys: The places of the keys of a mapping.
+        raw: The text before `${env:...}` was filled in; None if there was no reference.
+        is_unquoted: The scalar was written without quotes.
+        written: The text of the scalar, from which `value` was read.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
@@ -57,14 +75,14 @@ class Node:
     written: str | None = None
 
     def at(self, path: KeyPath) -> Node | None:
-        """Return the node at a path below this one, None where there is nothing."""
+        """Return the node at a path below this one, or None."""
         node: Node | None = self
         for step in path:
             node = node._child(step) if node is not None else None
         return node
 
     def with_node(self, path: KeyPath, node: Node) -> Node:
-        """Return this tree with another node at a path that is there."""
+        """Return this tree with another node at an existing path."""
         if not path:
             return node
         step, rest = path[0], path[1:]
@@ -83,7 +101,7 @@ class Node:
         return None
 
     def as_python(self) -> Any:
-        """Return the value as Python holds it; keys are strings."""
+        """Return the value as Python objects; all keys are strings."""
         if isinstance(self.value, dict):
             return {key: node.as_python() for key, node in self.value.items()}
         if isinstance(self.value, list):
@@ -91,11 +109,11 @@ class Node:
         return self.value
 
     def depth(self) -> int:
-        """Return how many levels of lists and mappings lie below this node; 0 for a scalar."""
+        """Return the number of levels of lists and mappings below this node; 0 for a scalar."""
         return max(len(path) for path, _ in self.walk())
 
     def walk(self, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Node]]:
-        """Yield (path, node) of this node and everything below it."""
+        """Yield (path, node) for this node and all nodes below it."""
         yield path, self
         if isinstance(self.value, dict):
             for key, node in self.value.items():
@@ -106,7 +124,7 @@ class Node:
 
 
 def dotted(path: KeyPath) -> str:
-    """Return a path as it is typed: `callbacks.0.patience`; odd keys are shown in quotes."""
+    """Return a path as users type it, such as `callbacks.0.patience`; unusual keys are quoted."""
     return ".".join(map(_step, path))
 
 
@@ -114,3 +132,21 @@ def _step(step: str | int) -> str:
     text = str(step)
     is_simple = text.isprintable() and 0 < len(text) <= 60
     return text if is_simple else repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def with_lists(tree: Node) -> Node:
+    """Return a tree in which a single item of the keys in `ONE_OR_MORE` is in a list."""
+    for path in ONE_OR_MORE:
+        tree = _with_list(tree, path)
+    return tree
+
+
+def _with_list(node: Node, path: KeyPath) -> Node:
+    if not path:
+        is_item = node.value != "" and is_part(node.value)
+        return Node([node], node.place) if is_item else node
+    key = str(path[0])
+    if not isinstance(node.value, dict) or key not in node.value:
+        return node
+    child = _with_list(node.value[key], path[1:])
+    return replace(node, value={**node.value, key: child})
