@@ -62,12 +62,12 @@ class Marks(keras.callbacks.Callback):
 
 
 WAITED = re.compile(r"^[^\n]*, (\d+m)?\d+s so far\n", re.MULTILINE)
-"""What a busy machine adds to what a command says: a line for every 10 seconds of a stage."""
+"""Lines that a busy machine adds to the output of a command: one per 10 seconds of a stage."""
 
 
 @dataclass(frozen=True)
 class Done:
-    """A command that has ended."""
+    """A finished command."""
 
     code: int
     out: str
@@ -81,7 +81,7 @@ class Done:
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory):
-    """Variables for commands: nothing of this machine's or this session's."""
+    """Return environment variables for commands, without those of this session."""
     home = tmp_path_factory.mktemp("home")
     mine = ("CI", "TERM", "KERAS_HOME", "TF_CPP_MIN_LOG_LEVEL", "TEST_RATE", "COLUMNS", "NO_COLOR")
     kept = {name: value for name, value in os.environ.items() if name not in mine}
@@ -90,7 +90,7 @@ def environment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def fitx_command():
-    """The command as it is installed."""
+    """Return the installed command."""
     return [str(FITX)]
 
 
@@ -121,7 +121,7 @@ def launch(fitx):
 
 @pytest.fixture(scope="session")
 def rich(tmp_path_factory):
-    """A folder with an experiment that extends another and brings plugins."""
+    """Return a folder with an experiment that extends another one and has plugins."""
     folder = tmp_path_factory.mktemp("rich")
     files = {"base.yaml": BASE, "rich.yaml": RICH, "narrow.py": NARROW, "marks.py": MARKS}
     for name, text in files.items():
@@ -131,7 +131,7 @@ def rich(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def trained(rich, fitx):
-    """The command that has trained it, and the run it left."""
+    """Return the command that trained the experiment, and its run."""
     done = fitx(rich, "train", "rich.yaml", "--json", "seed=5")
     assert done.code == 0, done.err
     return done, rich / done.json["run"]

@@ -33,7 +33,7 @@ data: {name: random, rows: 24, features: 3, batch_size: 8}
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command that was typed said, and the code it left with."""
+    """The output and the exit code of a command."""
 
     code: int
     out: str
@@ -41,7 +41,7 @@ class Answer:
 
 
 class Shell:
-    """A folder with `own.py` and `own.yaml`, in which commands are typed."""
+    """A folder with `own.py` and `own.yaml`, in which commands run."""
 
     def __init__(self, folder, monkeypatch, capfd):
         self.folder, self._monkeypatch, self._capfd = folder, monkeypatch, capfd
@@ -52,7 +52,7 @@ class Shell:
         Path("own.yaml").write_text(experiment)
 
     def fitx(self, *words):
-        """Run a command as its process would, but in this one."""
+        """Run a command in this process, and handle its errors as `fitx` does."""
         self._monkeypatch.setattr(sys, "argv", ["fitx", *words])
         self._capfd.readouterr()
         try:

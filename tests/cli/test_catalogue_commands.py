@@ -1,4 +1,4 @@
-"""fitx list, show, copy and schema, as they are typed."""
+"""The `fitx list`, `show`, `copy` and `schema` commands."""
 
 import fcntl
 import json
@@ -50,7 +50,7 @@ def fitx(tmp_path, monkeypatch):
 
 
 def in_terminal(columns, *words):
-    """Run the real command on a terminal so many columns wide; return its lines."""
+    """Run the real command on a terminal of a given width; return its lines."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES")}

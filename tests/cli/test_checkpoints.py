@@ -1,4 +1,4 @@
-"""fitx checkpoints, as it is typed."""
+"""The `fitx checkpoints` command."""
 
 import json
 import os
@@ -26,7 +26,7 @@ TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC"
 
 
 def meta(step, *, journal=None, best=None):
-    """Return what a checkpoint says that was taken at an epoch's end, or without a journal."""
+    """Return the contents of a checkpoint at the end of an epoch, or without a journal."""
     where = {"epoch": step // 5, "passed": 0, "phase": "between"}
     if journal is None:
         where = {"epoch": 0, "passed": step, "phase": "epoch"}
@@ -38,7 +38,7 @@ def meta(step, *, journal=None, best=None):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, whole_record):
-    """Leave a run with checkpoints of some steps, as training does."""
+    """Write a run with checkpoints of some steps, as training does."""
     monkeypatch.chdir(tmp_path)
 
     def run(*steps, **facts):

@@ -42,7 +42,7 @@ def shell(tmp_path, monkeypatch, capfd):
 
 @pytest.fixture
 def set_clock(monkeypatch):
-    """Let the time of day be one that began some seconds from now."""
+    """Return a function that moves the time of day some seconds ahead."""
     real = time.time
 
     def set_clock(ahead):

@@ -1,4 +1,4 @@
-"""What a user sees of a run: on a terminal, in a file, and when stderr cannot be written."""
+"""The display of a run: on a terminal, in a file, and when stderr cannot be written."""
 
 import io
 import os
@@ -58,7 +58,7 @@ class Tty(io.StringIO):
 
 @dataclass
 class Screen:
-    """What a terminal would show: text, line feeds, carriage returns, cursor up, erase below."""
+    """A terminal that understands line feeds, carriage returns, cursor up and erase below."""
 
     rows: list = field(default_factory=lambda: [""])
     row: int = 0

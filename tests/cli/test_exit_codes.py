@@ -49,7 +49,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small_disk(tmp_path_factory):
-    """A folder that takes 2 MiB; where none can be made, None, and files are kept small."""
+    """Return a folder limited to 2 MiB; None if that is impossible, and files are limited."""
     disk = tmp_path_factory.mktemp("disk")
     options = ["-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)]
     try:
@@ -63,7 +63,7 @@ def small_disk(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(folder, launch, small_disk):
-    """Every command that imports TensorFlow, once."""
+    """Run every command that imports TensorFlow, once."""
     simple = ["train", "guide/simple"]
     nowhere = {"KERAS_HOME": str(folder / "keras"), "https_proxy": "http://127.0.0.1:9"}
     (folder / "keras").mkdir()
@@ -235,7 +235,7 @@ def test_7_a_place_that_is_not_writable(fitx, tmp_path):
 
 
 def _no_tensorflow(folder):
-    """Let an import of TensorFlow fail: what is refused at once does not wait for it."""
+    """Make imports of TensorFlow fail: early refusals do not need it."""
     (folder / "poison").mkdir()
     (folder / "poison/tensorflow.py").write_text("raise SystemExit('imported')")
     return {"PYTHONPATH": f"{folder}/poison:{os.environ.get('PYTHONPATH', '')}"}

@@ -12,10 +12,10 @@ from fitx.training.result import Result
 
 
 @pytest.fixture
-def told(monkeypatch, capsys):
-    """Report an error as a command that was typed with these words; return code, out and err."""
+def run_failing(monkeypatch, capsys):
+    """Return a function that prints an error of a command; it returns code, out and err."""
 
-    def told(error, *words):
+    def run_failing(error, *words):
         monkeypatch.setattr(sys, "argv", ["fitx", "train", *words])
         try:
             raise error
@@ -23,7 +23,7 @@ def told(monkeypatch, capsys):
             code = print_failure(raised)
         return (code, *capsys.readouterr())
 
-    return told
+    return run_failing
 
 
 @pytest.mark.parametrize(
@@ -42,41 +42,43 @@ def told(monkeypatch, capsys):
         (SystemExit(5), 5, ""),
     ],
 )
-def test_an_error_is_told_in_its_own_words_and_has_its_code(told, error, code, text):
-    assert told(error) == (code, "", text)
+def test_an_error_is_printed_as_its_message_and_has_its_code(run_failing, error, code, text):
+    assert run_failing(error) == (code, "", text)
 
 
-def test_what_went_wrong_besides_and_the_run_are_told_too(told):
+def test_what_went_wrong_besides_and_the_run_are_printed_too(run_failing):
     error = Interrupted("stopped by SIGTERM.", 15)
     error.add_note("cannot write run.json: No space left on device")
     error.run = "runs/digits/1"
     text = "stopped by SIGTERM.\ncannot write run.json: No space left on device\n"
-    way_on = "resume with: fitx resume runs/digits/1\n"
-    assert told(error) == (143, "", f"{text}run: runs/digits/1\n{way_on}")
+    hint = "resume with: fitx resume runs/digits/1\n"
+    assert run_failing(error) == (143, "", f"{text}run: runs/digits/1\n{hint}")
 
 
-def test_a_bug_is_told_with_its_traceback(told):
-    code, out, err = told(RuntimeError("of fitx"))
+def test_a_bug_is_printed_with_its_traceback(run_failing):
+    code, out, err = run_failing(RuntimeError("of fitx"))
     assert (code, out) == (1, "")
     assert err.startswith("Traceback (most recent call last):\n")
     assert "RuntimeError: of fitx\nThis is a bug in fitx " in err
     assert err.endswith("; please report it, with the above.\n")
 
 
-def test_an_import_that_fails_inside_fitx_is_a_bug(told):
-    assert told(ImportError("cannot import name 'x' from 'fitx.run'", name="fitx.run"))[0] == 1
+def test_an_import_that_fails_inside_fitx_is_a_bug(run_failing):
+    assert (
+        run_failing(ImportError("cannot import name 'x' from 'fitx.run'", name="fitx.run"))[0] == 1
+    )
 
 
-def test_verbose_shows_the_traceback_of_any_error(told):
-    code, _, err = told(DataError("x is NaN."), "--verbose")
+def test_verbose_shows_the_traceback_of_any_error(run_failing):
+    code, _, err = run_failing(DataError("x is NaN."), "--verbose")
     assert code == 3
     assert err.startswith("Traceback")
     assert err.endswith("x is NaN.\n")
 
 
 @pytest.mark.parametrize("error", [DataError("x is NaN."), RuntimeError("of fitx")])
-def test_json_is_one_object_on_standard_output(told, error):
-    code, out, err = told(error, "--json")
+def test_json_is_one_object_on_standard_output(run_failing, error):
+    code, out, err = run_failing(error, "--json")
     result = json.loads(out)
     assert set(result) == {"error", "code", "problems", "run"}
     assert result["code"] == code
@@ -107,7 +109,7 @@ def test_a_result_is_aligned_lines(capsys):
 
 
 @pytest.mark.parametrize("as_json", [False, True])
-def test_a_missed_expectation_is_told_after_the_result(capsys, as_json):
+def test_a_missed_expectation_is_printed_after_the_result(capsys, as_json):
     result = Result(None, "test", {"loss": 0.5}, {"expect": [MISSED]})
     with pytest.raises(click.exceptions.Exit) as end:
         print_result(result, sys.stdout, as_json=as_json)

@@ -10,7 +10,7 @@ from fitx import Split, datasets
 
 @datasets.register
 def huge(*, seed: int):
-    """Rows that fit into no machine."""
+    """Rows that need more memory than any machine has."""
     x = np.ones((10**15, 4), "float32")
     return {"train": Split(x, x)}
 '''
@@ -30,7 +30,7 @@ from fitx import Step, steps
 
 @steps.register
 class Inside(Step):
-    """Multiply what fits into no machine."""
+    """Multiply arrays that need more memory than any machine has."""
 
     def train_step(self, data):
         x, y = data
@@ -46,7 +46,7 @@ MODEL = "model={name: mlp, units: [1000000000000]}"
 
 @pytest.fixture(scope="module")
 def attempts(tmp_path_factory, launch):
-    """Trainings of which the data, the network or the rows of a plugin fit into no memory."""
+    """Run trainings whose data, network or plugin needs more memory than any machine has."""
     folder = tmp_path_factory.mktemp("memory")
     (folder / "huge.py").write_text(PLUGIN)
     (folder / "my.yaml").write_text(TOO_LARGE)

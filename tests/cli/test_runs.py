@@ -13,14 +13,14 @@ from fitx.training.state.snapshot import part
 
 @pytest.fixture(scope="module")
 def before(trained):
-    """What the first run looked like before anything else was run."""
+    """Return the state of the first run before any other command."""
     _, run = trained
     return {path: path.stat().st_mtime_ns for path in [run, *run.rglob("*")]}
 
 
 @pytest.fixture(scope="module")
 def damaged(trained, tmp_path_factory):
-    """A copy of the run, no checkpoint of which is whole."""
+    """Return a copy of the run in which all checkpoints are damaged."""
     copy = tmp_path_factory.mktemp("damaged") / "run"
     shutil.copytree(trained[1], copy)
     for state in copy.glob("checkpoints/*/state.npz"):
@@ -30,7 +30,7 @@ def damaged(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(trained, before, rich, launch, damaged):
-    """What is done with the first run."""
+    """Run the commands that use the first run."""
     _, run = trained
     return {
         "again": launch(rich, "train", run / "experiment.yaml", "-q"),

@@ -1,4 +1,4 @@
-"""What a user sees of the stages in which a command has no progress to show."""
+"""The display of the stages in which a command has no progress to show."""
 
 import io
 import os
@@ -23,7 +23,7 @@ from .test_display import Clock, Screen
 
 @contextmanager
 def terminal(monkeypatch):
-    """Let standard error be a terminal; yield what returns what was written to it since."""
+    """Make standard error a terminal; yield a function that returns what was written to it."""
     ours, theirs = os.openpty()
     stream = open(theirs, "w", encoding="utf-8")  # noqa: SIM115
     monkeypatch.setattr(sys, "stderr", stream)

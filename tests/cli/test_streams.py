@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def runs(folder, launch):
-    """Trainings whose streams are lost, shared with others, or short of characters."""
+    """Run trainings whose streams are closed, shared, or limited to ASCII."""
     (folder / "noisy.py").write_text(NOISY)
     (folder / "größe.yaml").write_text(EXPERIMENT)
     return {

@@ -1,4 +1,4 @@
-"""Commands in surroundings that other programs have spoilt."""
+"""Commands in a broken environment: locale, streams, warnings and variables."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(folder, launch):
-    """A training in which warnings are to be errors, on streams that have few characters."""
+    """Run a training with warnings as errors, on streams in ASCII."""
     hostile = {"PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": "error", "TF_CONFIG": "[" * 100_000}
     return launch(folder, "train", "größe.yaml", env=hostile)
 
