@@ -34,7 +34,7 @@ FEWEST_CHANNELS = 16
 
 @contextmanager
 def to_one_channel_as_products() -> Iterator[None]:
-    """Let Keras' layers compute these convolutions as products of matrices, in what is traced.
+    """Let Keras' layers compute these convolutions as products of matrices, while a step is traced.
 
     A GPU's own kernels are left alone.
     """

@@ -92,7 +92,7 @@ def _may_multiply(weight: int | None, value: int | None) -> bool:
 
 
 def _is_compared_number_by_number(loss: Any, y_true: Any, y_pred: Any) -> bool:
-    """Whether a loss is one of Keras' own that takes labels shaped like the predictions."""
+    """Return whether a loss is Keras' own and takes labels shaped like the predictions."""
     function = getattr(loss, "fn", None)
     name, module = getattr(function, "__name__", ""), getattr(function, "__module__", "")
     is_own = module.startswith("keras.") and name not in _OF_OTHER_RANKS

@@ -39,7 +39,7 @@ class Streams:
     batch goes on where the one before it stopped, whichever graph took that.
 
     Args:
-        name: What the names of their variables begin with.
+        name: The prefix of the names of their variables.
     """
 
     def __init__(self, name: str) -> None:
@@ -95,7 +95,7 @@ def hidden(graph: Any) -> list[tf.Operation]:
 
 
 def calls_python(operation: tf.Operation) -> bool:
-    """Whether an operation calls a function of Python."""
+    """Return whether an operation calls a function of Python."""
     return operation.type in _PYTHON
 
 

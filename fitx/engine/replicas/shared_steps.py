@@ -1,4 +1,4 @@
-"""What replicas of a step agree on: who computes which rows, with which random numbers.
+"""Shares the rows and the random numbers of a step among its replicas.
 
 A strategy of `tf.distribute` runs a step once on each of several devices. Each gets its equal
 share of a batch's rows, and the gradients are averaged before an optimizer sees them, so that
@@ -30,23 +30,23 @@ _draws_for_all = ContextVar("_draws_for_all", default=False)
 
 
 def strategy_in_scope() -> tf.distribute.Strategy | None:
-    """Return the strategy under whose scope the caller is, None for one device."""
+    """Return the current strategy; None for one device."""
     return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
 
 
 def sharers() -> int:
-    """Return by how many replicas the rows of the batch being traced are shared."""
+    """Return the number of replicas that share the batch being traced; 1 where none do."""
     context = tf.distribute.get_replica_context()
     return int(context.num_replicas_in_sync) if _shared[0] and context is not None else 1
 
 
 def repeats() -> bool:
-    """Whether the replica being traced computes what another computes too, and counts."""
+    """Return whether the replica being traced repeats what the first one computes and counts."""
     return not _shared[0] and _index() > 0
 
 
 def together(action: Callable[[], None]) -> None:
-    """Do something once, where every replica that is being traced asks for it."""
+    """Call a function once for all replicas, each of which asks for it while it is traced."""
     context = tf.distribute.get_replica_context()
     if context is None or not tf.distribute.has_strategy():
         action()
@@ -55,7 +55,7 @@ def together(action: Callable[[], None]) -> None:
 
 
 def own_rows(values: tf.Tensor) -> tf.Tensor:
-    """Return this replica's share of what there is for each row of the whole batch."""
+    """Return this replica's rows of a tensor with the rows of the whole batch."""
     count = sharers()
     if count == 1:
         return values
@@ -67,7 +67,7 @@ def drawn_for_rows(rows: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
     """Draw random numbers for the rows of the whole batch; return this replica's share.
 
     Args:
-        rows: How many rows this replica has.
+        rows: The number of rows of this replica.
         draw: Takes a number of rows and returns a tensor with as many.
     """
     if sharers() == 1:
@@ -81,11 +81,7 @@ def drawn_for_rows(rows: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
 
 @contextmanager
 def shared(is_shared: bool) -> Iterator[None]:
-    """Trace a batch that is shared by the replicas, or one that each computes whole.
-
-    Meanwhile Keras' losses are means over a replica's rows, as the step's own are: Keras would
-    divide them by the number of replicas for gradients that are summed.
-    """
+    """Trace a batch that is shared by the replicas, or one that each computes whole."""
     before, _shared[0] = _shared[0], is_shared
     try:
         with (
