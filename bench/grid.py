@@ -65,7 +65,7 @@ def measured(name: str, batch_words: str, mode: str) -> dict[str, Any]:
     """Return the seconds of a step, and what was counted in it."""
     import tensorflow as tf
 
-    from fitx.engine.loops.block_loop import Program
+    from fitx.engine.loops.block_loop import BlockProgram
     from fitx.engine.modes.execution_modes import MODES as KNOWN
     from fitx.engine.modes.operation_count import count_work
 
@@ -75,7 +75,7 @@ def measured(name: str, batch_words: str, mode: str) -> dict[str, Any]:
     steps = len(data[0])
     spec = tuple(tf.TensorSpec(column.shape[1:], column.dtype) for column in data)
     graph = step.execution.step_graphs["train"].graph(spec)
-    program = Program(graph, KNOWN[mode])
+    program = BlockProgram(graph, KNOWN[mode])
 
     def run(number: int) -> float:
         began = time.perf_counter()

@@ -24,7 +24,7 @@ sys.path.append(str(Path(__file__).parent / "peers"))
 from turns import serve, timed
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed
 from fitx.cli.display import NoDisplay
@@ -141,7 +141,7 @@ def prepared(experiment: Experiment, kind: str) -> tuple[BuiltExperiment, Runtim
     """Return a traced experiment in the mode that it has for many epochs, and its device."""
     device = prepare_runtime(experiment)
     built = make(experiment)
-    prepare_execution(built, device, [Task(kind, "train", 1_000_000)])
+    prepare_execution(built, device, [PlannedSteps(kind, "train", 1_000_000)])
     return built, device
 
 

@@ -1,4 +1,4 @@
-"""The keras.Model that every training algorithm subclasses."""
+"""The base class of training algorithms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import tensorflow as tf
 from fitx.compat import replica_averages
 from fitx.compat.loss_scale import scaled
 from fitx.engine.replicas import shared_steps
+from fitx.engine.step_runner import MissingLoss
 from fitx.engine.trainer import Trainer
-from fitx.engine.usage import MissingLoss
 
 Optimizer: TypeAlias = keras.optimizers.Optimizer
 
@@ -32,9 +32,13 @@ class Step(Trainer):
     optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. Layers
     that a step makes for itself are built in its constructor; the only optimizer trains them.
 
+    Reserved attributes, besides those of `keras.Model`, are `execution`, `networks`,
+    `network_optimizers`, `optimized_variables`, `minimize`, `per_example` and the names of the
+    optimizers. A network cannot have any of these names.
+
     Attributes:
         OWN_LOSS: Keras' name of the loss that the step computes without being given one, from
-            which networks get their outputs; None where there is no such loss.
+            which networks get their outputs; None if there is no such loss.
     """
 
     OWN_LOSS: str | None = None
@@ -42,7 +46,7 @@ class Step(Trainer):
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        self._kept = _Kept()
+        self._untracked = _Untracked()
         taken = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
         for name, network in networks.items():
             if name in taken:
@@ -52,19 +56,19 @@ class Step(Trainer):
 
     @property
     def networks(self) -> dict[str, keras.Model]:
-        """The networks by name, in the constructor's order, without optional ones left out."""
+        """The networks that are not None by name, in the constructor's order."""
         named = {name: getattr(self, name) for name in network_names(type(self))}
         return {name: network for name, network in named.items() if network is not None}
 
     @property
     def network_optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by network; a network without one is frozen."""
-        return {name: getattr(self, f"{name}_optimizer") for name in self._kept.variables}
+        return {name: getattr(self, f"{name}_optimizer") for name in self._untracked.variables}
 
     @property
     def optimized_variables(self) -> dict[str, list[Any]]:
         """The variables that each optimizer trains, by network."""
-        return self._kept.variables
+        return self._untracked.variables
 
     def compile(  # type: ignore[override]
         self,
@@ -75,26 +79,26 @@ class Step(Trainer):
     ) -> None:
         """Attach an optimizer to each trained network, and the loss and metrics to the step.
 
-        Every optimizer is built on its own network's variables, so that its state can be put
-        on disk and read back before the first step. The only optimizer has the step's own
-        variables too.
+        Every optimizer is built on the variables of its network, so that its state can be saved
+        and restored before the first step. A single optimizer trains the step's own variables
+        too.
 
         Args:
-            optimizers: By network; networks left out are frozen, if there is any.
-            loss: What `self.compute_loss` computes, as `keras.Model.compile` takes it.
-            metrics: What `self.metrics` holds besides, as `keras.Model.compile` takes them.
-            weighted_metrics: The same, for metrics that sample weights enter.
+            optimizers: Optimizers by network. If there is any, a network without one is frozen.
+            loss: The loss of `self.compute_loss`, as `keras.Model.compile` takes it.
+            metrics: Further metrics, as `keras.Model.compile` takes them.
+            weighted_metrics: The same, for metrics that use sample weights.
         """
         for name, network in self.networks.items():
-            # Setting it to True would thaw the layers that a network keeps frozen itself. Without
-            # any optimizer nothing is trained, which does not make networks frozen ones.
+            # Setting it to True would unfreeze layers that a network itself has frozen. Without
+            # any optimizer nothing is trained, but networks do not count as frozen.
             if optimizers and name not in optimizers:
                 network.trainable = False
         attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
-        self._kept.variables = {name: own.trainable_variables for name, own in owners.items()}
+        self._untracked.variables = {name: own.trainable_variables for name, own in owners.items()}
         for name, optimizer in attached.items():
-            optimizer.build(self._kept.variables[name])
+            optimizer.build(self._untracked.variables[name])
             self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
                 replica_averages.average_gradients(optimizer)
@@ -102,7 +106,7 @@ class Step(Trainer):
         if self.execution.strategy is not None:
             for network in self.networks.values():
                 replica_averages.average_statistics(network)
-        # With None, Keras makes no RMSprop of its own, which would get slots for all networks.
+        # None keeps Keras from making an RMSprop of its own, with slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
             optimizer=only,
@@ -112,10 +116,10 @@ class Step(Trainer):
             jit_compile=False,
             auto_scale_loss=False,
         )
-        # Setting an attribute, Keras looks at what it was.
+        # Keras read the attribute when it set it.
         self.execution.usage.loss = False
-        self.execution.renew(self)
-        # Keras probes an unbuilt model with made-up inputs, which several networks cannot take.
+        self.execution.discard_graphs(self)
+        # Keras calls an unbuilt model with symbolic inputs, which fails with several networks.
         self.built = True
 
     @property
@@ -136,7 +140,7 @@ class Step(Trainer):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """Return the experiment's loss and what layers add to it, as `keras.Model` does.
+        """Return the experiment's loss plus the losses of layers, as `keras.Model` does.
 
         Raises:
             MissingLoss: There is neither.
@@ -147,20 +151,20 @@ class Step(Trainer):
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Feed the experiment's metrics and return all values, as `keras.Model` does."""
+        """Update the experiment's metrics and return all results, as `keras.Model` does."""
         self.execution.usage.metrics = True
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def compiled_loss(self, *args: Any, **keywords: Any) -> Any:
-        """Refuse what tf.keras 2 had: Keras 3 keeps it to warn of."""
+        """Raise an error: Keras 3 keeps this method of tf.keras 2 only to warn about it."""
         raise NotImplementedError(
-            "compiled_loss is gone; call self.compute_loss(y=y, y_pred=y_pred)"
+            "Keras 3 has no compiled_loss; call self.compute_loss(y=y, y_pred=y_pred)"
         )
 
     @property
     def compiled_metrics(self) -> Any:
-        """Refuse what tf.keras 2 had: in Keras 3 it takes the predictions for losses."""
-        text = "compiled_metrics is gone; loop over self.metrics and call update_state on each"
+        """Raise an error: in Keras 3 this takes other arguments than in tf.keras 2."""
+        text = "Keras 3 has no compiled_metrics; call update_state on each metric of self.metrics"
         raise NotImplementedError(text)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
@@ -168,14 +172,14 @@ class Step(Trainer):
         return next(iter(self.networks.values()))(inputs, training=training)
 
     def minimize(self, loss: tf.Tensor, tape: tf.GradientTape, network: str) -> None:
-        """Let the optimizer of one network take one step down `loss`.
+        """Take one optimizer step on a network.
 
-        Scales the loss where float16 asks for it. A frozen network is left as it is.
+        In float16 the loss is scaled. A frozen network is not changed.
 
         Args:
             loss: Scalar, computed inside `tape`.
             tape: The tape that watched the computation.
-            network: Name of the network whose variables move.
+            network: Name of the network to update.
 
         Raises:
             ValueError: The loss is not one number, or there is no such network.
@@ -183,11 +187,11 @@ class Step(Trainer):
         if network not in network_names(type(self)):
             names = ", ".join(self.networks)
             raise ValueError(f"minimize: there is no network '{network}'; there are {names}")
-        variables = self._kept.variables.get(network)
+        variables = self._untracked.variables.get(network)
         if variables is None:
             return
         if loss.shape.rank:
-            # Its gradient would be that of the sum, as many times too large as it has numbers.
+            # Its gradient would be that of the sum instead of the mean.
             raise ValueError(f"minimize takes one number, not a loss of shape {loss.shape}")
         optimizer = self.network_optimizers[network]
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
@@ -197,12 +201,12 @@ class Step(Trainer):
     def per_example(self, examples: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         """Draw random numbers for each example of a batch, the same on any number of devices.
 
-        Under `execution.strategy` a step sees its share of a batch only. What `keras.random`
-        gives it there is not what one device would have drawn for these examples; this is.
+        Under `execution.strategy` a step gets only its share of a batch. The numbers of
+        `keras.random` there are not those that a single device would draw for these examples.
 
         Args:
             examples: A tensor of the batch.
-            draw: Takes a number of examples and returns a tensor with as many rows.
+            draw: Takes a number of examples and returns a tensor with that number of rows.
         """
         return shared_steps.drawn_for_rows(tf.shape(examples)[0], draw)
 
@@ -217,28 +221,28 @@ class Step(Trainer):
 
 
 @dataclass
-class _Kept:
-    """What Keras must not find among a step's attributes, or it would take it for its own.
+class _Untracked:
+    """State of a step in an object of its own, which Keras does not track as attributes.
 
     Args:
-        variables: What each optimizer trains, by network.
+        variables: The variables that each optimizer trains, by network.
     """
 
     variables: dict[str, list[Any]] = field(default_factory=dict)
 
 
 class _Finish(keras.callbacks.Callback):
-    """Puts averaged weights in place before any other callback sees the end of training."""
+    """Assigns averaged weights before any other callback is called at the end of training."""
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         # Keras does the same for `optimizer`, which is None where there are several.
         if self.model.optimizer is None:
             for name, optimizer in self.model.network_optimizers.items():
-                optimizer.finalize_variable_values(self.model._kept.variables[name])
+                optimizer.finalize_variable_values(self.model._untracked.variables[name])
 
 
 def network_names(cls: type[Step]) -> tuple[str, ...]:
-    """Return the networks of a step: its constructor's positional parameters."""
+    """Return the names of a step's networks: its constructor's positional parameters."""
     parameters = inspect.signature(cls.__init__).parameters.values()
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     names = tuple(p.name for p in parameters if p.kind in kinds)[1:]

@@ -294,11 +294,11 @@ def test_averaged_weights_are_put_in_place_at_the_end_for_one_optimizer(precisio
     [
         (
             lambda step: step.compiled_loss(Y, Y),
-            "compiled_loss is gone; call self.compute_loss(y=y, y_pred=y_pred)",
+            "Keras 3 has no compiled_loss; call self.compute_loss(y=y, y_pred=y_pred)",
         ),
         (
             lambda step: step.compiled_metrics.update_state(Y, Y),
-            "compiled_metrics is gone; loop over self.metrics and call update_state on each",
+            "Keras 3 has no compiled_metrics; call update_state on each metric of self.metrics",
         ),
     ],
 )

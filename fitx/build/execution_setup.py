@@ -1,9 +1,9 @@
-"""Prepares the execution of the step of a built experiment: traces it, and chooses its modes."""
+"""Decides how a step is executed, for new, resumed and evaluated runs alike."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import tensorflow as tf
 from fitx.build.built import BuiltExperiment
 from fitx.build.make import reads_batches
 from fitx.build.preflight import agreement
+from fitx.build.step_feeds import batch_layout
 from fitx.build.xla_obstacles import refusal, uncompilable
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
@@ -28,83 +29,78 @@ from fitx.stages import Stage
 
 
 @dataclass(frozen=True)
-class Task:
-    """Steps that are to be run.
+class PlannedSteps:
+    """Steps that are going to run.
 
     Args:
         kind: The method that runs: "train" or "test".
-        split: The rows it runs on.
-        steps: How many are to run in all.
+        split: The split that it runs on.
+        steps: Number of steps in all.
+        steps_per_pass: Batches of one evaluation; None for `BuiltExperiment.evaluation_steps`.
     """
 
     kind: str
     split: str
     steps: int
+    steps_per_pass: int | None = None
 
 
 @dataclass(frozen=True)
 class ModeInputs:
-    """What the mode of one method is chosen by.
+    """The values by which the mode of one method is chosen.
 
     Args:
-        built: Its step is traced.
+        built: The experiment; the method is traced.
         kind: The method: "train" or "test".
-        steps: How many are to run in all.
+        rows: Rows of a full batch.
+        steps: Number of steps in all.
         device_kind: "cpu" or "gpu".
-        readers: Where the callbacks stand that must hear of every batch.
+        readers: Keys of the callbacks that must be called for every batch.
     """
 
     built: BuiltExperiment
     kind: str
+    rows: int
     steps: int
     device_kind: str
     readers: Sequence[KeyPath] = ()
 
     @property
-    def batch_size(self) -> int:
-        """The rows of a full batch."""
-        splits = self.built.data.splits
-        own = {k: v for k, v in splits.items() if (k == "train") == (self.kind == "train")}
-        # An experiment may measure on the rows that it trains on.
-        return min(self.built.data.batch_size, max(map(len, (own or splits).values())))
-
-    @property
     def graph(self) -> Any:
-        """The step as a graph of one batch, for batches of any size if it was traced for those."""
+        """The graph of one batch: that for batches of any size, if the step has one."""
         graphs = self.built.step.execution.step_graphs[self.kind].graphs
         return next((graph for graph in graphs if _takes_any_size(graph)), graphs[-1])
 
     @cached_property
-    def count(self) -> StepWork:
-        """What one step computes."""
-        return count_work(self.graph, self.batch_size)
+    def work(self) -> StepWork:
+        """The operations and the arithmetic of one step."""
+        return count_work(self.graph, self.rows)
 
     @cached_property
     def full(self) -> FullBatches:
-        """What XLA can compile for batches of full size."""
+        """The way in which XLA compiles batches of full size."""
         graph = self.graph
-        found = self._obstacle(graph)
-        if found is None or not _takes_any_size(graph):
-            return FullBatches(graph, found)
-        sized = self.built.step.execution.step_graphs[self.kind].graph_for_rows(
-            graph, self.batch_size
-        )
+        obstacle = self._obstacle(graph)
+        if obstacle is None or not _takes_any_size(graph):
+            return FullBatches(graph, obstacle)
+        step_graph = self.built.step.execution.step_graphs[self.kind]
+        sized = step_graph.graph_for_rows(graph, self.rows)
         if self._obstacle(sized) is None:
             return FullBatches(sized, None, is_sized=True)
-        return FullBatches(graph, found)
+        return FullBatches(graph, obstacle)
 
     def _obstacle(self, graph: Any) -> str | None:
-        return uncompilable(self.built, graph, self.batch_size, self.device_kind)
+        return uncompilable(self.built, graph, self.rows, self.device_kind)
 
 
 @dataclass(frozen=True)
 class FullBatches:
-    """How XLA compiles the batches of full size.
+    """The graph from which XLA compiles batches of full size.
 
     Args:
-        graph: The graph that it compiles, if it can.
-        obstacle: What of the step it cannot compile; None for nothing.
-        is_sized: Whether the graph takes batches of that size only, as some layers need.
+        graph: The graph.
+        obstacle: The operation that XLA cannot compile, in words; None if there is none.
+        is_sized: Whether the graph takes only batches of that size, as some layers need.
     """
 
     graph: Any
@@ -115,76 +111,85 @@ class FullBatches:
 def prepare_execution(
     built: BuiltExperiment,
     device: Runtime,
-    tasks: Sequence[Task],
+    planned: Sequence[PlannedSteps],
     recorded: Mapping[str, str] | None = None,
 ) -> ExecutionPlan:
-    """Trace a step on the batches it is to run on, choose how it is executed, and set that.
+    """Trace a step on the batches it is going to run on, and decide how it is executed.
 
     Args:
-        built: What was just made.
-        device: What computes.
-        tasks: What is to run.
-        recorded: The modes in which a run has been executed so far, by method; None chooses.
+        built: The experiment, as it was just built.
+        device: The device that computes.
+        planned: The steps that are going to run.
+        recorded: The modes in which an earlier process executed the run, by method; None lets
+            the modes be chosen.
+
+    Returns:
+        The plan, which the step has been given.
 
     Raises:
-        ConfigError: A mode of XLA is asked for, and XLA cannot compile the step; or a shipped
-            step cannot run on these networks and this data.
-        UserCodeError: A plugin's step raised.
+        ConfigError: An XLA mode is asked for and XLA cannot compile the step; or a shipped step
+            cannot run on these networks and this data.
+        UserCodeError: A plugin's step raised an exception.
     """
     readers = reads_batches(built.experiment)
-    plan = ExecutionPlan(device=device.device, returns_values=bool(readers))
-    execution = built.step.execution
-    execution.use_plan(plan)
-    for kind, split in dict.fromkeys((task.kind, task.split) for task in tasks):
-        with Stage(f"tracing {kind}_step on the {split} split"):
-            agreement.trace(built, kind, split)
-    modes, why, sized = dict(plan.modes), dict(plan.why), set[str]()
-    for kind in dict.fromkeys(task.kind for task in tasks):
-        steps = sum(task.steps for task in tasks if task.kind == kind)
-        inputs = ModeInputs(built, kind, steps, device.kind, readers)
+    rows: dict[str, int] = {}
+    for each in dict.fromkeys(planned):
+        with Stage(f"tracing {each.kind}_step on the {each.split} split"):
+            agreement.trace(
+                built, each.kind, each.split, each.steps_per_pass, returns_values=bool(readers)
+            )
+        batches = batch_layout(built, each.kind, each.split, each.steps_per_pass)
+        rows[each.kind] = max(batches.largest, rows.get(each.kind, 0))
+    modes, why, sized = {"train": PLAIN, "test": PLAIN}, dict[str, str](), set[str]()
+    for kind in rows:
+        steps = sum(each.steps for each in planned if each.kind == kind)
+        inputs = ModeInputs(built, kind, rows[kind], steps, device.kind, readers)
         with Stage(f"choosing how {kind}_step is executed"):
-            modes[kind], why[kind] = _choice(inputs, (recorded or {}).get(kind))
+            modes[kind], why[kind] = _mode(inputs, (recorded or {}).get(kind))
             if modes[kind].xla and inputs.full.is_sized:
                 sized.add(kind)
-    plan = replace(plan, modes=modes, why=why, sized=frozenset(sized))
-    execution.use_plan(plan)
+    plan = ExecutionPlan(modes, why, frozenset(sized), device.device, bool(readers))
+    built.step.execution.use_plan(plan)
     return plan
 
 
-def _choice(work: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
-    asked = work.built.experiment.execution.mode
-    if work.built.step.execution.strategy is not None:
+def _mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
+    """Return the mode of a method, and why it was chosen."""
+    requested = inputs.built.experiment.execution.mode
+    if inputs.built.step.execution.strategy is not None:
         return PLAIN, "as execution.strategy asks for"
     if recorded is not None:
-        _refuse_counting_calls(work, MODES[recorded])
+        _refuse_counting_calls(inputs, MODES[recorded])
         return MODES[recorded], "as the run began"
-    if asked in MODES:
-        return _demanded(work, MODES[asked])
-    if work.readers:
-        return PLAIN, f"callback {_part(work, work.readers[0]).name} looks at every batch"
-    mode, why = _compilable(work, *auto.choose_mode(work.count, work.steps, work.device_kind))
-    is_measured = asked == "measure" and work.kind == "train"
-    return _measured(work, mode, why) if is_measured else (mode, why)
+    if requested in MODES:
+        return _requested_mode(inputs, MODES[requested])
+    if inputs.readers:
+        name = _callback(inputs, inputs.readers[0]).name
+        return PLAIN, f"callback {name} looks at every batch"
+    choice = auto.choose_mode(inputs.work, inputs.steps, inputs.device_kind)
+    mode, why = _compilable_mode(inputs, *choice)
+    is_measured = requested == "measure" and inputs.kind == "train"
+    return _measured_mode(inputs, mode, why) if is_measured else (mode, why)
 
 
-def _part(work: ModeInputs, path: KeyPath) -> Part:
-    return work.built.experiment.callbacks[int(path[1])]
+def _callback(inputs: ModeInputs, path: KeyPath) -> Part:
+    return inputs.built.experiment.callbacks[int(path[1])]
 
 
-def _demanded(work: ModeInputs, mode: Mode) -> tuple[Mode, str]:
-    _refuse_counting_calls(work, mode)
-    obstacle = work.full.obstacle if mode.xla else None
+def _requested_mode(inputs: ModeInputs, mode: Mode) -> tuple[Mode, str]:
+    _refuse_counting_calls(inputs, mode)
+    obstacle = inputs.full.obstacle if mode.xla else None
     if obstacle is not None:
-        raise refusal(work.built, obstacle)
+        raise refusal(inputs.built, obstacle)
     return mode, "as execution.mode says"
 
 
-def _refuse_counting_calls(work: ModeInputs, mode: Mode) -> None:
-    """Refuse a TensorBoard that writes by batches, which it counts by calls, in a fused mode."""
-    for path in work.readers if mode.fused else ():
-        part = _part(work, path)
+def _refuse_counting_calls(inputs: ModeInputs, mode: Mode) -> None:
+    """Refuse a TensorBoard that writes by batches in a fused mode: it counts calls as batches."""
+    for path in inputs.readers if mode.fused else ():
+        part = _callback(inputs, path)
         if keras_parts.class_name(part.kind, part.name) == "TensorBoard":
-            raise work.built.experiment.error(
+            raise inputs.built.experiment.error(
                 path,
                 f"{part.name} counts batches by calls, and one call of mode '{mode.name}' runs "
                 "many: write update_freq: epoch, without profile_batch and "
@@ -192,34 +197,37 @@ def _refuse_counting_calls(work: ModeInputs, mode: Mode) -> None:
             )
 
 
-def _compilable(work: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:
-    """Return a mode as it was chosen, or the next that does without XLA."""
-    obstacle = work.full.obstacle if mode.xla else None
+def _compilable_mode(inputs: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:
+    """Return a mode, or the same without XLA if XLA cannot compile the step."""
+    obstacle = inputs.full.obstacle if mode.xla else None
     if obstacle is None:
         return mode, why
     return MODES["fused" if mode.fused else "plain"], f"XLA cannot compile {obstacle}"
 
 
-def _measured(work: ModeInputs, ruled: Mode, why: str) -> tuple[Mode, str]:
-    """Try the modes on real batches and return the fastest, or the rule's where time is short."""
-    if any(found.location is not StateLocation.ORDER for found in unsaved_operations(work.graph)):
-        return ruled, f"{why}; trying modes would change a state that cannot be put back"
-    block = next(iter(training_blocks(work.built.data)))
-    sensible = [m for m in MODES.values() if auto.is_practical(m, work.count, work.device_kind)]
-    modes = [m for m in sensible if not m.xla or work.full.obstacle is None]
-    operations = work.count.operations
+def _measured_mode(inputs: ModeInputs, default: Mode, why: str) -> tuple[Mode, str]:
+    """Return the mode that is fastest on real batches, or the default if time is too short."""
+    unsaved = unsaved_operations(inputs.graph)
+    if any(each.location is not StateLocation.ORDER for each in unsaved):
+        return default, f"{why}; trying modes would change a state that cannot be put back"
+    block = next(iter(training_blocks(inputs.built.data)))
+    modes = [
+        mode
+        for mode in MODES.values()
+        if auto.is_practical(mode, inputs.work, inputs.device_kind)
+        and (not mode.xla or inputs.full.obstacle is None)
+    ]
+    graph, operations = inputs.full.graph, inputs.work.operations
     with Stage(f"measuring the modes {', '.join(mode.name for mode in modes)}"):
-        found = measure_modes(
-            work.full.graph, block, modes, steps=work.steps, operations=operations
-        )
-    if len(found) < 2:
-        return ruled, f"{why}; too short a training to measure more"
-    fastest = sorted(found, key=lambda name: found[name])
-    times = ", ".join(f"{name} {1000 * found[name]:.3g} ms" for name in fastest)
+        seconds = measure_modes(graph, block, modes, steps=inputs.steps, operations=operations)
+    if len(seconds) < 2:
+        return default, f"{why}; too short a training to measure more"
+    fastest = sorted(seconds, key=lambda name: seconds[name])
+    times = ", ".join(f"{name} {1000 * seconds[name]:.3g} ms" for name in fastest)
     return MODES[fastest[0]], f"measured per step: {times}"
 
 
 def _takes_any_size(graph: Any) -> bool:
-    """Whether a graph takes batches of any number of rows."""
+    """Return whether a graph takes batches of any number of rows."""
     shapes = [spec.shape for spec in tf.nest.flatten(spec_of(graph))]
     return any(shape.rank and shape[0] is None for shape in shapes)

@@ -1,20 +1,43 @@
-"""Data sets for `fit` and `evaluate`, batch by batch or in blocks, as the mode takes them."""
+"""The data of `fit` and `evaluate`: single batches or blocks, as the execution mode takes them."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
-from fitx.data.feed import evaluation_batches, training_batches
+from fitx.data.feed import (
+    BatchLayout,
+    evaluation_batches,
+    evaluation_layout,
+    training_batches,
+    training_layout,
+)
 from fitx.data.row_blocks import evaluation_blocks, training_blocks
 
 
-def training_feed(built: BuiltExperiment, done: int = 0) -> tf.data.Dataset:
-    """Return what `fit` is given to train on, epoch after epoch without end.
+def batch_layout(
+    built: BuiltExperiment, kind: str, split: str, steps: int | None = None
+) -> BatchLayout:
+    """Return the batches of one pass, which are the same for the trace and in every mode.
 
     Args:
-        built: What is trained.
-        done: Batches that were trained on before, and are left out.
+        built: The experiment.
+        kind: The method of the step: "train" or "test".
+        split: Name of the split; training runs on train.
+        steps: Batches of one evaluation; None for `built.evaluation_steps`.
+    """
+    if kind == "train":
+        return training_layout(built.data)
+    steps = steps or built.evaluation_steps(split)
+    return evaluation_layout(built.data.splits[split], built.data.batch_size, steps)
+
+
+def training_feed(built: BuiltExperiment, done: int = 0) -> tf.data.Dataset:
+    """Return the data that `fit` trains on, epoch after epoch without end.
+
+    Args:
+        built: The experiment.
+        done: Batches to leave out, because an earlier process trained on them.
     """
     in_blocks = built.step.execution.plan.modes["train"].takes_blocks
     feed = training_blocks if in_blocks else training_batches
@@ -25,12 +48,12 @@ def training_feed(built: BuiltExperiment, done: int = 0) -> tf.data.Dataset:
 def evaluation_feed(
     built: BuiltExperiment, split: str, steps: int | None = None
 ) -> tf.data.Dataset:
-    """Return what a split is measured on, over and over.
+    """Return the data that `evaluate` takes, over and over.
 
     Args:
-        built: What is measured, and on which data.
+        built: The experiment.
         split: Name of the split.
-        steps: Batches of one pass; None for `built.evaluation_steps`.
+        steps: Batches of one evaluation; None for `built.evaluation_steps`.
     """
     in_blocks = built.step.execution.plan.modes["test"].takes_blocks
     feed = evaluation_blocks if in_blocks else evaluation_batches

@@ -10,7 +10,7 @@ from typing import Any
 from fitx import external_settings
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.errors import UsageError
 from fitx.experiment.checks.paths import input_files
@@ -66,8 +66,9 @@ def evaluate(experiment: Experiment, request: EvaluationRequest, display: Displa
     built = make(_without_callbacks(experiment), device)
     plugin_checks.demand_evaluation(built.experiment, built.step)
     split = _split(built, request.split)
-    tasks = [Task("test", split, built.data.steps(split))]
-    prepare_execution(built, device, tasks, _recorded_mode(experiment, run, device))
+    steps = built.data.steps(split)
+    planned = [PlannedSteps("test", split, steps, request.steps or steps)]
+    prepare_execution(built, device, planned, _recorded_mode(experiment, run, device))
     with Stage("reading the checkpoint"):
         restored = restore_for_evaluation(built.step, run, request.weights) if run else None
     examples = _examples(built, split, request.steps)

@@ -1,4 +1,4 @@
-"""Callbacks that hear of the steps that ran, however many one call of Keras' loop ran."""
+"""Calls callbacks with the numbers of real steps, whether one call runs one step or many."""
 
 from __future__ import annotations
 
@@ -9,111 +9,134 @@ from typing import Any
 import keras
 
 from fitx.engine.epoch_logs import Logs
-from fitx.engine.loops.block_loop import BlockFunction, Watcher
+from fitx.engine.loops.batch_loop import DistributedFunction, PlainFunction
+from fitx.engine.loops.block_loop import BlockFunction, ChunkListener
 from fitx.engine.step_runner import StepFunction
+
+KerasFunction = Callable[[Any], Logs]
+"""A function that Keras calls with an iterator over the data of an epoch."""
 
 
 class ChunkCallbackList(keras.callbacks.CallbackList):
-    """What `fit` and `evaluate` tell of their progress, with the numbers of real steps.
+    """The callbacks of one `fit` or `evaluate`, called with the numbers of real steps.
 
-    Keras tells of each call of its functions; of one that runs a whole epoch, the function tells
-    by itself, chunk by chunk.
+    Keras calls them around each call of its functions. A function that runs a whole epoch in one
+    call notifies them itself, chunk by chunk.
 
     Args:
-        callbacks: As `fit` takes them.
-        step: What is trained or measured.
-        about: What the callbacks are told as their `params`; `add_history` is Keras' own.
-
-    Attributes:
-        passed: Training steps of the first epoch that ran before, and are not heard of.
+        callbacks: The callbacks, as `fit` takes them.
+        step: The step that is trained or evaluated.
+        params: The `params` of the callbacks, and `add_history` of Keras.
     """
 
     def __init__(
-        self, callbacks: Iterable[keras.callbacks.Callback], step: keras.Model, **about: Any
+        self, callbacks: Iterable[keras.callbacks.Callback], step: keras.Model, **params: Any
     ) -> None:
-        super().__init__(list(callbacks), model=step, verbose=0, **about)
-        self.passed = 0
-        self._told: dict[str, tuple[BlockFunction, int, Watcher]] = {}
+        super().__init__(list(callbacks), model=step, verbose=0, **params)
+        self._skip_steps = 0
+        self._chunked: set[str] = set()
 
-    def follow(
+    def subscribe(
         self,
         kind: str,
         function: StepFunction,
         steps: int | None,
-        limit: Callable[[], int] = lambda: sys.maxsize,
-    ) -> int | None:
-        """Hear of a function's steps from itself, if it runs many in one call.
+        *,
+        steps_until_due: Callable[[], int] = lambda: sys.maxsize,
+        skip_steps: int = 0,
+    ) -> tuple[KerasFunction, int | None]:
+        """Return the function that Keras is to call for the steps of an epoch, and how often.
 
         Args:
-            kind: What it is for: "train" or "test".
-            function: What `fit` or `evaluate` is going to call.
-            steps: In an epoch or an evaluation; None where the data says.
-            limit: Tells how many steps may run before they must be heard of.
-
-        Returns:
-            How often Keras' loop is to call the function for these steps.
+            kind: The method that the function runs: "train" or "test".
+            function: Runs the steps.
+            steps: Steps of an epoch or an evaluation; None if the data ends by itself.
+            steps_until_due: Returns how many steps may run before the callbacks must be called.
+            skip_steps: Steps of the first epoch that are not run, and not passed to callbacks.
         """
-        self._told.pop(kind, None)
-        if not isinstance(function, BlockFunction) or steps is None:
-            return steps
-        self._told[kind] = (function, steps, _Watcher(self, kind, limit))
-        return 1
-
-    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that training begins."""
-        super().on_train_begin(logs)
-        self._listen("train")
-
-    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that an evaluation begins; the one before may have told somebody else."""
-        super().on_test_begin(logs)
-        self._listen("test")
+        if kind == "train":
+            self._skip_steps = skip_steps
+        if isinstance(function, BlockFunction):
+            if steps is None:
+                return _refuse_blocks, None
+            self._chunked.add(kind)
+            listener = _CallbackListener(self, kind, steps_until_due)
+            return _ChunkedEpochs(function, steps, listener, skip_steps), 1
+        return (_SkippingFunction(function, skip_steps) if skip_steps else function), steps
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that a step begins, unless its function tells."""
-        if "train" not in self._told and batch >= self.passed:
+        """Call the callbacks unless the function does, or the step is skipped."""
+        if "train" not in self._chunked and batch >= self._skip_steps:
             super().on_train_batch_begin(batch, logs)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that a step ended, unless its function tells."""
-        if "train" not in self._told and batch >= self.passed:
+        """Call the callbacks unless the function does, or the step is skipped."""
+        if "train" not in self._chunked and batch >= self._skip_steps:
             super().on_train_batch_end(batch, logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that an epoch ended; every step of the next one is heard of."""
-        self.passed = 0
+        """Call the callbacks; no step of a later epoch is skipped."""
+        self._skip_steps = 0
         super().on_epoch_end(epoch, logs)
 
     def on_test_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that a step begins, unless its function tells."""
-        if "test" not in self._told:
+        """Call the callbacks unless the function does."""
+        if "test" not in self._chunked:
             super().on_test_batch_begin(batch, logs)
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Pass on that a step ended, unless its function tells."""
-        if "test" not in self._told:
+        """Call the callbacks unless the function does."""
+        if "test" not in self._chunked:
             super().on_test_batch_end(batch, logs)
 
-    def _listen(self, kind: str) -> None:
-        if kind in self._told:
-            function, steps, watcher = self._told[kind]
-            function.steps, function.watcher = steps, watcher
+
+class _ChunkedEpochs:
+    """Runs all steps of an epoch in one call of Keras."""
+
+    def __init__(
+        self, function: BlockFunction, steps: int, listener: ChunkListener, skip_steps: int
+    ) -> None:
+        self._function, self._steps, self._listener = function, steps, listener
+        self._skip_steps = skip_steps
+
+    def __call__(self, iterator: Any) -> Logs:
+        skip_steps, self._skip_steps = self._skip_steps, 0
+        return self._function.run(iterator, self._steps, self._listener, skip_steps)
 
 
-class _Watcher:
-    """Passes the steps of a block function on to callbacks."""
+class _SkippingFunction:
+    """Runs one batch a call, and nothing in the first calls, whose steps are skipped."""
 
-    def __init__(self, callbacks: ChunkCallbackList, kind: str, limit: Callable[[], int]) -> None:
-        self.limit = limit
+    def __init__(self, function: PlainFunction | DistributedFunction, skip_steps: int) -> None:
+        self._function, self._skip_steps = function, skip_steps
+
+    def __call__(self, iterator: Any) -> Logs:
+        if self._skip_steps:
+            self._skip_steps -= 1
+            return Logs(self._function.log, {})
+        return self._function(iterator)
+
+
+def _refuse_blocks(iterator: Any) -> Logs:
+    raise ValueError("a mode that runs blocks of batches needs the number of steps of an epoch")
+
+
+class _CallbackListener:
+    """Passes the chunks of a block function on to callbacks."""
+
+    def __init__(
+        self, callbacks: ChunkCallbackList, kind: str, steps_until_due: Callable[[], int]
+    ) -> None:
+        self.steps_until_due = steps_until_due
         self._step = callbacks.model
         self._stop = "stop_training" if kind == "train" else "stop_evaluating"
-        told = super(ChunkCallbackList, callbacks)
-        self._begin = getattr(told, f"on_{kind}_batch_begin")
-        self._end = getattr(told, f"on_{kind}_batch_end")
+        keras_list = super(ChunkCallbackList, callbacks)
+        self._begin = getattr(keras_list, f"on_{kind}_batch_begin")
+        self._end = getattr(keras_list, f"on_{kind}_batch_end")
 
-    def begin(self, step: int) -> None:
+    def chunk_begins(self, step: int) -> None:
         self._begin(step)
 
-    def end(self, step: int, logs: Logs) -> bool:
+    def chunk_ends(self, step: int, logs: Logs) -> bool:
         self._end(step, logs)
         return not getattr(self._step, self._stop)

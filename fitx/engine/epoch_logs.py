@@ -1,4 +1,4 @@
-"""What a step returns, logged correctly: as values of a whole epoch, however its batches ran."""
+"""Logs the values that a step returns as values of a whole epoch, in every execution mode."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fitx.errors import UserCodeError
 
 
 class NotOneNumber(UserCodeError):
-    """A step returned, or one of its metrics gives, something else than one number.
+    """A value that a step returned, or the result of one of its metrics, is not one number.
 
     Args:
-        name: The name under which it would be logged.
-        found: What it is instead, in words.
+        name: The name of the value.
+        found: A description of the value.
     """
 
     def __init__(self, name: str, found: str) -> None:
@@ -27,18 +27,18 @@ class NotOneNumber(UserCodeError):
 
 
 class EpochLogs:
-    """What a step returns, as values of a whole epoch.
+    """Collects the values that one method of a step returns over an epoch.
 
-    A returned name that is one of the step's metrics logs that metric, if the step feeds it. A
+    A returned name that is one of the step's metrics logs that metric, if the step updates it. A
     value computed from metrics alone, under whatever name, is logged as it is at the end. Any
-    other returned scalar is averaged over the epoch, weighted by the batch size. The loss tracker
-    that Keras keeps is left out where the step does not feed it; the result of any other metric
-    that is not fed, or not reset with each epoch, is an error.
+    other returned scalar is averaged over the epoch, weighted by the batch size. Keras' own loss
+    tracker is left out if the step does not update it; the result of any other metric that is not
+    updated, or not reset with each epoch, is an error.
 
     Attributes:
-        means: What the values of the batches that are no metrics are gathered in, by name.
-        fed: Names of the metrics that the traced step feeds, whether or not it returns them.
-        running: Whether batches of an epoch have been logged that nobody has asked for yet.
+        means: Metrics of fitx for the returned values that are no metrics of the step, by name.
+        fed: Names of the metrics that the traced step updates, whether or not it returns them.
+        running: Whether batches have been logged since the last result of an epoch.
     """
 
     def __init__(self, step: keras.Model) -> None:
@@ -50,14 +50,14 @@ class EpochLogs:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What is logged, in the order in which the step returns it; empty before a trace."""
+        """Names of the logged values, as the step returns them; empty before a trace."""
         return tuple(self._sources)
 
     def record(self, returned: dict[str, Any], data: Any) -> dict[str, Any]:
-        """Feed the means from what one batch returned; called while the step is traced."""
+        """Update the means by the values that one batch returned; called while a step is traced."""
         values = dict(flat(returned))
-        # Keras keeps a metric `loss` for every model, and logs 0.0 for a step that returns its
-        # loss without feeding it; only metrics that this trace feeds have a value.
+        # Keras keeps a metric `loss` for every model. A step that returns its loss without
+        # updating that metric would log 0.0, so only metrics that this trace updates are used.
         fed = {name: metric for metric in self.step.metrics for name in fed_names(metric)}
         self.fed |= fed.keys()
         size = 0 if shared_steps.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
@@ -70,7 +70,7 @@ class EpochLogs:
             if name not in fed:
                 sources.check(name, number)
                 kind = LastValue if is_gathered(number, self.step.metrics) else keras.metrics.Mean
-                self._own(name, kind).update_state(number, sample_weight=size)
+                self._mean(name, kind).update_state(number, sample_weight=size)
             self._sources[name] = fed.get(name) or self.means[name]
         return values
 
@@ -78,7 +78,7 @@ class EpochLogs:
         """Return the values logged so far in this epoch; waits for the device.
 
         Args:
-            everywhere: Include what other processes logged, which must ask for it too.
+            everywhere: Include the values of other processes, which must call this too.
         """
         sources = {id(source): source for source in self._sources.values()}
         results = {key: self._results(s, everywhere) for key, s in sources.items()}
@@ -90,12 +90,12 @@ class EpochLogs:
         return results_of(source, replica_variables.values(source.variables, everywhere=everywhere))
 
     def reset(self) -> None:
-        """Begin a new epoch."""
+        """Reset all values, for a new epoch."""
         for mean in self.means.values():
             mean.reset_state()
         self.running = False
 
-    def _own(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
+    def _mean(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
         if type(self.means.get(name)) is not kind:
             shared_steps.together(lambda: self._make(name, kind))
         return self.means[name]
@@ -106,7 +106,7 @@ class EpochLogs:
 
 
 class LastValue(keras.metrics.Metric):
-    """Keeps the last number it is given; of several replicas, the mean of theirs."""
+    """A metric that keeps the last number; with several replicas, the mean of their last ones."""
 
     def __init__(self, name: str, dtype: str) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -114,7 +114,7 @@ class LastValue(keras.metrics.Metric):
         self.count = self.add_variable((), "zeros", name="count")
 
     def update_state(self, value: Any, sample_weight: Any = None) -> None:
-        """Take a number in the place of the one before."""
+        """Replace the number."""
         self.last.assign(value)
         self.count.assign(tf.ones(()))
 
@@ -124,7 +124,7 @@ class LastValue(keras.metrics.Metric):
 
 
 class Logs(dict[str, Any]):
-    """What `fit` gets of a batch: its values where a callback reads them, and where they went."""
+    """The logs of a batch for Keras: its values, if a callback reads them, and their EpochLogs."""
 
     def __init__(self, log: EpochLogs, values: dict[str, Any]) -> None:
         super().__init__(values)
@@ -141,6 +141,6 @@ def _number(name: str, value: Any) -> tf.Tensor:
     if tensor.shape.rank not in (0, None):
         raise NotOneNumber(name, f"an array of shape {tuple(tensor.shape)}")
     if tensor.shape.rank is None:
-        # Such as of what was looked up in a table; how many numbers it is shows when it runs.
+        # The rank is known only at run time, as that of values looked up in a table.
         tensor = tf.ensure_shape(tensor, ())
     return tf.cast(tensor, "float32")

@@ -1,4 +1,10 @@
-"""Metrics in the graph of a step: which it feeds, and which a returned number comes from."""
+"""Finds the metrics that a step's graph updates, and those that a returned number comes from.
+
+A step returns numbers, such as `self.loss_tracker.result()`. To log them correctly, the graph being
+traced is searched from each number back to its inputs. For example, `DivNoNan(total, count)` ends
+at two variables of one metric and at nothing else, so it is a result over all batches so far;
+`Mean(Sub(y, y_pred))` ends at the batch, so it is a value of one batch.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +21,7 @@ from fitx.errors import UserCodeError
 
 
 def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield (name, value), those of nested dictionaries too, as Keras logs compiled metrics."""
+    """Yield (name, value) pairs; compiled metrics of Keras come as nested dictionaries."""
     for name, value in values.items():
         if isinstance(value, dict):
             yield from flat(value)
@@ -24,38 +30,38 @@ def flat(values: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def fed_names(metric: Any) -> tuple[str, ...]:
-    """Return the names under which a metric logs, none if the graph being traced only reads it."""
-    uses = [op.type for tensor in _inside(metric) for op in tensor.consumers()]
+    """Return the names that a metric logs; none if the graph being traced does not update it."""
+    uses = [op.type for tensor in _placeholders(metric) for op in tensor.consumers()]
     if all(use == "ReadVariableOp" for use in uses):
         return ()
-    # Asked in a graph that is thrown away, because asking adds operations.
+    # In a graph that is discarded, because computing the result adds operations.
     with scratch_graph():
         return tuple(results_of(metric))
 
 
 class Sources:
-    """The metrics that a graph being traced reads, by what the step does with them.
+    """The metrics of a graph being traced whose results must not be logged as they are.
 
     Args:
         step: The step that is traced.
-        fed: The `id`s of its metrics that the graph feeds.
+        fed: The `id`s of the metrics of the step that the graph updates.
     """
 
     def __init__(self, step: keras.Model, fed: set[int]) -> None:
         self._loss = untouched_loss(step)
         others = (metric for metric in step.metrics if metric not in self._loss)
         self._unfed = [metric for metric in others if id(metric) not in fed]
-        self._elsewhere = _elsewhere(step)
+        self._unlisted = _unlisted_metrics(step)
 
     def is_untouched_loss(self, number: tf.Tensor) -> bool:
-        """Whether a number is the result of Keras' loss tracker, which the step does not feed."""
+        """Return whether a number comes from a loss tracker of Keras that is not updated."""
         return is_gathered(number, self._loss)
 
     def check(self, name: str, number: tf.Tensor) -> None:
-        """Refuse results of metrics that would be wrong in every epoch, or in all but the first.
+        """Refuse a result that would be wrong in every epoch, or in all but the first.
 
         Raises:
-            UserCodeError: The number is one; it says how to log the right value.
+            UserCodeError: The number is such a result; the message says how to log the right one.
         """
         if is_gathered(number, self._unfed):
             raise UserCodeError(
@@ -63,7 +69,7 @@ class Sources:
                 "would stay at its first value. Call the metric's update_state in this method, or "
                 "return another value."
             )
-        if is_gathered(number, self._elsewhere):
+        if is_gathered(number, self._unlisted):
             raise UserCodeError(
                 f"the step returned '{name}', the result of a metric that is not among the step's "
                 "metrics: nothing would reset it when an epoch begins. Keep the metric as an "
@@ -72,18 +78,18 @@ class Sources:
 
 
 def untouched_loss(step: keras.Model) -> list[keras.metrics.Metric]:
-    """Return the loss tracker that Keras keeps, if the graph being traced does not feed it."""
+    """Return Keras' own loss tracker, if the graph being traced does not update it."""
     tracker = loss_tracker(step)
     if tracker is None or tf.executing_eagerly() or fed_names(tracker):
         return []
     return [tracker]
 
 
-def _elsewhere(step: keras.Model) -> list[keras.metrics.Metric]:
+def _unlisted_metrics(step: keras.Model) -> list[keras.metrics.Metric]:
     """Return the metrics that the graph being traced uses and `step.metrics` does not list.
 
-    They may be anywhere, such as in a module or in an object that the step holds, so they are
-    looked for among all objects; only where the graph uses variables that are not the step's.
+    Any object may hold such a metric, a module for example, so all objects of the process are
+    searched. This is done only if the graph uses variables that are not the step's.
     """
     handles = {id(outside) for outside, _ in captures()}
     known = [*step.variables, *(v for metric in step.metrics for v in metric.variables)]
@@ -91,12 +97,12 @@ def _elsewhere(step: keras.Model) -> list[keras.metrics.Metric]:
     if not handles - known_handles:
         return []
     listed = {id(metric) for metric in step.metrics}
-    found = [o for o in gc.get_objects() if isinstance(o, keras.metrics.Metric)]
-    # One whose constructor raised has no variables yet.
-    found = [metric for metric in found if hasattr(metric, "variables")]
-    others = [m for m in found if id(m) not in listed and all(map(_has_handle, m.variables))]
-    used = [m for m in others if _inside(m)]
-    # The parts of a bundle of metrics that is listed are not.
+    metrics = [o for o in gc.get_objects() if isinstance(o, keras.metrics.Metric)]
+    # A metric whose constructor raised has no variables.
+    metrics = [metric for metric in metrics if hasattr(metric, "variables")]
+    unlisted = [m for m in metrics if id(m) not in listed and all(map(_has_handle, m.variables))]
+    used = [m for m in unlisted if _placeholders(m)]
+    # Keras' listed container of compiled metrics holds metrics that are not listed themselves.
     return [m for m in used if not known_handles & {id(v.handle) for v in m.variables}]
 
 
@@ -105,8 +111,8 @@ def _has_handle(variable: Any) -> bool:
 
 
 def is_gathered(number: tf.Tensor, metrics: Iterable[Any]) -> bool:
-    """Whether a number comes from these metrics alone, so that it speaks of all batches so far."""
-    inside = {tensor.name for metric in metrics for tensor in _inside(metric)}
+    """Return whether a number comes from these metrics alone, and so from all batches so far."""
+    inside = {tensor.name for metric in metrics for tensor in _placeholders(metric)}
     waiting, seen = [number], set[str]()
     while waiting:
         tensor = waiting.pop()
@@ -120,18 +126,18 @@ def is_gathered(number: tf.Tensor, metrics: Iterable[Any]) -> bool:
     return bool(seen & inside)
 
 
-def _inside(metric: Any) -> list[tf.Tensor]:
-    """Return what stands for a metric's variables in the graph being traced."""
+def _placeholders(metric: Any) -> list[tf.Tensor]:
+    """Return the placeholders of a metric's variables in the graph being traced."""
     handles = {id(variable.handle) for variable in metric.variables}
     return [inside for outside, inside in captures() if id(outside) in handles]
 
 
 def results_of(metric: Any, values: list[Any] | None = None) -> dict[str, Any]:
-    """Return what a metric gives, by name; Keras' bundle of compiled metrics gives several.
+    """Return the results of a metric by name; Keras' container of compiled metrics has several.
 
     Args:
         metric: The metric.
-        values: Of its variables; None takes those they have.
+        values: Values for its variables; None takes the current ones.
     """
     result = metric.result() if values is None else metric.stateless_result(values)
     return dict(flat(result)) if isinstance(result, dict) else {metric.name: result}

@@ -1,38 +1,45 @@
-"""One batch of a step as one graph: what every way of executing the step is made of."""
+"""One batch of a step as a graph, on which all modes of execution are built."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from fitx.compat.convolution import to_one_channel_as_products
 from fitx.compat.sample_weight_ranks import by_example
 from fitx.compat.stateful_random import Streams
 from fitx.engine.epoch_logs import EpochLogs
-from fitx.engine.loops import retracing
 from fitx.errors import UserCodeError
 
 StepMethod = Callable[[Any], dict[str, Any]]
 
+EXPECTED_TRACES = 2
+"""Traces without a warning: one for batches of a fixed size, one for batches of any size."""
+
 _READING = ("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape")
-"""Operations that take a variable and leave it as it is."""
+"""Operations that take a variable as input and do not change it."""
+
+_PARTS = ("x", "y", "sample_weight")
+"""Names of the parts of a batch, as a step calls them."""
 
 
 class StepGraph:
-    """A step method as a graph that takes one batch, and feeds what it logs.
+    """A step method as graphs that take one batch and update what the step logs.
 
-    It is traced once for each kind of batch, and every mode calls that one graph: the modes
-    compute the same, and pay for the user's Python once. Of a third kind it warns.
+    A graph is traced once for each kind of batch, and all modes call that graph. They compute the
+    same, and the user's Python runs once. A warning is given when a third kind is traced.
 
     Args:
         method: `train_step` or `test_step`.
-        log: Where what it returns is gathered.
+        log: Collects what the method returns.
 
     Attributes:
-        run: The same as a function, to be called while a graph is traced.
+        run: The method with its logging, to be called while another graph is traced.
         newest: The graph that was traced last; None before the first.
     """
 
@@ -42,7 +49,7 @@ class StepGraph:
 
         @tf.autograph.experimental.do_not_convert
         def one_batch(data: Any) -> dict[str, Any]:
-            return log.record(_dictionary(method, data), data)
+            return log.record(_returned(method, data), data)
 
         self.run = one_batch
         self._graphs: dict[Any, Any] = {}
@@ -51,59 +58,60 @@ class StepGraph:
 
     @property
     def graphs(self) -> list[Any]:
-        """The graphs that were traced, the first first."""
+        """The traced graphs, in the order in which they were traced."""
         return list(self._graphs.values())
 
     def graph(self, spec: Any) -> Any:
-        """Return the graph for batches of a kind, traced now if it was not yet.
+        """Return the graph for batches of a spec; trace it on the first call.
 
         Args:
-            spec: What a dataset of such batches gives as its `element_spec`.
+            spec: The `element_spec` of a dataset of such batches.
         """
-        kind = kind_of(spec)
-        if kind not in self._graphs:
-            if len(self._graphs) == retracing.MOST_TRACES:
-                retracing.warn(self._name, spec_of(self.newest), spec)
-            self.newest = self._graphs[kind] = self.traced(self.run, spec)
-        return self._graphs[kind]
+        key = spec_key(spec)
+        if key not in self._graphs:
+            if len(self._graphs) == EXPECTED_TRACES:
+                _warn_of_retracing(self._name, spec_of(self.newest), spec)
+            self.newest = self._graphs[key] = self.trace(self.run, spec)
+        return self._graphs[key]
 
-    def traced(self, function: Callable[[Any], Any], spec: Any) -> Any:
-        """Trace a function of a batch that calls `run`."""
-        # A function of its own: one that has a graph for any size gives that for each size.
+    def trace(self, function: Callable[[Any], Any], spec: Any) -> Any:
+        """Return the graph of a function of a batch that calls `run`."""
+        # A new tf.function each time: one function would use a graph for batches of any size for
+        # every size.
         with to_one_channel_as_products(), self._streams.used(), by_example():
             return tf.function(function).get_concrete_function(spec)
 
     def graph_for_rows(self, graph: Any, rows: int) -> Any:
-        """Return a graph in the form that takes batches of so many rows and no others."""
+        """Return the graph that takes the batches of another one, if they have `rows` rows."""
         spec = spec_of(graph)
         return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
 
 
 def captured_variables(graphs: Iterable[Any]) -> list[tf.Variable]:
-    """Return the variables that traced graphs use, in the order in which they first do, each once.
+    """Return the variables that traced graphs use, each once, in the order of their first use.
 
-    Those that a step made nowhere but in Python are among them, and those that Keras draws from.
+    They include variables that only Python code holds, and those of Keras' random generators.
     """
-    found = {id(v): v for graph in graphs for v in _variables(graph).values()}
-    return list(found.values())
+    variables = {id(v): v for graph in graphs for v in _by_capture(graph).values()}
+    return list(variables.values())
 
 
 def assigned_variables(graph: Any) -> list[tf.Variable]:
-    """Return the variables that a traced graph may change; the others it only reads.
+    """Return the variables that a traced graph may change.
 
-    What takes a variable to hand it on, such as a loop or a function, may change it.
+    A variable that is passed on, to a loop or a function, counts as one that may change.
     """
     inside = {id(outside): tensor for outside, tensor in graph.graph.captures}
-    named = _variables(graph).items()
-    return [variable for key, variable in named if not _is_only_read(inside[key])]
+    variables = _by_capture(graph).items()
+    return [variable for key, variable in variables if not _is_only_read(inside[key])]
 
 
-def _variables(graph: Any) -> dict[int, tf.Variable]:
-    """Return the variables that a graph uses, by the `id` of what stands for each outside."""
-    known = {id(variable.handle): variable for variable in graph.graph.variables}
-    outside = (id(tensor) for tensor, _ in graph.graph.captures)
-    # What the graph lists has no order that another process would find again.
-    return {key: known[key] for key in outside if key in known}
+def _by_capture(graph: Any) -> dict[int, tf.Variable]:
+    """Return the variables that a graph captured, by the `id` of their handles."""
+    variables = {id(variable.handle): variable for variable in graph.graph.variables}
+    captures = (id(outside) for outside, _ in graph.graph.captures)
+    # `graph.variables` alone has an order that another process would not reproduce.
+    return {key: variables[key] for key in captures if key in variables}
 
 
 def _is_only_read(tensor: tf.Tensor) -> bool:
@@ -116,16 +124,17 @@ def spec_of(graph: Any) -> Any:
 
 
 def with_rows(spec: tf.TensorSpec, rows: int | None) -> tf.TensorSpec:
-    """Return the spec of an array with so many rows; None stands for any number."""
+    """Return the spec of an array with `rows` rows; None stands for any number."""
     return tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype)
 
 
-def kind_of(spec: Any) -> Any:
-    """Return what tells a kind of batches from others, as the key of a dictionary."""
+def spec_key(spec: Any) -> Any:
+    """Return a dictionary key that is equal for equal specs of batches."""
     return (str(spec), tuple(tf.nest.flatten(spec)))
 
 
-def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
+def _returned(method: StepMethod, data: Any) -> dict[str, Any]:
+    """Call a step's method and check what it returns."""
     returned = method(data)
     name = getattr(method, "__name__", "the step")
     if not isinstance(returned, dict):
@@ -133,5 +142,44 @@ def _dictionary(method: StepMethod, data: Any) -> dict[str, Any]:
         raise UserCodeError(text)
     for key in returned:
         if not isinstance(key, str) or not key:
-            raise UserCodeError(f"{name} returned the name {key!r}; names are words.")
+            text = f"{name} returned the name {key!r}; names must be non-empty strings."
+            raise UserCodeError(text)
     return returned
+
+
+def _warn_of_retracing(method: str, before: Any, after: Any) -> None:
+    """Warn that a step is traced for more kinds of batches than expected.
+
+    Args:
+        method: Name of the step's method.
+        before: The spec of the batches of the last trace.
+        after: The spec of the batches of this trace.
+    """
+    warnings.warn(
+        f"{method} is traced for the {EXPECTED_TRACES + 1}rd time, because {_change(before, after)}"
+        ". Each kind of batch costs a trace, and in an XLA mode a compilation: pad to one shape, "
+        "keep one dtype, and drop a shorter last batch with `data.drop_remainder`.",
+        stacklevel=3,
+    )
+
+
+def _change(before: Any, after: Any) -> str:
+    """Say which array of a batch changed, and how."""
+    old, new = _arrays(before), _arrays(after)
+    for name, description in new.items():
+        if name not in old:
+            return f"{name} is new"
+        if old[name] != description:
+            return f"{name} was {old[name]} and is {description}"
+    missing = [name for name in old if name not in new]
+    return f"{missing[0]} is missing" if missing else "the batch has another structure"
+
+
+def _arrays(spec: Any) -> dict[str, str]:
+    """Return the dtype and shape of every array of a batch, by the name that a step gives it."""
+    is_split = isinstance(spec, tuple | list) and len(spec) <= len(_PARTS)
+    arrays = {}
+    for path, leaf in keras.tree.flatten_with_path(spec):
+        first, rest = (_PARTS[path[0]], path[1:]) if is_split else ("x", path)
+        arrays[first + "".join(f"[{key!r}]" for key in rest)] = f"{leaf.dtype.name} {leaf.shape}"
+    return arrays

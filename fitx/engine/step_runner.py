@@ -1,9 +1,11 @@
-"""How the steps of one `Step` are executed, in training and in evaluation."""
+"""Runs the methods of one step, in training and in evaluation, as an execution plan says."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 import keras
@@ -11,26 +13,65 @@ import tensorflow as tf
 
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import EpochLogs
-from fitx.engine.loops.ad_hoc import AdHocFunction
+from fitx.engine.loops.batch_loop import AdHocFunction, DistributedFunction, PlainFunction
 from fitx.engine.loops.block_loop import BlockFunction
-from fitx.engine.loops.distributed_loop import DistributedFunction
-from fitx.engine.loops.plain_loop import PlainFunction
 from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
-from fitx.engine.step_graph import StepGraph
-from fitx.engine.usage import Usage
+from fitx.engine.replicas.replica_graph import ReplicaGraph
+from fitx.engine.step_graph import StepGraph, with_rows
+from fitx.errors import FitxError
 
 StepFunction = PlainFunction | BlockFunction | DistributedFunction
 
 
-class StepRunner:
-    """The graphs and functions of one step, by what they are for: "train" and "test".
+class MissingLoss(FitxError):
+    """A step computes the experiment's loss, but the experiment has no loss."""
+
+    def __init__(self) -> None:
+        super().__init__("there is no loss to compute")
+
+
+@dataclass
+class Usage:
+    """The parts of an experiment that the methods of a step have used while they were traced.
 
     Attributes:
-        logs: What the step returns, gathered over an epoch.
-        usage: What the step uses of the loss, the metrics and the optimizers it was given.
-        step_graphs: The step as graphs of one batch.
-        plan: How they are executed.
+        loss: Whether they computed, or read, the experiment's loss.
+        metrics: Whether they updated the experiment's metrics.
+        applied: Networks whose optimizers applied gradients.
+        scaled: Networks whose optimizers scaled a loss.
+    """
+
+    loss: bool = False
+    metrics: bool = False
+    applied: set[str] = field(default_factory=set)
+    scaled: set[str] = field(default_factory=set)
+
+    def observe(self, network: str, optimizer: keras.optimizers.Optimizer) -> None:
+        """Record when an optimizer scales a loss and applies gradients, from now on."""
+        scale_loss, apply = optimizer.scale_loss, optimizer.apply
+
+        @wraps(scale_loss)
+        def recorded_scale_loss(*args: Any, **keywords: Any) -> Any:
+            self.scaled.add(network)
+            return scale_loss(*args, **keywords)
+
+        @wraps(apply)
+        def recorded_apply(*args: Any, **keywords: Any) -> Any:
+            self.applied.add(network)
+            return apply(*args, **keywords)
+
+        optimizer.scale_loss, optimizer.apply = recorded_scale_loss, recorded_apply
+
+
+class StepRunner:
+    """The graphs and functions of a step, by kind: "train" (`train_step`) or "test" (`test_step`).
+
+    Attributes:
+        logs: The values that each method returns, collected over an epoch.
+        usage: Which of the loss, the metrics and the optimizers it was given the step uses.
+        step_graphs: Each method as graphs of one batch.
+        plan: How the methods are executed.
         strategy: The strategy under whose scope the step was made; None for one device.
     """
 
@@ -39,95 +80,110 @@ class StepRunner:
         self.usage = Usage()
         self.plan = ExecutionPlan()
         self.strategy = shared_steps.strategy_in_scope()
-        self.renew(step)
+        self.discard_graphs(step)
 
-    def renew(self, step: keras.Model) -> None:
-        """Forget the graphs: a loss or an optimizer that they hold may be another now."""
+    def discard_graphs(self, step: keras.Model) -> None:
+        """Discard the traced graphs, which may hold an earlier loss or optimizer."""
         methods = {"train": step.train_step, "test": step.test_step}
         self.step_graphs = {kind: StepGraph(methods[kind], log) for kind, log in self.logs.items()}
+        self._replica_graphs: dict[str, ReplicaGraph] = {}
+        if self.strategy is not None:
+            for kind, step_graph in self.step_graphs.items():
+                self._replica_graphs[kind] = ReplicaGraph(step_graph, self.strategy)
         self._functions: dict[str, StepFunction] = {}
 
     def use_plan(self, plan: ExecutionPlan) -> None:
         """Execute the step by a plan from now on."""
         self.plan = plan
-        if self.strategy is None:
-            self._functions.clear()
+        self._functions.clear()
 
     def graphs(self, *kinds: str) -> list[Any]:
-        """Return the graphs of one batch that were traced, for all kinds if none is named.
+        """Return the traced graphs of one batch, of all kinds if none is named.
 
-        A graph for several devices holds what all devices of this process do.
+        A graph for several devices holds the operations of all devices of this process.
         """
-        return [g for kind in kinds or tuple(self.step_graphs) for g in self._source(kind).graphs]
+        return [g for kind in kinds or self.step_graphs for g in self._graphs_of(kind).graphs]
 
-    def trace(self, kind: str, dataset: tf.data.Dataset) -> tuple[str, ...]:
-        """Trace the step on the shapes of a dataset's batches; return the names it logs."""
-        function = self.function(kind)
-        if isinstance(function, DistributedFunction):
-            function.graph(next(iter(dataset)))
+    def trace(
+        self, kind: str, spec: Any, rows: int, *, returns_values: bool = False
+    ) -> tuple[str, ...]:
+        """Trace a method; return the names of the values that it logs.
+
+        Args:
+            kind: The method: "train" or "test".
+            spec: The spec of the batches, as the `element_spec` of a dataset.
+            rows: Rows of a full batch; a graph for several devices takes no other number.
+            returns_values: Whether a callback is going to read the values of batches.
+        """
+        if kind in self._replica_graphs:
+            spec = tf.nest.map_structure(lambda part: with_rows(part, rows), spec)
+            self._replica_graphs[kind].graph(spec, returns_values=returns_values)
         else:
-            self.step_graphs[kind].graph(dataset.element_spec)
+            self.step_graphs[kind].graph(spec)
         return self.logs[kind].names
 
-    def traced_around(
+    def trace_around(
         self, kind: str, function: Callable[[Callable[[Any], Any], Any], Any], spec: Any
     ) -> Any:
-        """Trace the step anew, within a function that is given the step and a batch."""
-        source = self._source(kind)
+        """Return the graph of a function that takes a method, which it calls, and a batch."""
+        graphs = self._graphs_of(kind)
 
         @tf.autograph.experimental.do_not_convert
         def one_batch(data: Any) -> Any:
-            return function(source.run, data)
+            return function(graphs.run, data)
 
-        return source.traced(one_batch, spec)
+        return graphs.trace(one_batch, spec)
 
     @contextmanager
-    def epoch_kept(self, step: keras.Model) -> Iterator[None]:
-        """Put back, at the end, what the epoch or validation under way has logged."""
+    def logs_restored(self, step: keras.Model) -> Iterator[None]:
+        """Restore, at the end, the values logged so far in the current epoch and validation."""
         logs = self.logs.values()
-        own = (v for log in logs for mean in log.means.values() for v in mean.variables)
-        variables = [*step.metrics_variables, *own]
+        means = (v for log in logs for mean in log.means.values() for v in mean.variables)
         running = [log.running for log in logs]
-        kept = [copy for variable in variables for copy in replica_variables.local_copies(variable)]
-        values = [tf.identity(copy) for copy in kept]
+        variables = [
+            copy
+            for variable in (*step.metrics_variables, *means)
+            for copy in replica_variables.local_copies(variable)
+        ]
+        values = [tf.identity(variable) for variable in variables]
         try:
             yield
         finally:
-            for copy, value in zip(kept, values, strict=True):
-                copy.assign(value)
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
             for log, was_running in zip(logs, running, strict=True):
                 log.running = was_running
 
     def function(self, kind: str) -> StepFunction:
-        """Return what `fit` or `evaluate` calls: once a batch, or once for all where fed blocks."""
+        """Return the function that runs a method in the mode of the plan."""
         if kind not in self._functions:
             self._functions[kind] = self._function(kind)
         return self._functions[kind]
 
     def accepts(self, kind: str, x: Any, steps: int | None) -> bool:
-        """Whether data is as fitx feeds it: blocks where the mode takes them, endless batches."""
+        """Return whether `function` takes data: blocks in modes of blocks, else endless batches."""
         if self.plan.modes[kind].takes_blocks:
             return isinstance(getattr(x, "element_spec", None), Block)
         return isinstance(x, tf.data.Dataset) and steps is not None
 
     def ad_hoc(self, kind: str, *, returns_results: bool = True) -> AdHocFunction:
-        """Return what takes batches that a callback hands in, whatever the mode is."""
-        self.function(kind)
-        return AdHocFunction(self._source(kind), returns_results=returns_results)
+        """Return a function for batches that a callback passes in, whatever the mode is."""
+        return AdHocFunction(self._graphs_of(kind), returns_results=returns_results)
 
-    def _source(self, kind: str) -> StepGraph | DistributedFunction:
-        """Return what traces and keeps the graphs of one batch."""
-        function = self._functions.get(kind)
-        return function if isinstance(function, DistributedFunction) else self.step_graphs[kind]
+    def _graphs_of(self, kind: str) -> StepGraph | ReplicaGraph:
+        return self._replica_graphs.get(kind) or self.step_graphs[kind]
 
     def _function(self, kind: str) -> StepFunction:
-        batch, plan = self.step_graphs[kind], self.plan
-        mode, returns_values = plan.modes[kind], plan.returns_values
-        if self.strategy is not None:
-            return DistributedFunction(batch, self.strategy, returns_values=returns_values)
-        if not mode.takes_blocks:
-            return PlainFunction(batch, returns_values=returns_values)
-        is_sized = kind in plan.sized
+        plan, step_graph = self.plan, self.step_graphs[kind]
+        if kind in self._replica_graphs:
+            replica_graph = self._replica_graphs[kind]
+            return DistributedFunction(replica_graph, returns_values=plan.returns_values)
+        if not plan.modes[kind].takes_blocks:
+            return PlainFunction(step_graph, returns_values=plan.returns_values)
         return BlockFunction(
-            batch, mode, plan.device, is_sized=is_sized, returns_values=returns_values
+            step_graph,
+            plan.modes[kind],
+            plan.device,
+            is_sized=kind in plan.sized,
+            returns_values=plan.returns_values,
         )

@@ -1,4 +1,4 @@
-"""A keras.Model whose `fit` and `evaluate` run its steps in the modes it is given."""
+"""The keras.Model whose `fit` and `evaluate` run steps as an execution plan says."""
 
 from __future__ import annotations
 
@@ -11,26 +11,29 @@ from typing import Any
 import keras
 
 from fitx.compat.fit_hooks import HookedModel
-from fitx.engine.callback_list import ChunkCallbackList
-from fitx.engine.loops.ad_hoc import AdHocFunction
+from fitx.engine.callback_list import ChunkCallbackList, KerasFunction
 from fitx.engine.metric_sources import untouched_loss
-from fitx.engine.step_runner import StepFunction, StepRunner
+from fitx.engine.step_runner import StepRunner
 from fitx.errors import UserCodeError
 
 
 class Trainer(HookedModel):
-    """Keras' loop over epochs, around functions that run one batch a call or many."""
+    """A keras.Model that keeps Keras' loop over epochs and replaces the functions it calls.
+
+    A function may run one batch a call, or all batches of an epoch. The model reserves the
+    attribute `execution`, and the names of Keras.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self._execution = StepRunner(self)
-        self.train_function: StepFunction | None = None
-        self.test_function: StepFunction | None = None
+        self.train_function: KerasFunction | None = None
+        self.test_function: KerasFunction | None = None
         self._is_fitting = False
 
     @property
     def execution(self) -> StepRunner:
-        """How the steps are executed."""
+        """Runs the methods of the step."""
         return self._execution
 
     def fit(
@@ -44,46 +47,40 @@ class Trainer(HookedModel):
         steps_until_due: Callable[[], int] = lambda: sys.maxsize,
         **keywords: Any,
     ) -> keras.callbacks.History:
-        """Train as `keras.Model.fit` does; a mode that takes blocks is fed blocks.
+        """Train as `keras.Model.fit` does; in a mode that takes blocks, data are blocks.
 
         Args:
-            steps_until_due: Tells how many steps may run before callbacks must hear of them.
-            skip_steps: How many steps of the first epoch ran before, in another process: they
-                are passed over, and the data begins with the step after them.
+            skip_steps: Steps of the first epoch that another process ran before. They are not run
+                and not passed to callbacks; the data begin with the step after them.
+            steps_until_due: Returns how many steps may run before callbacks must be called.
 
-        All else is Keras' own.
+        All other arguments are those of Keras.
 
         Raises:
-            UserCodeError: `fit` runs already.
+            UserCodeError: `fit` is called while `fit` runs.
         """
-        if self._is_fitting:
-            raise UserCodeError(
-                "fit was called while fit runs; a callback trains further batches by "
-                "self.model.train_on_batch, and another model by that model's own fit."
+        with self._fitting():
+            callback_list = ChunkCallbackList(
+                callbacks or (), self, add_history=True, epochs=epochs, steps=steps_per_epoch
             )
-        told = ChunkCallbackList(
-            callbacks or (), self, add_history=True, epochs=epochs, steps=steps_per_epoch
-        )
-        train, test = self.make_train_function(force=True), self.make_test_function(force=True)
-        steps_per_epoch = told.follow("train", train, steps_per_epoch, steps_until_due)
-        validation_steps = told.follow("test", test, validation_steps)
-        told.passed = train.passed = skip_steps
-        self._is_fitting = True
-        try:
-            with warnings.catch_warnings():
-                # That a monitored value is logged is known by now; it is missing where an epoch
-                # is not validated, and Keras would say so after each such epoch.
-                warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
-                return super().fit(
-                    *args,
-                    callbacks=told,
-                    epochs=epochs,
-                    steps_per_epoch=steps_per_epoch,
-                    validation_steps=validation_steps,
-                    **keywords,
-                )
-        finally:
-            self._is_fitting = False
+            self.train_function, train_calls = callback_list.subscribe(
+                "train",
+                self.execution.function("train"),
+                steps_per_epoch,
+                steps_until_due=steps_until_due,
+                skip_steps=skip_steps,
+            )
+            self.test_function, test_calls = callback_list.subscribe(
+                "test", self.execution.function("test"), validation_steps
+            )
+            return super().fit(
+                *args,
+                callbacks=callback_list,
+                epochs=epochs,
+                steps_per_epoch=train_calls,
+                validation_steps=test_calls,
+                **keywords,
+            )
 
     def evaluate(
         self,
@@ -93,53 +90,48 @@ class Trainer(HookedModel):
         callbacks: Any = None,
         **keywords: Any,
     ) -> Any:
-        """Measure as `keras.Model.evaluate` does; an epoch under way keeps what it logged.
+        """Evaluate as `keras.Model.evaluate` does; values logged so far in an epoch are kept.
 
-        Batches that fitx does not feed, such as arrays, run one a call in every mode.
+        Data that fitx does not feed, such as arrays, run one batch a call in every mode.
         """
         if isinstance(callbacks, ChunkCallbackList):
-            # It is `fit` that validates.
+            # The call of `fit`, for its validation.
             return super().evaluate(x, *args, steps=steps, callbacks=callbacks, **keywords)
-        told = ChunkCallbackList(callbacks or (), self, epochs=1, steps=steps)
-        function: StepFunction | AdHocFunction
+        callback_list = ChunkCallbackList(callbacks or (), self, epochs=1, steps=steps)
+        function: KerasFunction = self.execution.ad_hoc("test", returns_results=False)
         if self.execution.accepts("test", x, steps):
-            function = self.execution.function("test")
-            steps = told.follow("test", function, steps)
-        else:
-            function = self.execution.ad_hoc("test", returns_results=False)
-        with self._apart("test", function):
-            return super().evaluate(x, *args, steps=steps, callbacks=told, **keywords)
+            function, steps = callback_list.subscribe(
+                "test", self.execution.function("test"), steps
+            )
+        with self._function_replaced("test", function):
+            return super().evaluate(x, *args, steps=steps, callbacks=callback_list, **keywords)
 
     def train_on_batch(self, *args: Any, **keywords: Any) -> Any:
-        """Train on one batch and return its values alone; an epoch under way keeps what it logged.
+        """Train on one batch and return its values; values logged so far in an epoch are kept.
 
-        Takes what `keras.Model.train_on_batch` takes, in every mode.
+        Takes the arguments of `keras.Model.train_on_batch`, in every mode.
         """
-        with self._apart("train", self.execution.ad_hoc("train")):
+        with self._function_replaced("train", self.execution.ad_hoc("train")):
             return super().train_on_batch(*args, **keywords)
 
     def test_on_batch(self, *args: Any, **keywords: Any) -> Any:
-        """Measure one batch and return its values alone; an epoch under way keeps what it logged.
+        """Evaluate one batch and return its values; values logged so far in an epoch are kept.
 
-        Takes what `keras.Model.test_on_batch` takes, in every mode.
+        Takes the arguments of `keras.Model.test_on_batch`, in every mode.
         """
-        with self._apart("test", self.execution.ad_hoc("test")):
+        with self._function_replaced("test", self.execution.ad_hoc("test")):
             return super().test_on_batch(*args, **keywords)
 
-    def make_train_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `fit` calls."""
-        if force or self.train_function is None:
-            self.train_function = self.execution.function("train")
+    def make_train_function(self, force: bool = False) -> KerasFunction | None:
+        """Return the function that `fit` calls, which `fit` and `train_on_batch` have set."""
         return self.train_function
 
-    def make_test_function(self, force: bool = False) -> StepFunction:
-        """Return the function that `evaluate` calls."""
-        if force or self.test_function is None:
-            self.test_function = self.execution.function("test")
+    def make_test_function(self, force: bool = False) -> KerasFunction | None:
+        """Return the function that `evaluate` calls, which its callers here have set."""
         return self.test_function
 
     def reset_metrics(self) -> None:
-        """Begin a new epoch, of training or of evaluation."""
+        """Reset the metrics and all logged values, for a new epoch or evaluation."""
         super().reset_metrics()
         for log in self.execution.logs.values():
             log.reset()
@@ -147,8 +139,8 @@ class Trainer(HookedModel):
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the results of the step's metrics, as `keras.Model` does.
 
-        The loss tracker that Keras keeps is left out while a step is traced that does not feed
-        it, or `{"loss": loss, **self.compute_metrics(x, y, y_pred)}` would log 0.0 as the loss.
+        Keras' own loss tracker is left out while a step is traced that does not update it.
+        Otherwise `{"loss": loss, **self.compute_metrics(x, y, y_pred)}` would log a loss of 0.0.
         """
         results: dict[str, Any] = super().get_metrics_result()
         untouched = untouched_loss(self)
@@ -157,19 +149,37 @@ class Trainer(HookedModel):
         return results
 
     @contextmanager
-    def _apart(self, kind: str, function: StepFunction | AdHocFunction) -> Iterator[None]:
-        """Let Keras call a function of its own; put back what an epoch under way has logged."""
+    def _fitting(self) -> Iterator[None]:
+        """Refuse a call of `fit` within `fit`, and drop a warning of Keras."""
+        if self._is_fitting:
+            raise UserCodeError(
+                "fit was called while fit runs; a callback trains further batches by "
+                "self.model.train_on_batch, and another model by that model's own fit."
+            )
+        self._is_fitting = True
+        try:
+            with warnings.catch_warnings():
+                # The names of monitored values were checked before. In an epoch without
+                # validation they are missing, and Keras would warn each time.
+                warnings.filterwarnings("ignore", ".* conditioned on metric", UserWarning)
+                yield
+        finally:
+            self._is_fitting = False
+
+    @contextmanager
+    def _function_replaced(self, kind: str, function: KerasFunction) -> Iterator[None]:
+        """Let Keras call another function; restore it, and the values an epoch has logged."""
         name = f"{kind}_function"
         before = getattr(self, name)
         setattr(self, name, function)
         try:
-            with self.execution.epoch_kept(self) if self._is_fitting else nullcontext():
+            with self.execution.logs_restored(self) if self._is_fitting else nullcontext():
                 yield
         finally:
             setattr(self, name, before)
 
     def _epoch_values(self, logs: Any) -> dict[str, float]:
-        """Return an epoch's values; `fit` and `evaluate` of Keras ask here at an epoch's end."""
+        """Return the values of an epoch; `fit` and `evaluate` of Keras call this at its end."""
         log = getattr(logs, "log", None)
         if log is None:
             return {}

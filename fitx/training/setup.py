@@ -8,7 +8,7 @@ import keras
 
 from fitx import runtime
 from fitx.build.built import BuiltExperiment
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.preflight import agreement
 from fitx.experiment import plugins
@@ -58,17 +58,20 @@ def build_and_trace(
         ConfigError, DataError, UserCodeError: The parts do not fit together.
     """
     built = make(experiment, device)
-    prepare_execution(built, device, _tasks(built), modes)
+    prepare_execution(built, device, _planned_steps(built), modes)
     agreement.check_names(built)
     if experiment.plugins:
         refuse_unsavable(built.step)
     return built
 
 
-def _tasks(built: BuiltExperiment) -> list[Task]:
-    """Return the tasks of a run: training, all validations, and the test."""
+def _planned_steps(built: BuiltExperiment) -> list[PlannedSteps]:
+    """Return the steps of a run: training, all validations, and the test."""
     fit = built.experiment.fit
     passes = {"validation": fit.epochs // fit.validation_freq, "test": 1}
-    train = [Task("train", "train", built.total_steps)] if fit.epochs else []
-    evaluated = [split for split in passes if split in built.data.splits]
-    return train + [Task("test", s, passes[s] * built.evaluation_steps(s)) for s in evaluated]
+    train = [PlannedSteps("train", "train", built.total_steps)] if fit.epochs else []
+    return train + [
+        PlannedSteps("test", split, count * built.evaluation_steps(split))
+        for split, count in passes.items()
+        if split in built.data.splits
+    ]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.experiment.problems import ConfigError
 from fitx.training.setup import prepare_runtime
@@ -49,7 +49,7 @@ def with_tensor_board(monkeypatch):
 
 def settled(experiment, steps=1_000):
     built, device = make(experiment), prepare_runtime(experiment)
-    plan = prepare_execution(built, device, [Task("train", "train", steps)])
+    plan = prepare_execution(built, device, [PlannedSteps("train", "train", steps)])
     return plan.modes["train"].name, plan.why["train"]
 
 
@@ -118,7 +118,7 @@ def test_tensor_board_that_writes_of_batches_is_refused_in_a_mode_that_runs_many
 def test_a_run_that_goes_on_in_such_a_mode_refuses_it_too(written, with_tensor_board):
     experiment = written("callbacks=[{name: tensor_board, update_freq: batch}]")
     built, device = make(experiment), prepare_runtime(experiment)
-    task = Task("train", "train", 1_000)
+    task = PlannedSteps("train", "train", 1_000)
 
     with pytest.raises(ConfigError, match="tensor_board counts batches by calls"):
         prepare_execution(built, device, [task], recorded={"train": "fused"})

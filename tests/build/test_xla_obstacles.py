@@ -2,7 +2,7 @@
 
 import pytest
 
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.preflight import agreement
 from fitx.build.xla_obstacles import uncompilable
@@ -43,7 +43,7 @@ def said(built):
 
 def settled(built, steps=10_000):
     device = prepare_runtime(built.experiment)
-    plan = prepare_execution(built, device, [Task("train", "train", steps)])
+    plan = prepare_execution(built, device, [PlannedSteps("train", "train", steps)])
     return plan.modes["train"].name, plan.why["train"]
 
 

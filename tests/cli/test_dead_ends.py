@@ -360,7 +360,7 @@ def test_an_error_of_a_step_s_own_code_says_what_to_write(shell, body, experimen
         ('return {"loss": "small"}', "the step returned 'loss' as a string; return one number."),
         ("return [1.0]", "train_step returned list; it must return a dictionary of values."),
         ("return None", "train_step returned NoneType; it must return a dictionary of values."),
-        ("return {3: 1.0}", "train_step returned the name 3; names are words."),
+        ("return {3: 1.0}", "train_step returned the name 3; names must be non-empty strings."),
     ],
 )
 def test_what_a_step_may_not_return_is_shown_with_file_and_line(shell, line, text):

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.cli.display import NoDisplay
 from fitx.commands import benchmark as bench_module
@@ -133,7 +133,9 @@ def test_more_steps_an_epoch_than_the_rows_give_are_timed_as_one_pass(tiny):
 )
 def test_a_mode_that_is_excluded_has_a_reason(tiny, plugin, modes, reason):
     built = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=plugin))
-    prepare_execution(built, prepare_runtime(built.experiment), [Task("train", "train", 15)])
+    prepare_execution(
+        built, prepare_runtime(built.experiment), [PlannedSteps("train", "train", 15)]
+    )
     reasons = excluded_modes(built, "cpu")
     assert list(reasons) == modes
     assert all(text.startswith(reason) for text in reasons.values())

@@ -1,6 +1,5 @@
 """Steps that run many in one call: each runs once, in its order, and callbacks hear of the last."""
 
-import itertools
 from functools import cache
 
 import keras
@@ -253,12 +252,9 @@ def test_fit_can_be_called_again_in_another_mode_and_goes_on_with_the_same_step(
     assert step.seen == once.seen
 
 
-def test_a_block_function_says_that_it_lacks_who_hears_of_its_steps():
-    step = counting("fused")
-    step.make_train_function().steps = 1
-
-    with pytest.raises(RuntimeError, match="a block function needs a watcher"):
-        step.train_function(itertools.repeat(None))
+def test_blocks_without_the_number_of_steps_are_refused():
+    with pytest.raises(ValueError, match="needs the number of steps of an epoch"):
+        fit(counting("fused"), "fused", steps=None)
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -149,7 +149,7 @@ def test_the_result_of_a_metric_that_the_step_does_not_update_is_an_error():
     step.tracker = keras.metrics.Mean(name="d_loss")
 
     with pytest.raises(UserCodeError, match="'d', the result of a metric that it does not update"):
-        compiled(step).execution.trace("train", batches())
+        compiled(step).execution.trace("train", batches().element_spec, 4)
 
 
 class Holder:
@@ -185,7 +185,7 @@ def test_a_metric_that_no_epoch_would_reset_is_an_error(place):
 
     # Logged as a number of the batch, it would be a mean of running means.
     with pytest.raises(UserCodeError, match="a metric that is not among the step's metrics"):
-        compiled(step).execution.trace("train", batches())
+        compiled(step).execution.trace("train", batches().element_spec, 4)
 
 
 @pytest.mark.parametrize("place", ["list", "dictionary", "property"])
@@ -305,7 +305,7 @@ def test_a_step_is_not_traced_again_in_training_however_short_the_last_batch():
         return {"loss": tf.reduce_mean(x)}
 
     step = compiled(returning(train))
-    names = step.execution.trace("train", batches())
+    names = step.execution.trace("train", batches().element_spec, 4)
     before = len(traces)
     fit(step, epochs=3)
 
@@ -320,7 +320,7 @@ def test_tracing_runs_nothing_and_no_step_runs_more_often_than_there_are_batches
 
     step = returning(train)
     step.counter = step.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False)
-    compiled(step).execution.trace("train", batches())
+    compiled(step).execution.trace("train", batches().element_spec, 4)
     before = int(step.counter.value)
     history = fit(step, epochs=3)
 
@@ -385,7 +385,7 @@ def test_values_of_batches_leave_the_device_only_where_they_are_read():
     [
         (None, "train_step returned NoneType; it must return a dictionary of values."),
         (1.0, "train_step returned float; it must return a dictionary of values."),
-        ({1: 1.0}, "train_step returned the name 1; names are words."),
+        ({1: 1.0}, "train_step returned the name 1; names must be non-empty strings."),
         ({"a": None}, "the step returned 'a' as a NoneType; return one number."),
         ({"a": "high"}, "the step returned 'a' as a string; return one number."),
         ({"a": [1.0, 2.0]}, "the step returned 'a' as an array of shape (2,); return one number."),
@@ -395,7 +395,7 @@ def test_what_is_no_dictionary_of_numbers_is_the_users_error(returned, text):
     step = compiled(returning(lambda s, x: returned))
 
     with pytest.raises(UserCodeError) as caught:
-        step.execution.trace("train", batches())
+        step.execution.trace("train", batches().element_spec, 4)
 
     assert str(caught.value) == text
 
@@ -405,6 +405,6 @@ def test_a_metric_that_gives_an_array_is_named():
     step.scores = keras.metrics.F1Score(name="f1")
 
     with pytest.raises(NotOneNumber) as caught:
-        compiled(step).execution.trace("train", batches())
+        compiled(step).execution.trace("train", batches().element_spec, 4)
 
     assert (caught.value.name, caught.value.found) == ("f1", "an array of shape (1,)")

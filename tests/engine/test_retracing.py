@@ -68,8 +68,8 @@ def test_the_third_kind_is_told_of_once_with_what_to_do(step):
 
     assert text == (
         "train_step is traced for the 3rd time, because x was float32 (7, 3) and is float32 (6, 3)."
-        " Each kind of batch costs a trace, and in a mode of XLA a compilation: pad to one shape,"
-        " keep one dtype, and leave a shorter last batch out, as `data.drop_remainder` does."
+        " Each kind of batch costs a trace, and in an XLA mode a compilation: pad to one shape,"
+        " keep one dtype, and drop a shorter last batch with `data.drop_remainder`."
     )
     assert step.traces == 5
 
@@ -80,7 +80,7 @@ def test_the_third_kind_is_told_of_once_with_what_to_do(step):
         ((x(4, 3), x(4, 2)), "y was float32 (4, 1) and is float32 (4, 2)"),
         ((x(4, 3), x(4, 1, dtype="int32")), "y was float32 (4, 1) and is int32 (4, 1)"),
         ((x(4, 3), x(4, 1), x(4)), "sample_weight is new"),
-        ((x(4, 3),), "y is gone"),
+        ((x(4, 3),), "y is missing"),
         (({"a": x(4, 3)}, x(4, 1)), "x['a'] is new"),
         (((x(4, 3),), x(4, 1)), "x[0] is new"),
     ],
@@ -97,7 +97,7 @@ def test_arrays_of_the_same_shape_may_be_put_together_otherwise(step):
     graph = step.execution.step_graphs["train"].graph
     specs = [tf.TensorSpec((4, 3)), tf.TensorSpec((4, None)), tf.RaggedTensorSpec((4, None))]
 
-    with pytest.warns(UserWarning, match="because the batch is put together in another way"):
+    with pytest.warns(UserWarning, match="because the batch has another structure"):
         for spec in specs:
             graph(spec)
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-import tensorflow as tf
-
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, is_users, user_errors
 from fitx.build.preflight import activations, batch_sizes, effects, labels, metric_checks, untrained
 from fitx.build.returned_values import returning_frame
+from fitx.build.step_feeds import batch_layout
 from fitx.compat.error_texts import came_through
-from fitx.data.feed import evaluation_batches, training_batches
+from fitx.data.feed import BatchLayout
 from fitx.engine.epoch_logs import NotOneNumber
-from fitx.engine.usage import MissingLoss
+from fitx.engine.step_runner import MissingLoss
 from fitx.errors import DataError, FitxError, UserCodeError
 from fitx.experiment.checks.consistency import missing_loss
 from fitx.experiment.checks.monitored_values import (
@@ -50,25 +49,30 @@ def check(built: BuiltExperiment) -> None:
         raise ConfigError(problems)
 
 
-def trace(built: BuiltExperiment, kind: str = "train", split: str = "train") -> None:
+def trace(
+    built: BuiltExperiment,
+    kind: str = "train",
+    split: str = "train",
+    steps: int | None = None,
+    *,
+    returns_values: bool = False,
+) -> None:
     """Trace a step's method on the batches of a split, before a run folder is made.
 
     Args:
-        built: What was made.
+        built: The experiment, with its step.
         kind: The method: "train" or "test".
-        split: Name of the split; what trains runs on train.
+        split: Name of the split; training runs on train.
+        steps: Batches of one evaluation; None for `built.evaluation_steps`.
+        returns_values: Whether a callback is going to read the values of batches.
 
     Raises:
         UserCodeError: A plugin's step raised; with its own frames.
         ConfigError: A shipped step cannot run on these networks and this data.
     """
-    data = built.data
-    if kind == "train":
-        batches = training_batches(data)
-    else:
-        batches = evaluation_batches(data.splits[split], data.batch_size)
+    batches = batch_layout(built, kind, split, steps)
     with user_errors(built.experiment, lambda: f"{kind}_step on the {split} split"):
-        _trace(built, kind, batches)
+        _trace(built, kind, batches, returns_values=returns_values)
 
 
 def check_names(built: BuiltExperiment) -> None:
@@ -121,10 +125,12 @@ def _not_logged(built: BuiltExperiment, path: KeyPath, name: str, known: list[st
     )
 
 
-def _trace(built: BuiltExperiment, kind: str, batches: tf.data.Dataset) -> None:
-    experiment = built.experiment
+def _trace(
+    built: BuiltExperiment, kind: str, batches: BatchLayout, *, returns_values: bool
+) -> None:
+    experiment, execution = built.experiment, built.step.execution
     try:
-        built.step.execution.trace(kind, batches)
+        execution.trace(kind, batches.spec, batches.largest, returns_values=returns_values)
     except UserCodeError as error:
         name = error.name if isinstance(error, NotOneNumber) else None
         path = _metric(experiment, name) if name is not None else None

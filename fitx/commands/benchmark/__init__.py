@@ -9,8 +9,9 @@ from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, user_errors
-from fitx.build.execution_setup import ModeInputs, Task, prepare_execution
+from fitx.build.execution_setup import ModeInputs, PlannedSteps, prepare_execution
 from fitx.build.make import make
+from fitx.build.step_feeds import batch_layout
 from fitx.commands.benchmark.timed_training import (
     FitxTraining,
     StockTraining,
@@ -116,7 +117,7 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
     summary = parts_line(built, f"{rows:,} examples in batches of {size:,}")
     plan = Plan(experiment.name, "", device.description, 0, 0, summary)
     with listening() as stop, showing(display, plan), user_errors(experiment):
-        prepare_execution(built, device, [Task("train", "train", built.total_steps)])
+        prepare_execution(built, device, [PlannedSteps("train", "train", built.total_steps)])
         return _Bench(built, device, display, stop).comparison(rounds)
 
 
@@ -127,13 +128,14 @@ def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
         built: The experiment; its execution is prepared.
         device_kind: "cpu" or "gpu".
     """
-    inputs = ModeInputs(built, "train", built.total_steps, device_kind)
+    rows = batch_layout(built, "train", "train").largest
+    inputs = ModeInputs(built, "train", rows, built.total_steps, device_kind)
     train_mode, obstacle = built.step.execution.plan.modes["train"], inputs.full.obstacle
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:
             reasons[mode.name] = f"XLA cannot compile {obstacle}"
-        elif mode is not train_mode and not is_practical(mode, inputs.count, inputs.device_kind):
+        elif mode is not train_mode and not is_practical(mode, inputs.work, inputs.device_kind):
             reasons[mode.name] = TOO_SLOW
     return reasons
 

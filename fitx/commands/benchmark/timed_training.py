@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.execution_setup import Task, prepare_execution
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import compile_step, make_networks, make_step
 from fitx.build.step_feeds import training_feed
 from fitx.data.splits import Split
@@ -106,7 +106,7 @@ class FitxTraining(TimedTraining):
 
     def prepare(self) -> None:
         """Trace the step, as `fitx train` does before it makes a run folder."""
-        task = Task("train", "train", self.built.total_steps)
+        task = PlannedSteps("train", "train", self.built.total_steps)
         prepare_execution(self.built, self.device, [task], {"train": self.mode.name})
 
     def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -1,4 +1,4 @@
-"""Blocks of batches executed by a few calls: in a loop inside the graph, by XLA, or both."""
+"""Runs blocks of batches by few calls: in a loop inside the graph, by XLA, or both."""
 
 from __future__ import annotations
 
@@ -9,170 +9,198 @@ import tensorflow as tf
 
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import Logs
-from fitx.engine.loops.chunk_size import ChunkSize
 from fitx.engine.modes.execution_modes import Mode
 from fitx.engine.step_graph import StepGraph
 
+CHUNK_SECONDS = 0.25
+"""Seconds that a chunk aims at: half of the longest that a signal or a display may have to wait."""
 
-class Watcher(Protocol):
-    """Who hears of the steps of one epoch or evaluation as they run."""
+CHUNK_GROWTH = 16
+"""Largest ratio of a chunk's length to that of the one before, which is too short to time well."""
 
-    def begin(self, step: int) -> None:
-        """Hear that a chunk begins with the step of this number, counted from 0."""
 
-    def end(self, step: int, logs: Logs) -> bool:
-        """Hear that a chunk ended with the step of this number; return whether to go on."""
+class ChunkListener(Protocol):
+    """Follows the chunks of steps of one epoch or evaluation."""
 
-    def limit(self) -> int:
-        """Return how many steps may run before it must hear of them, at least 1."""
+    def chunk_begins(self, step: int) -> None:
+        """Called before a chunk, with the number of its first step, counted from 0."""
+
+    def chunk_ends(self, step: int, logs: Logs) -> bool:
+        """Called after a chunk, with the number of its last step; returns whether to go on."""
+
+    def steps_until_due(self) -> int:
+        """Return how many steps the next chunk may run at most, at least 1."""
+
+
+class ChunkSize:
+    """Chooses the length of a chunk from the time that earlier chunks took."""
+
+    def __init__(self) -> None:
+        self._next = 1
+        self._is_warm = False
+
+    def choose(self, available: int) -> int:
+        """Return how many of the available steps the next chunk runs, at least 1."""
+        return min(available, self._next)
+
+    def record(self, count: int, seconds: float) -> None:
+        """Record that a chunk of `count` steps took so many seconds."""
+        if not self._is_warm:
+            # The first call includes the compilation.
+            self._is_warm = True
+        elif count == self._next or seconds > CHUNK_SECONDS:
+            fitting = int(count * CHUNK_SECONDS / max(seconds, 1e-9))
+            self._next = max(1, min(fitting, count * CHUNK_GROWTH))
 
 
 class BlockFunction:
-    """What `fit` calls once an epoch, or `evaluate` once, with an iterator over blocks.
+    """Runs the steps of an epoch or an evaluation from an iterator over blocks.
 
-    It runs the steps of the epoch in chunks. A chunk is one call of a compiled graph; it ends
-    where the block does, where the watcher has something to do, and after about a quarter of a
-    second. How long chunks are has no influence on any value.
+    The steps run in chunks. A chunk is one call of a compiled graph; it ends with the block, with
+    the steps that the listener allows, or after about a quarter of a second. The length of chunks
+    has no influence on any value.
 
     Args:
-        batch: The step as a graph.
-        mode: One that takes blocks.
+        step_graph: The step.
+        mode: A mode that takes blocks.
         device: Where the graphs run, as `tf.device` names it.
-        is_sized: Whether full batches are run by a graph for their size.
+        is_sized: Whether full batches are run by a graph for their number of rows.
         returns_values: Whether a callback reads values; it gets the means so far.
-
-    Attributes:
-        steps: How many one call runs.
-        passed: How many of the next call's steps ran before, and are passed over.
     """
 
     def __init__(
-        self, batch: StepGraph, mode: Mode, device: str, *, is_sized: bool, returns_values: bool
+        self,
+        step_graph: StepGraph,
+        mode: Mode,
+        device: str,
+        *,
+        is_sized: bool,
+        returns_values: bool,
     ) -> None:
-        self.log = batch.log
-        self.steps = self.passed = 0
-        self.watcher: Watcher | None = None
+        self.log = step_graph.log
         self._device, self._returns_values = device, returns_values
-        self._batch, self._mode, self._is_sized = batch, mode, is_sized
-        self._pace = ChunkSize()
-        self._stream = _Stream()
-        self._programs: dict[Any, Program] = {}
-        self._ready: tuple[Block, Program] | None = None
+        self._step_graph, self._mode, self._is_sized = step_graph, mode, is_sized
+        self._chunk_size = ChunkSize()
+        self._cursor = _BlockCursor()
+        self._programs: dict[Any, BlockProgram] = {}
+        self._current: tuple[Block, BlockProgram] | None = None
 
-    def __call__(self, iterator: Any) -> Logs:
-        """Run `steps` steps, telling the watcher of each chunk."""
-        watcher, done, self.passed = self.watcher, self.passed, 0
-        if watcher is None:
-            raise RuntimeError("a block function needs a watcher, which `Step.fit` gives it.")
-        while done < self.steps:
+    def run(self, iterator: Any, steps: int, listener: ChunkListener, skip_steps: int = 0) -> Logs:
+        """Run the steps of an epoch or an evaluation.
+
+        Args:
+            iterator: Over blocks; an earlier call with it ended at the batch that is next.
+            steps: Number of steps.
+            listener: Is notified of each chunk.
+            skip_steps: First steps that are counted and not run.
+        """
+        done = skip_steps
+        while done < steps:
             with tf.device(self._device):
-                block, at = self._stream.at(iterator)
-            most = min(self.steps - done, watcher.limit())
-            watcher.begin(done)
-            done += self._chunk(block, at, most)
-            if not watcher.end(done - 1, self._logs()):
+                block, batch = self._cursor.position(iterator)
+            most = min(steps - done, listener.steps_until_due())
+            listener.chunk_begins(done)
+            done += self._run_chunk(block, batch, most)
+            if not listener.chunk_ends(done - 1, self._logs()):
                 break
         return Logs(self.log, {})
 
-    def _chunk(self, block: Block, at: int, most: int) -> int:
-        """Run the next batches of a block, at most so many; return how many ran."""
+    def _run_chunk(self, block: Block, batch: int, most: int) -> int:
+        """Run batches of a block from number `batch` on, at most `most`; return how many ran."""
         self.log.running = True
-        program = self._compiled(block)
+        program = self._program(block)
         full = int(block.full)
-        if at >= full:
-            program.short(block.columns, tf.constant(at), block.short)
-            return self._stream.passed(1)
-        count = self._pace.take(min(most, full - at)) if self._mode.fused else 1
+        if batch >= full:
+            program.short(block.columns, tf.constant(batch), block.short)
+            return self._cursor.advance(1)
+        is_fused = self._mode.fused
+        count = self._chunk_size.choose(min(most, full - batch)) if is_fused else 1
         began = time.perf_counter()
-        last = program.full(block.columns, tf.constant(at), tf.constant(count))
-        if self._mode.fused:
-            # Reading the number waits for the device, which one step a call need not do.
+        last = program.full(block.columns, tf.constant(batch), tf.constant(count))
+        if is_fused:
+            # Reading the number waits for the device, which is not needed for one step a call.
             int(last)
-            self._pace.took(count, time.perf_counter() - began)
-        return self._stream.passed(count)
+            self._chunk_size.record(count, time.perf_counter() - began)
+        return self._cursor.advance(count)
 
-    def _compiled(self, block: Block) -> Program:
-        if self._ready is None or self._ready[0] is not block:
-            # Finding the graph that fits costs as much as a small step, so it is found once.
-            size = block.columns[0].shape[1]
-            short = self._batch.graph(_spec(block, None if block.short is not None else size))
+    def _program(self, block: Block) -> BlockProgram:
+        if self._current is None or self._current[0] is not block:
+            # Looking up the graph takes as long as a small step, so it is done once a block.
+            short = self._step_graph.graph(block.batch_spec)
             if short not in self._programs:
-                full = self._batch.graph(_spec(block, size)) if self._is_sized else short
-                self._programs[short] = Program(full, self._mode, short)
-            self._ready = block, self._programs[short]
-        return self._ready[1]
+                full = short
+                if self._is_sized:
+                    full = self._step_graph.graph_for_rows(short, block.batch_size)
+                self._programs[short] = BlockProgram(full, self._mode, short)
+            self._current = block, self._programs[short]
+        return self._current[1]
 
     def _logs(self) -> Logs:
         return Logs(self.log, self.log.result() if self._returns_values else {})
 
 
-class _Stream:
-    """The block under way, kept from one call to the next, and the batch in it that is next."""
+class _BlockCursor:
+    """The current block, which is kept between calls, and the number of its next batch."""
 
     def __init__(self) -> None:
         self._iterator: Any = None
         self._block: Any = None
-        self._at = self._end = 0
+        self._next = self._end = 0
 
-    def at(self, iterator: Any) -> tuple[Block, int]:
-        """Return a block and the number of its next batch; takes a new one where that is due."""
-        if iterator is not self._iterator or self._at >= self._end:
+    def position(self, iterator: Any) -> tuple[Block, int]:
+        """Return a block with batches left, the next of the iterator if needed, and the number."""
+        if iterator is not self._iterator or self._next >= self._end:
             block = next(iterator)
-            # Copied to the device once, and not at every call.
+            # Copied to the device once instead of at every call.
             columns = tuple(tf.identity(column) for column in block.columns)
             self._iterator, self._block = iterator, block._replace(columns=columns)
             short = 0 if block.short is None else int(block.short > 0)
-            self._at, self._end = int(block.first), int(block.full) + short
-        return self._block, self._at
+            self._next, self._end = int(block.first), int(block.full) + short
+        return self._block, self._next
 
-    def passed(self, count: int) -> int:
-        self._at += count
+    def advance(self, count: int) -> int:
+        """Move on by a number of batches, and return it."""
+        self._next += count
         return count
 
 
-def _spec(block: Block, size: int | None) -> Any:
-    """Return the spec of one batch of a size; None where there are short ones too."""
-    specs = tuple(tf.TensorSpec((size, *c.shape[2:]), c.dtype) for c in block.columns)
-    return specs if len(specs) > 1 else specs[0]
-
-
-class Program:
-    """One batch's graph inside the graphs that take a block.
+class BlockProgram:
+    """Graphs that run batches of a block by the graph of one batch.
 
     Args:
         graph: The graph of one batch of full size.
-        mode: How it is to be executed.
+        mode: How it is executed.
         short_graph: The graph of a short batch; None for the same.
 
     Attributes:
-        full: Runs `count` batches from `at` on and returns the number after them.
-        short: Runs the short batch at `at`, which has `rows` rows. It is never compiled by XLA,
-            which would take as long for it as for all the others.
+        full: Runs `count` batches from number `batch` on and returns the number after them.
+        short: Runs the short batch of number `batch`, which has `rows` rows. It is never compiled
+            by XLA, which would take as long for it as for all the others.
     """
 
     def __init__(self, graph: Any, mode: Mode, short_graph: Any = None) -> None:
-        def one(columns: Any, at: Any, count: Any) -> Any:
-            graph(_batch(columns, at))
-            return at + 1
+        def one(columns: Any, batch: Any, count: Any) -> Any:
+            graph(_batch(columns, batch))
+            return batch + 1
 
-        def many(columns: Any, at: Any, count: Any) -> Any:
-            end = at + count
+        def many(columns: Any, batch: Any, count: Any) -> Any:
+            end = batch + count
 
             def body(index: Any) -> tuple[Any]:
                 graph(_batch(columns, index))
                 return (index + 1,)
 
-            # One iteration at a time: a step reads what the step before it wrote.
-            return tf.while_loop(lambda i: i < end, body, (at,), parallel_iterations=1)[0]
+            # One iteration at a time: a step reads what the step before it assigned.
+            return tf.while_loop(lambda i: i < end, body, (batch,), parallel_iterations=1)[0]
 
-        def short(columns: Any, at: Any, rows: Any) -> None:
-            (short_graph or graph)(_batch(columns, at, rows))
+        def short(columns: Any, batch: Any, rows: Any) -> None:
+            (short_graph or graph)(_batch(columns, batch, rows))
 
         run = many if mode.fused else one
         self.full = tf.function(run, autograph=False, jit_compile=mode.xla or None)
         self.short = tf.function(short, autograph=False)
 
 
-def _batch(columns: tuple[Any, ...], at: Any, rows: Any = None) -> Any:
-    taken = tuple(tf.gather(column, at)[:rows] for column in columns)
-    return taken if len(taken) > 1 else taken[0]
+def _batch(columns: tuple[Any, ...], number: Any, rows: Any = None) -> Any:
+    parts = tuple(tf.gather(column, number)[:rows] for column in columns)
+    return parts if len(parts) > 1 else parts[0]

@@ -1,4 +1,4 @@
-"""Which mode suits a step, by a fixed rule on what it computes: the same file always runs alike.
+"""Chooses the mode of a step by a fixed rule on its operations: the same file always runs alike.
 
 The rule was read off `bench/grid.jsonl`, what `bench/grid.py` measured on two CPU cores with
 TensorFlow 2.21: times of a step against those of `plain`, so less is better.
@@ -13,11 +13,11 @@ TensorFlow 2.21: times of a step against those of `plain`, so less is better.
     lstm 32, batch 64          0.90   0.63    0.39
     attention 32, batch 64     0.78   0.79    0.56
 
-Starting an operation costs TensorFlow about 3 us, which a loop in the graph halves and XLA takes
-away, since it makes few programs of many operations. Large products of matrices are where
-TensorFlow's own kernels are faster, unless reading the weights is what takes the time. Of
-convolutions XLA has only slow ones for a CPU, and in a loop it runs them on one thread. Compiling
-takes a few milliseconds for each operation, which about a thousand steps win back.
+Starting an operation costs TensorFlow about 3 us. A loop in the graph halves that cost, and XLA
+removes it, since it makes few programs of many operations. For large products of matrices
+TensorFlow's own kernels are faster, unless most of the time goes into reading the weights. XLA's
+convolutions are slow on a CPU, and in a loop they run on one thread. Compiling takes a few
+milliseconds for each operation, which about a thousand steps win back.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from fitx.engine.modes.execution_modes import MODES, PLAIN, Mode
 from fitx.engine.modes.operation_count import StepWork
 
 FEWEST_STEPS = 1_000
-"""Steps in all from which on compiling more than one step a call pays."""
+"""Number of steps from which on compiling more than one step a call pays."""
 
 SMALL_PRODUCT = 2e6
-"""Multiplications and additions per operation up to which starting it costs more than them."""
+"""Multiplications and additions per operation up to which starting it costs more than they do."""
 
 SMALL_CONVOLUTION = 3e6
 """The same for convolutions in a loop without XLA."""
 
 LOW_INTENSITY = 400
-"""Multiplications and additions per number read up to which reading is what takes the time."""
+"""Multiplications and additions per number up to which reading the numbers takes most time."""
 
 
 def choose_mode(work: StepWork, steps: int, device_kind: str) -> tuple[Mode, str]:
-    """Return the mode for a step, and why.
+    """Return the mode for a step, and the reason.
 
     Args:
-        work: What one step computes.
-        steps: How many are to run.
+        work: The operations and the arithmetic of one step.
+        steps: Number of steps in all.
         device_kind: "cpu" or "gpu"; for GPUs the choice is Keras' own, and not calibrated.
     """
     if steps < FEWEST_STEPS:
@@ -63,5 +63,5 @@ def choose_mode(work: StepWork, steps: int, device_kind: str) -> tuple[Mode, str
 
 
 def is_practical(mode: Mode, work: StepWork, device_kind: str) -> bool:
-    """Whether a mode is worth a try: XLA's convolutions in a loop can take minutes on a CPU."""
+    """Return whether a mode can be tried: XLA takes minutes for convolutions in a loop on a CPU."""
     return not (mode.fused and mode.xla and work.convolutions and device_kind == "cpu")

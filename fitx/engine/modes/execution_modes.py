@@ -1,4 +1,4 @@
-"""The ways to execute a step, and which of them a step is executed in."""
+"""The modes in which a step can be executed, and the plan that says how one step is executed."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Mode:
-    """How a step's batches are executed.
+    """A way to execute the batches of a step.
 
     Args:
-        name: As the experiment file says it.
+        name: Its name in the experiment file.
         fused: Whether one call runs many batches, in a loop inside the graph.
         xla: Whether XLA compiles what one call runs into one program.
     """
@@ -22,7 +22,7 @@ class Mode:
 
     @property
     def takes_blocks(self) -> bool:
-        """Whether it is fed many batches in one piece; else one batch after the other."""
+        """Whether it takes blocks of many batches; else it takes one batch after the other."""
         return self.fused or self.xla
 
 
@@ -44,17 +44,17 @@ def _plain() -> dict[str, Mode]:
 
 @dataclass(frozen=True)
 class ExecutionPlan:
-    """How the methods of a step are executed, by what they are for: "train" and "test".
+    """Says how the methods of a step are executed, by kind: "train" and "test".
 
     `fitx.build.execution_setup.prepare_execution` makes it for new runs, resumed runs and
     evaluations alike.
 
     Args:
         modes: The mode of each method.
-        why: Why it was chosen, in words.
+        why: The reason for each mode, in words.
         sized: The methods whose full batches XLA compiles from a graph for that size, because it
             cannot compile the graph for batches of any size.
-        device: What computes, as `tf.device` names it.
+        device: The device that computes, as `tf.device` names it.
         returns_values: Whether a callback reads the values of batches.
     """
 

@@ -1,4 +1,4 @@
-"""Which mode is the fastest for one step, found by trying them on copies of the step's state."""
+"""Measures the time of a step in each mode, and restores the state of the step."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import numpy as np
 import tensorflow as tf
 
 from fitx.data.row_blocks import Block
-from fitx.engine.loops.block_loop import Program
+from fitx.engine.loops.block_loop import BlockProgram
 from fitx.engine.modes.execution_modes import Mode
 from fitx.engine.resources import tables
 
 SHARE = 0.05
-"""Of the expected training time that trying may take."""
+"""Largest share of the expected training time that measuring may take."""
 
 LONGEST_SECONDS = 20.0
+"""Longest time that measuring may take."""
 
 ROUND_SECONDS = 0.3
-"""That a mode is timed for at once, unless one step takes longer."""
+"""Seconds of one timing of a mode, unless one step takes longer."""
 
 SECONDS_PER_OPERATION = {False: 0.001, True: 0.004}
-"""To compile, without and with XLA: reckoned high, so that the budget is kept."""
+"""Seconds to compile an operation, without and with XLA: high estimates, to keep the budget."""
 
 
 def measure_modes(
@@ -33,34 +34,34 @@ def measure_modes(
 ) -> dict[str, float]:
     """Return the seconds that one step takes in each mode that was tried.
 
-    The first mode tells how long the training will take, and with that how long trying may:
-    at most 5 % of it, and at most 20 s. A mode that the budget has no room for is left out. The
-    variables that the step changes, and Python's and NumPy's random numbers, are put back.
+    The time of the first mode gives that of the training, and with it the budget: 5 % of that
+    time, and at most 20 s. A mode that does not fit into the budget is left out. The variables
+    that the step changes, and the random state of Python and NumPy, are restored.
 
     Args:
         graph: The step as a graph of one batch.
         block: Real batches, at least one of full size.
-        modes: What to try, the safest first.
-        steps: Of the whole training.
-        operations: In the graph; compiling takes the longer the more there are.
+        modes: The modes to measure, the safest first.
+        steps: Steps of the whole training.
+        operations: Operations in the graph, from which the time of compiling is estimated.
     """
     began = time.perf_counter()
-    found: dict[str, float] = {}
+    seconds: dict[str, float] = {}
     budget = LONGEST_SECONDS
     with state_restored(graph):
         for mode in modes:
-            reckoned = operations * SECONDS_PER_OPERATION[mode.xla]
-            if found and time.perf_counter() - began + reckoned > budget:
+            estimate = operations * SECONDS_PER_OPERATION[mode.xla]
+            if seconds and time.perf_counter() - began + estimate > budget:
                 continue
-            found[mode.name] = _seconds(
-                Program(graph, mode), block, mode, min(found.values(), default=None)
+            seconds[mode.name] = _seconds(
+                BlockProgram(graph, mode), block, mode, min(seconds.values(), default=None)
             )
-            budget = min(LONGEST_SECONDS, SHARE * steps * next(iter(found.values())))
-    return found
+            budget = min(LONGEST_SECONDS, SHARE * steps * next(iter(seconds.values())))
+    return seconds
 
 
-def _seconds(program: Program, block: Block, mode: Mode, best: float | None) -> float:
-    """Return the seconds of one step, the compilation not counted."""
+def _seconds(program: BlockProgram, block: Block, mode: Mode, best: float | None) -> float:
+    """Return the seconds of one step, without the compilation."""
     full = int(block.full)
     run = _chunks(program, block) if mode.fused else _steps(program, block)
     run(1)
@@ -71,7 +72,7 @@ def _seconds(program: Program, block: Block, mode: Mode, best: float | None) -> 
     return min(run(count) / count for _ in range(3)) if count > 1 else min(once, run(1))
 
 
-def _chunks(program: Program, block: Block) -> Callable[[int], float]:
+def _chunks(program: BlockProgram, block: Block) -> Callable[[int], float]:
     def run(count: int) -> float:
         began = time.perf_counter()
         int(program.full(block.columns, tf.constant(0), tf.constant(count)))
@@ -80,7 +81,7 @@ def _chunks(program: Program, block: Block) -> Callable[[int], float]:
     return run
 
 
-def _steps(program: Program, block: Block) -> Callable[[int], float]:
+def _steps(program: BlockProgram, block: Block) -> Callable[[int], float]:
     full = int(block.full)
 
     def run(count: int) -> float:
@@ -95,17 +96,17 @@ def _steps(program: Program, block: Block) -> Callable[[int], float]:
 
 @contextmanager
 def state_restored(graph: Any) -> Iterator[None]:
-    """Put back, at the end, all that a graph may change, and Python's random numbers."""
+    """Restore, at the end, all state that a graph may change, and the random state of Python."""
     variables = list(graph.graph.variables)
     values = [tf.identity(variable) for variable in variables]
-    kept = [(table, table.to_array()) for table in tables.changed_tables(graph)]
+    saved_tables = [(table, table.to_array()) for table in tables.changed_tables(graph)]
     states = random.getstate(), np.random.get_state()
     try:
         yield
     finally:
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
-        for table, array in kept:
+        for table, array in saved_tables:
             table.assign(array)
         random.setstate(states[0])
         np.random.set_state(states[1])

@@ -1,4 +1,4 @@
-"""What one step computes, counted in its graph: operations, and arithmetic by kind."""
+"""Counts the operations of one step, and its arithmetic by kind, in its graph."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOPS = ("While", "StatelessWhile")
 
 @dataclass(frozen=True)
 class StepWork:
-    """The work of one step.
+    """The operations and the arithmetic of one step.
 
     Attributes:
         operations: Operations that TensorFlow would start one by one; those of a loop's body count
@@ -23,8 +23,8 @@ class StepWork:
         products: Multiplications and additions in products of matrices.
         convolutions: The same in convolutions.
         loops: Loops in the graph, such as those of recurrent layers.
-        numbers: In all variables: weights, and what optimizers and metrics keep; those of a
-            variable whose shape changes are not counted.
+        numbers: Numbers in all variables: weights, and the state of optimizers and metrics;
+            variables whose shape changes are not counted.
     """
 
     operations: int
@@ -38,8 +38,8 @@ def count_work(graph: Any, batch_size: int) -> StepWork:
     """Count the work of a traced step.
 
     Args:
-        graph: The graph of one batch, as `Batch.graph` gives it.
-        batch_size: What stands for a size that the graph leaves open.
+        graph: The graph of one batch, as `StepGraph.graph` returns it.
+        batch_size: The size to use where the graph leaves a size open.
     """
     nothing = ("Const", "Placeholder", "Identity", "NoOp")
     starts = [op for op in operations(graph.graph) if op.type not in nothing]
@@ -56,7 +56,8 @@ def _product(op: Any, batch_size: int) -> float:
     if op.type not in _PRODUCTS:
         return 0.0
     left, right, made = (_size(t, batch_size) for t in (*op.inputs[:2], op.outputs[0]))
-    # Of (m, k) and (k, n) it is mkn, which is the root of the product of all three sizes.
+    # For shapes (m, k) and (k, n) it is mkn, the root of the product of the sizes of both and of
+    # the result.
     return 2.0 * math.sqrt(left * right * made)
 
 

@@ -1,4 +1,4 @@
-"""What XLA cannot compile in a step, found by letting TensorFlow lower the step's graph."""
+"""Finds an operation of a step that XLA cannot compile, by letting TensorFlow lower the graph."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class XlaObstacle:
     """An operation that XLA cannot compile.
 
     Attributes:
-        operation: It, in the graph of the step; None where TensorFlow does not name it.
-        reason: What keeps XLA from compiling it, as a clause about it.
+        operation: The operation in the graph of the step; None if TensorFlow does not name it.
+        reason: The reason, as a relative clause.
     """
 
     operation: tf.Operation | None
@@ -28,7 +28,7 @@ class XlaObstacle:
 
 
 def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle | None:
-    """Return what XLA cannot compile in a traced step, None if it can compile all of it.
+    """Return an operation that XLA cannot compile in a traced step, None if there is none.
 
     TensorFlow itself lowers the graph to XLA's language, without compiling or running it: that
     takes a tenth of a second or so. What it cannot lower it cannot compile.
@@ -50,7 +50,7 @@ def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle 
 
 
 def _refusal(graph: Any, batch_size: int) -> Refusal | None:
-    """Return what TensorFlow says when it cannot lower a graph."""
+    """Return the message of TensorFlow if it cannot lower a graph."""
     structure = graph.structured_input_signature[0][0]
     specs = [_with_size(spec, batch_size) for spec in tf.nest.flatten(structure)]
 
@@ -66,7 +66,7 @@ def _with_size(spec: tf.TensorSpec, batch_size: int) -> tf.TensorSpec:
 
 
 def _named(refusal: Refusal, graph: Any) -> tf.Operation | None:
-    """Return the operation that TensorFlow names by its path through the functions around it."""
+    """Return the operation that a message names by its path through the enclosing functions."""
     if refusal.node is None:
         return None
     path, kind = refusal.node

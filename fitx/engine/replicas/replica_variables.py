@@ -1,4 +1,4 @@
-"""The copies of a variable, one on each device that computes, and what it holds as an array."""
+"""Converts a variable, which may have a copy on each of several devices, to an array and back."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from fitx.errors import StorageError
 
 
 def local_copies(variable: Any) -> tuple[Any, ...]:
-    """Return the copies that this process has of a variable, Keras' or TensorFlow's.
+    """Return the copies that this process has of a variable of Keras or TensorFlow.
 
-    A lookup table has one: its handle.
+    A lookup table has one copy: its handle.
     """
     if isinstance(variable, Table):
         return (variable.handle,)
-    held = getattr(variable, "value", variable)
-    held = variable if callable(held) else held
-    return tuple(held.values) if isinstance(held, tf.distribute.DistributedValues) else (held,)
+    value = getattr(variable, "value", variable)
+    # A variable of TensorFlow has a method of this name.
+    value = variable if callable(value) else value
+    return tuple(value.values) if isinstance(value, tf.distribute.DistributedValues) else (value,)
 
 
 def copy_ids(variables: Iterable[Any]) -> set[int]:
@@ -31,9 +32,9 @@ def copy_ids(variables: Iterable[Any]) -> set[int]:
 
 
 def local_value(variable: Any) -> Any:
-    """Return what a variable holds: of a metric's, the sum of its copies in this process.
+    """Return the value of a variable; for a metric's, the sum of its copies in this process.
 
-    Unlike reading the variable, this waits for no other process.
+    Unlike reading the variable, this does not wait for other processes.
     """
     first, *others = local_copies(variable)
     return tf.add_n([first, *others]) if _is_per_replica(variable) else tf.identity(first)
@@ -41,14 +42,15 @@ def local_value(variable: Any) -> Any:
 
 def values(variables: Iterable[Any], *, everywhere: bool) -> list[Any]:
     """Return `local_value` of variables, or with `everywhere` their sums over all processes."""
-    found = [(variable, local_value(variable)) for variable in variables]
+    variables = list(variables)
+    local_values = [local_value(variable) for variable in variables]
     if not everywhere:
-        return [value for _, value in found]
-    return [_over_processes(variable, value) for variable, value in found]
+        return local_values
+    return list(map(_over_processes, variables, local_values))
 
 
 def array_spec(variable: Any) -> tf.TensorSpec:
-    """Return the dtype and shape of what `to_array` returns; sizes that may change are None."""
+    """Return dtype and shape of the result of `to_array`; sizes that may change are None."""
     if _is_packed(variable):
         return tf.TensorSpec([None], tf.uint8)
     shape = tf.TensorShape(variable.shape)
@@ -58,9 +60,9 @@ def array_spec(variable: Any) -> tf.TensorSpec:
 
 
 def to_array(variable: Any) -> np.ndarray:
-    """Return what a variable or a lookup table holds.
+    """Return the content of a variable or a lookup table.
 
-    Of a metric's variable it is each copy of this process in its turn; tables, and variables of
+    For a metric's variable it is the list of its copies in this process; tables, and variables of
     strings, are packed into bytes.
     """
     if isinstance(variable, Table):
@@ -74,12 +76,12 @@ def to_array(variable: Any) -> np.ndarray:
 
 
 def assign_array(variable: Any, value: np.ndarray) -> None:
-    """Let a variable or a lookup table hold what `to_array` returned.
+    """Set a variable or a lookup table to the content that `to_array` returned.
 
-    What is summed over processes, the first of them holds alone.
+    A value that is summed over processes is given to the first process; the others get zeros.
 
     Raises:
-        StorageError: What was packed is no table, or no strings, like these.
+        StorageError: The packed content does not fit the table, or the variable of strings.
     """
     if isinstance(variable, Table):
         variable.assign(value)
@@ -92,7 +94,7 @@ def assign_array(variable: Any, value: np.ndarray) -> None:
 
 
 def check_packed(variable: Any, value: np.ndarray) -> None:
-    """Raise StorageError if `assign_array` would refuse bytes that were packed."""
+    """Raise StorageError if `assign_array` would refuse packed content."""
     if isinstance(variable, Table):
         variable.unpacked(value)
     elif _is_packed(variable):
@@ -119,18 +121,18 @@ def _is_packed(variable: Any) -> bool:
 
 
 def _over_processes(variable: Any, value: Any) -> Any:
-    held = getattr(variable, "value", variable)
     if not _is_per_replica(variable):
         return value
-    strategy = held.distribute_strategy
+    distributed = getattr(variable, "value", variable)
+    strategy = distributed.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return value
     with strategy.scope():
-        return strategy.reduce(tf.distribute.ReduceOp.SUM, held, axis=None)
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, distributed, axis=None)
 
 
 def _is_per_replica(variable: Any) -> bool:
-    """Whether each copy goes its own way until the variable is read, as those of metrics do."""
-    held = getattr(variable, "value", variable)
-    is_distributed = isinstance(held, tf.distribute.DistributedValues)
-    return is_distributed and held.synchronization is tf.VariableSynchronization.ON_READ
+    """Return whether the copies differ until the variable is read, as those of metrics do."""
+    value = getattr(variable, "value", variable)
+    is_distributed = isinstance(value, tf.distribute.DistributedValues)
+    return is_distributed and value.synchronization is tf.VariableSynchronization.ON_READ

@@ -1,4 +1,4 @@
-"""Resources of TensorFlow, other than variables, in which a traced step keeps something.
+"""Finds resources of TensorFlow, other than variables, in which a traced step keeps state.
 
 These are lookup tables, queues, iterators and the like. A step may capture one that was made before
 it, or hold an operation that makes one and finds it again by its name each time it runs.
@@ -15,7 +15,7 @@ import tensorflow as tf
 from fitx.compat.function_graphs import called, operations
 
 _STATELESS = ("HashTableV2", "HashTable", "SummaryWriter")
-"""Operations that make what holds constants, or what only writes."""
+"""Operations that make a resource of constants, or one that is only written to."""
 
 
 @dataclass(frozen=True)
@@ -23,22 +23,22 @@ class Resource:
     """A resource that a graph captured.
 
     Attributes:
-        handle: What stands for it outside of the graph: of dtype resource or variant.
-        uses: The operations that use it, those in functions of the graph among them.
+        handle: Its handle outside of the graph, of dtype resource or variant.
+        uses: The operations that use it, including those in functions of the graph.
     """
 
     handle: Any
     uses: tuple[tf.Operation, ...]
 
     def is_used_by(self, word: str) -> bool:
-        """Whether the type of an operation that uses it contains a word."""
+        """Return whether the type of an operation that uses it contains a word."""
         return any(word in use.type for use in self.uses)
 
 
 def captured_resources(graph: Any) -> Iterator[Resource]:
-    """Yield the resources that a graph captured, its variables aside, in the order of first use.
+    """Yield the resources that a graph captured, except variables, in the order of first use.
 
-    Of variants, which may hold anything, only datasets are yielded.
+    Among variants, which may hold anything, only datasets are yielded.
     """
     variables = {id(variable.handle) for variable in graph.graph.variables}
     for outside, inside in graph.graph.captures:
@@ -50,7 +50,7 @@ def captured_resources(graph: Any) -> Iterator[Resource]:
 
 
 def kept_by_name(graph: Any) -> Iterator[tf.Operation]:
-    """Yield the operations of a graph that make a resource which is there again the next time."""
+    """Yield the operations of a graph that make a resource which the next call finds by name."""
     for op in operations(graph.graph):
         names = {attribute.name for attribute in op.op_def.attr}
         if {"container", "shared_name"} <= names and op.type not in _STATELESS:
@@ -71,9 +71,9 @@ def _uses(tensor: Any, seen: set[int]) -> Iterator[tf.Operation]:
 
 
 def _inside(tensor: Any, op: tf.Operation) -> Iterator[Any]:
-    """Yield what stands for a tensor in the functions that an operation hands it to.
+    """Yield the parameters that get a tensor in the functions that an operation calls.
 
-    An operation hands on its last inputs; a condition, for example, comes before them.
+    A function gets the last inputs of the operation; a condition, for example, comes before them.
     """
     for graph in called(op):
         for index, given in enumerate(op.inputs):

@@ -1,7 +1,7 @@
-"""Arrays of changing sizes, and of strings, packed into one array of bytes for a checkpoint.
+"""Packs arrays of changing sizes, and of strings, into one array of bytes for a checkpoint.
 
-Of each array there is its rank and its sizes; then, of numbers, their bytes; of strings, the
-length of each and then all their bytes. Ranks, sizes and lengths are int64, little-endian.
+Each array is stored as its rank and its sizes, followed by the bytes of its numbers, or by the
+lengths of its strings and their bytes. Ranks, sizes and lengths are int64, little-endian.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fitx.errors import StorageError
 Array = np.ndarray[Any, Any]
 
 MOST_DIMENSIONS = 32
-"""Dimensions of one array, as NumPy of any version takes them."""
+"""Largest number of dimensions of an array that every version of NumPy supports."""
 
 
 def pack(arrays: Sequence[Array]) -> Array:
@@ -37,7 +37,7 @@ def unpack(packed: Array, dtypes: Sequence[Any]) -> list[Array]:
     """Return the arrays that `pack` was given.
 
     Args:
-        packed: What it returned.
+        packed: The bytes that `pack` returned.
         dtypes: The dtype of each array; `object` for strings.
 
     Raises:
@@ -54,14 +54,14 @@ def _integers(numbers: Sequence[int]) -> bytes:
 
 
 class _Reader:
-    """Takes arrays from bytes, each compared with what is left before memory is taken for it."""
+    """Reads arrays from bytes, and compares each with the bytes left before it allocates memory."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def array(self, dtype: np.dtype[Any]) -> Array:
-        """Take one array."""
+        """Read the next array."""
         (rank,) = self._integers(1)
         if rank > MOST_DIMENSIONS:
             raise StorageError(f"packed arrays claim one of {rank} dimensions")
@@ -74,7 +74,7 @@ class _Reader:
         try:
             return array.reshape(shape)
         except ValueError as error:
-            # Such as of no row of more numbers than can be counted.
+            # Such as no rows of more numbers than can be counted.
             raise StorageError("packed arrays claim one larger than any can be") from error
 
     def demand_end(self) -> None:

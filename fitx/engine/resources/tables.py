@@ -1,4 +1,4 @@
-"""Lookup tables that a traced step uses and that can change: exported, and put back."""
+"""Saves and restores the lookup tables that a traced step uses and may change."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ _DTYPES = {
     "LookupTableImportV2": ("Tin", "Tout"),
     "LookupTableExportV2": ("Tkeys", "Tvalues"),
 }
-"""By an operation's type the attributes that tell the dtypes of a table's keys and values."""
+"""The attributes with the dtypes of a table's keys and values, by type of operation."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table that takes insertions: a `MutableHashTable` or `DenseHashTable` of TensorFlow.
+    """A table that can change: a `MutableHashTable` or `DenseHashTable` of TensorFlow.
 
     Attributes:
-        handle: What stands for it in graphs that captured it.
+        handle: Its handle, which graphs captured.
         key_dtype, value_dtype: The dtypes of its keys and values.
-        may_change: Whether the graph it was found in may change it.
-        name: What it is called in a checkpoint, after what it belongs to.
+        may_change: Whether the graph that captured it may change it.
+        name: The last part of its name in a checkpoint.
     """
 
     handle: Any
@@ -44,21 +44,21 @@ class Table:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is a `DenseHashTable`, whose rows have a place that is restored too."""
+        """Whether it is a `DenseHashTable`, whose rows have a position that is restored too."""
         return self._export()[0].ndim > 1
 
     def to_array(self) -> np.ndarray:
-        """Return all keys and values as bytes, the same whatever order they were inserted in."""
+        """Return all keys and values as bytes, which do not depend on the order of insertion."""
         keys, values = self._export()
-        # A dense table exports its buckets, empty ones too, and takes nothing else back.
+        # A dense table exports its buckets, including empty ones, and can import only those.
         order = np.argsort(keys, kind="stable") if keys.ndim == 1 else slice(None)
         return packed.pack([keys[order], values[order]])
 
     def assign(self, array: np.ndarray) -> None:
-        """Hold the keys and values that `to_array` returned, and no others.
+        """Replace all keys and values by those that `to_array` returned.
 
         Raises:
-            StorageError: They are not those of a table like this.
+            StorageError: They do not fit this table.
         """
         keys, values = self.unpacked(array)
         tf.raw_ops.LookupTableImportV2(
@@ -91,13 +91,13 @@ class Table:
 def captured_tables(graphs: Iterable[Any]) -> list[Table]:
     """Return the tables that traced graphs use and that can change, each once.
 
-    Those that hold constants, such as vocabularies, are not among them.
+    Tables of constants, such as vocabularies, are left out.
     """
-    found: dict[int, Table] = {}
+    tables: dict[int, Table] = {}
     for graph in graphs:
         for table in _tables(graph):
-            found.setdefault(id(table.handle), table)
-    return list(found.values())
+            tables.setdefault(id(table.handle), table)
+    return list(tables.values())
 
 
 def changed_tables(graph: Any) -> list[Table]:
@@ -106,19 +106,19 @@ def changed_tables(graph: Any) -> list[Table]:
 
 
 def table_of(resource: Resource) -> Table | None:
-    """Return the table that a captured resource is; None if it is none that can change."""
+    """Return a captured resource as a table; None if it is not a table that can change."""
     table = _any_table(resource)
     return table if table is not None and _can_change(table, resource) else None
 
 
 def is_constant(resource: Resource) -> bool:
-    """Whether a captured resource is a table that holds constants."""
+    """Return whether a captured resource is a table of constants."""
     table = _any_table(resource)
     return table is not None and not _can_change(table, resource)
 
 
 def changes(use: tf.Operation) -> bool:
-    """Whether an operation that uses a table may change it."""
+    """Return whether an operation that uses a table may change it."""
     return use.type not in _READING
 
 
@@ -141,14 +141,14 @@ def _tables(graph: Any) -> Iterator[Table]:
 def _can_change(table: Table, resource: Resource) -> bool:
     if any(use.type in _CHANGING for use in resource.uses):
         return True
-    # Constants refuse to be inserted, even none of them.
+    # A table of constants refuses an insertion, even of no key.
     keys, values = (tf.zeros([0], dtype) for dtype in (table.key_dtype, table.value_dtype))
     try:
         tf.raw_ops.LookupTableInsertV2(table_handle=table.handle, keys=keys, values=values)
     except tf.errors.UnimplementedError:
         return False
     except tf.errors.InvalidArgumentError:
-        # Its keys or values are vectors, as only those of tables that change can be.
+        # Its keys or values are vectors, which only tables that can change have.
         return True
     return True
 

@@ -151,7 +151,7 @@ class Replay:
             checked.extend(what for what, _ in results)
             return tf.stack([tf.reduce_all(tf.math.is_finite(number)) for _, number in results])
 
-        return self._step.execution.traced_around("train", step, spec), checked
+        return self._step.execution.trace_around("train", step, spec), checked
 
     def _to_be_finite(self) -> Iterator[tuple[str, Any]]:
         """Yield the variables that were finite at the beginning, by name, each with its copies."""
