@@ -89,7 +89,7 @@ def test_networks_are_the_positional_parameters_of_the_constructor():
     assert step.networks["back"] is step.back
 
 
-@pytest.mark.parametrize("name", ["optimizer", "metrics", "layers", "name", "history", "logs"])
+@pytest.mark.parametrize("name", ["optimizer", "metrics", "layers", "name", "history", "execution"])
 def test_a_network_cannot_have_a_name_that_every_step_has(name):
     with pytest.raises(ValueError) as caught:
         Step(**{name: dense()})
