@@ -59,10 +59,10 @@ def check_unimported(document: Document, *, own_step: bool = True) -> Experiment
     """Check a document as `check` does, but import no plugin. Raises ConfigError."""
     part_index = PartIndex()
     problems = [*document.problems, *plugins.read(document, part_index)]
-    settings, found = validate(document, part_index, problems)
-    wrong = {str(p.path[0]) for p in (*problems, *found) if p.path}
-    problems += [problem for problem in found if problem.text]
-    problems += find_inconsistencies(settings, document, part_index, wrong, own_step=own_step)
+    settings, wrong_values = validate(document, part_index, problems)
+    wrong_keys = {str(p.path[0]) for p in (*problems, *wrong_values) if p.path}
+    problems += [problem for problem in wrong_values if problem.text]
+    problems += find_inconsistencies(settings, document, part_index, wrong_keys, own_step=own_step)
     if problems:
         raise ConfigError(problems, _hint(settings, problems))
     redaction.publish(names_and_numbers(settings, document.tree))

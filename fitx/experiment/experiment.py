@@ -57,7 +57,7 @@ class Experiment:
 
     def problem(self, path: KeyPath, text: str) -> Problem:
         """Return a problem of the key at `path`, or at `model` or `optimizer` if written so."""
-        path = written(self.document, path)
+        path = path_as_written(self.document, path)
         return Problem(self.document.place(path), path, text)
 
     def as_mapping(self) -> dict[str, Any]:
@@ -108,12 +108,12 @@ class Experiment:
 
     def _name_path(self, path: KeyPath) -> KeyPath:
         """Return the path of the name of a part: that of its `name`, or of the part itself."""
-        node = self.document.tree.at(written(self.document, path))
+        node = self.document.tree.at(path_as_written(self.document, path))
         return (*path, "name") if node is not None and isinstance(node.value, dict) else path
 
     def _kept(self, value: Any, path: KeyPath) -> Any:
         """Return a value, or its reference if it came from the environment."""
-        node = self.document.tree.at(written(self.document, path))
+        node = self.document.tree.at(path_as_written(self.document, path))
         if node is None or node.raw is None:
             return str(value) if isinstance(value, Path) else value
         if isinstance(value, Path) and not os.path.isabs(os.path.expanduser(str(node.value))):
@@ -122,7 +122,7 @@ class Experiment:
         return Reference(node.raw) if node.is_unquoted else node.raw
 
 
-def written(document: Document, path: KeyPath) -> KeyPath:
+def path_as_written(document: Document, path: KeyPath) -> KeyPath:
     """Return the path at which a key is written: `model` for `networks.<name>`."""
     for many, one in (("networks", "model"), ("optimizers", "optimizer")):
         if path[:1] == (many,) and len(path) > 1 and document.tree.at((one,)) is not None:

@@ -26,13 +26,13 @@ def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
     texts = set(_texts(values))
     yield from (part.name for part in _parts(values))
     for path, node in tree.walk():
-        if node.raw is None or node.written is None:
+        if node.raw is None or node.text is None:
             continue
-        is_number = not isinstance(node.value, str) and node.written not in texts
+        is_number = not isinstance(node.value, str) and node.text not in texts
         if is_number or _is_name(path):
-            yield node.written
+            yield node.text
         elif path[0] == "plugins":
-            yield PurePath(node.written).name
+            yield PurePath(node.text).name
 
 
 def _is_name(path: KeyPath) -> bool:

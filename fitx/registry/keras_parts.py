@@ -85,8 +85,9 @@ def names(kind: str) -> tuple[str, ...]:
 
 def class_name(kind: str, name: str) -> str | None:
     """Return the name of the Keras class (of an activation, the function) for a name, or None."""
-    known = {without_case(c): c for c in classes(kind)}
-    return known.get(without_case(name)) or known.get(without_case(_aliases(kind).get(name, "")))
+    by_name = {without_case(cls): cls for cls in classes(kind)}
+    alias = _aliases(kind).get(name, "")
+    return by_name.get(without_case(name)) or by_name.get(without_case(alias))
 
 
 def with_keras_types(signature: Signature) -> Signature:
@@ -166,5 +167,5 @@ def _is_class_name(name: str) -> bool:
 
 def refusal_reason(kind: str, name: str) -> str | None:
     """Return the reason why an experiment cannot use a part of Keras; None for other names."""
-    by_name = {without_case(known): reason for known, reason in REFUSED.get(kind, {}).items()}
+    by_name = {without_case(cls): reason for cls, reason in REFUSED.get(kind, {}).items()}
     return by_name.get(without_case(name))

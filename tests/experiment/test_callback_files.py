@@ -5,8 +5,8 @@ import pytest
 from fitx.errors import UsageError
 from fitx.experiment.check import read
 from fitx.experiment.checks.callback_files import (
+    OUTPUT_OPTIONS,
     OWN_FILES,
-    WRITTEN,
     refuse_elsewhere,
     written_below,
 )
@@ -117,4 +117,4 @@ def test_every_callback_of_keras_that_writes_is_known_or_refused():
     words = {"filename", "filepath", "log_dir", "backup_dir", "directory", "path"}
     for cls in keras_parts.classes("callback"):
         taken = {p.name for p in PartIndex().signature("callback", cls).parameters}
-        assert taken & words == WRITTEN.get(cls, {}).keys(), cls
+        assert taken & words == OUTPUT_OPTIONS.get(cls, {}).keys(), cls

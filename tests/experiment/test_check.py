@@ -10,7 +10,7 @@ from fitx.experiment import plugins
 from fitx.experiment.check import check, read, use_step
 from fitx.experiment.checks.monitored_values import logged, monitored, not_logged
 from fitx.experiment.dump import dump
-from fitx.experiment.experiment import written
+from fitx.experiment.experiment import path_as_written
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.schema import Checkpoint, comparison
 from fitx.experiment.yaml.load import load
@@ -43,8 +43,8 @@ def test_one_network_goes_by_the_step_s_name_for_it(experiment):
     made = experiment()
     assert made.networks == {"model": Part("model", "mlp")}
     assert made.optimizers == {"model": Part("optimizer", "adam")}
-    assert written(made.document, ("networks", "model", "units")) == ("model", "units")
-    assert written(made.document, ("networks",)) == ("networks",)
+    assert path_as_written(made.document, ("networks", "model", "units")) == ("model", "units")
+    assert path_as_written(made.document, ("networks",)) == ("networks",)
     assert (
         str(made.error(("networks", "model"), "is odd."))
         .splitlines()[0]

@@ -14,7 +14,7 @@ from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
-WRITTEN: dict[str, dict[str, str]] = {
+OUTPUT_OPTIONS: dict[str, dict[str, str]] = {
     "CSVLogger": {"filename": ""},
     "TensorBoard": {"log_dir": "logs"},
 }
@@ -29,17 +29,20 @@ OWN_FILES = (
 
 def find_file_conflicts(callbacks: Sequence[Part]) -> Findings:
     """Yield paths that overwrite files of the run, leave its folder, or are used twice."""
-    written: dict[str, KeyPath] = {}
+    first_uses: dict[str, KeyPath] = {}
     for index, part in enumerate(callbacks):
-        for name in _written(part):
+        for name in _output_paths(part):
             key = ("callbacks", index, name)
-            value = str(part.options.get(name, _written(part)[name]))
+            value = str(part.options.get(name, _output_paths(part)[name]))
             text = _refused(value, is_file=name == "filename")
-            same = written.setdefault(os.path.normpath(value), key)
+            first = first_uses.setdefault(os.path.normpath(value), key)
             if text:
                 yield key, text
-            elif same != key:
-                yield key, f"callbacks.{same[1]}.{same[2]} writes to the same path; choose another."
+            elif first != key:
+                yield (
+                    key,
+                    f"callbacks.{first[1]}.{first[2]} writes to the same path; choose another.",
+                )
 
 
 def _refused(value: str, *, is_file: bool) -> str:
@@ -58,7 +61,7 @@ def _refused(value: str, *, is_file: bool) -> str:
 
 def make_folders(part: Part) -> None:
     """Create the folders of the files that a callback writes. Raises OSError."""
-    for name in _written(part):
+    for name in _output_paths(part):
         if name == "filename":
             Path(part.options[name]).parent.mkdir(parents=True, exist_ok=True)
 
@@ -90,9 +93,9 @@ def _keys(experiment: Experiment, run: Path) -> Iterator[tuple[str, Path]]:
 
 def _paths(part: Part, folder: Path) -> dict[str, Path]:
     """Return the absolute paths that a callback writes to, by option."""
-    options = {name: part.options.get(name, path) for name, path in _written(part).items()}
+    options = {name: part.options.get(name, path) for name, path in _output_paths(part).items()}
     return {name: folder / os.path.expanduser(path) for name, path in options.items()}
 
 
-def _written(part: Part) -> dict[str, str]:
-    return WRITTEN.get(keras_parts.class_name(part.kind, part.name) or "", {})
+def _output_paths(part: Part) -> dict[str, str]:
+    return OUTPUT_OPTIONS.get(keras_parts.class_name(part.kind, part.name) or "", {})

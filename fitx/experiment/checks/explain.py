@@ -46,13 +46,13 @@ def as_text_where_expected(error: ValidationError, tree: Node) -> Node:
         path = _path_in_file(item, tree)
         node = tree.at(path)
         if item["type"] in ("string_type", "path_type") and node is not None and _is_number(node):
-            tree = tree.with_node(path, replace(node, value=node.written))
+            tree = tree.with_node(path, replace(node, value=node.text))
     return tree
 
 
 def _is_number(node: Node) -> bool:
     """Return whether a value from the environment was read as something other than text."""
-    return node.raw is not None and node.written is not None and not isinstance(node.value, str)
+    return node.raw is not None and node.text is not None and not isinstance(node.value, str)
 
 
 def _without_misspelt(items: list[Any]) -> list[Any]:

@@ -85,7 +85,7 @@ def _found(node: Node) -> str:
     if node.raw is not None:
         return f"the value of {node.raw}"
     is_number = isinstance(node.value, int | float) and not isinstance(node.value, bool)
-    return shorten(node.written) if is_number and node.written else describe(node.as_python())
+    return shorten(node.text) if is_number and node.text else describe(node.as_python())
 
 
 def _nearest_choice(node: Node, items: list[Any]) -> str:
@@ -113,7 +113,7 @@ def _remedy(node: Node, types: set[str], expected: str) -> str:
     if "bool_type" in types and value in ("yes", "no", "on", "off"):
         return "write true or false"
     is_number = isinstance(value, int | float) and "string_type" in types
-    return f'write "{node.written or describe(value)}" in quotes' if is_number else ""
+    return f'write "{node.text or describe(value)}" in quotes' if is_number else ""
 
 
 def _is_meant(text: str, types: set[str], expected: str) -> bool:
@@ -133,5 +133,5 @@ def _as_list(node: Node) -> str:
     if isinstance(value, dict):
         name = value["name"].value if "name" in value else None
         return f"write [{{name: {shorten(name)}, ...}}]" if isinstance(name, str) else ""
-    text = node.written or str(value)
+    text = node.text or str(value)
     return f"write [{text}]" if not isinstance(value, list) and len(text) <= 60 else ""

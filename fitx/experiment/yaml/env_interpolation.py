@@ -46,7 +46,7 @@ def _filled(node: Node, path: KeyPath, problems: list[Problem]) -> Node:
         return node
     try:
         filled, text = _value(node, value)
-        return replace(node, value=filled, raw=value, written=text)
+        return replace(node, value=filled, raw=value, text=text)
     except ValueError as error:
         problems.append(Problem(node.place, path, str(error)))
         return node

@@ -86,12 +86,12 @@ def _shallow(text: str) -> str:
     Brackets in quotes and comments are counted too, so the start may be too short.
     """
     depth = 0
-    for found in _NESTING.finditer(text):
-        if found[0][0] not in "[{]}":
-            return text[: found.end()]
-        depth = max(0, depth + (1 if found[0] in "[{" else -1))
+    for match in _NESTING.finditer(text):
+        if match[0][0] not in "[{]}":
+            return text[: match.end()]
+        depth = max(0, depth + (1 if match[0] in "[{" else -1))
         if depth > _READ_AHEAD:
-            return text[: found.end()]
+            return text[: match.end()]
     return text
 
 
@@ -130,7 +130,7 @@ class _Composer:
         self._check_characters(event, text)
         try:
             value = scalar(text) if is_unquoted else text
-            return Node(value, place, is_unquoted=is_unquoted, written=text)
+            return Node(value, place, is_unquoted=is_unquoted, text=text)
         except ValueError as error:
             self.problems.append(Problem(place, (), str(error)))
             return Node(None, place)
@@ -168,9 +168,9 @@ class _Composer:
         return str(event.value)
 
     def _check_characters(self, event: yaml.Event, text: str) -> None:
-        found = CONTROL.search(text)
-        if found:
-            name = f"U+{ord(found[0]):04X}"
+        match = CONTROL.search(text)
+        if match:
+            name = f"U+{ord(match[0]):04X}"
             self._stop(event, f"the character {name} is not allowed in a string; remove it.")
 
     def _check(self, event: yaml.Event, depth: int) -> None:
@@ -199,11 +199,11 @@ class _Composer:
 
 
 def _refuse_control_characters(text: str, source: TextSource) -> None:
-    found = CONTROL.search(text)
-    if found:
-        before = text[: found.start()]
+    match = CONTROL.search(text)
+    if match:
+        before = text[: match.start()]
         place = Place(source, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        problem = f"the character U+{ord(found[0]):04X} is not allowed in YAML; remove it."
+        problem = f"the character U+{ord(match[0]):04X} is not allowed in YAML; remove it."
         raise ConfigError([Problem(place, (), problem)])
 
 

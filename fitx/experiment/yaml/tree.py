@@ -64,7 +64,7 @@ class Node:
         keys: The places of the keys of a mapping.
         raw: The text before `${env:...}` was filled in; None if there was no reference.
         is_unquoted: The scalar was written without quotes.
-        written: The text of the scalar, from which `value` was read.
+        text: The text of the scalar, from which `value` was read.
     """
 
     value: Scalar | dict[str, Node] | list[Node]
@@ -72,7 +72,7 @@ class Node:
     keys: Mapping[str, Place] = field(default_factory=dict)
     raw: str | None = None
     is_unquoted: bool = False
-    written: str | None = None
+    text: str | None = None
 
     def at(self, path: KeyPath) -> Node | None:
         """Return the node at a path below this one, or None."""
