@@ -1,4 +1,4 @@
-"""What fitx does while Keras' `fit` runs: show, write down, keep, stop."""
+"""Monitors Keras' `fit`: shows and records epochs, saves checkpoints, stops the training."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ from fitx.training.state.run_state import RunState
 from fitx.training.state.snapshot import Position, Snapshot, position_from_meta
 
 CHECKED_EVERY = 1.0
-"""Seconds between two looks at whether an epoch under way has diverged."""
+"""Seconds between two checks of the current epoch for NaN and infinite values."""
 
 
 class RunMonitor(keras.callbacks.Callback):
-    """The last callback of a run, so that it sees what the others add to an epoch's values.
+    """The last callback of a run, which sees the values that other callbacks add to an epoch.
 
     Args:
-        display: Who watches.
+        display: Shows the progress.
         journal: The run's metrics.jsonl.
         saver: Writes the run's checkpoints.
-        state: What they hold.
-        stop: Whether a signal asked the run to stop.
-        built: What is trained.
+        state: Captures and restores the state of the run.
+        stop: Tells whether a signal asked the run to stop.
+        built: The built experiment.
 
     Attributes:
-        at: Where the run stands.
-        values: What the last epoch logged.
+        at: The position of the run.
+        values: The logged values of the last epoch.
         replay_log: What a search for the first NaN needs besides checkpoints.
 
     Raises:
-        Diverged: NaN or an infinite value was logged, or was to be kept.
-        Interrupted: A signal came; the state is on disk.
+        Diverged: NaN or an infinite value was logged or would be saved.
+        Interrupted: A signal stopped the run; its state is on disk.
     """
 
     def __init__(
@@ -64,61 +64,63 @@ class RunMonitor(keras.callbacks.Callback):
         self.replay_log = ReplayLog(state.variables)
         self._is_alone = built.experiment.execution.strategy != "multi_worker"
         self._rows = {"batch_size": built.data.batch_size}
-        self._earlier: Snapshot | None = None
-        self._trained: Snapshot | None = None
+        self._resumed: Snapshot | None = None
+        self._before_validation: Snapshot | None = None
         self._began = self._checked = 0.0
         self._validated = 0
         self.first_steps = FirstSteps()
 
     def resume_from(self, snapshot: Snapshot) -> None:
-        """Let the training begin where a snapshot was taken.
+        """Let `fit` continue from a snapshot; call it before `fit`.
 
-        Called before `fit`. What a callback does when training begins is undone by it, what it
-        does when an epoch begins only where that epoch is under way.
+        The snapshot overrides what callbacks set when training begins. It overrides what they set
+        when an epoch begins only for an epoch that is continued.
         """
         self.at = position_from_meta(snapshot.meta)
         self.values = journals.last_values(journals.read(self.journal.run))
-        self._earlier = snapshot
+        self._resumed = snapshot
 
     def snapshot(self) -> Snapshot:
-        """Return the state of the run as it stands."""
-        where = {**self.at.to_json(), "journal_bytes": self.journal.size, **self._rows}
-        taken = self.state.capture()
-        taken = self._trained.over(taken) if self._trained is not None else taken
-        return replace(taken, meta={**taken.meta, **where, "begun": self._seconds()})
+        """Return the current state of the run."""
+        position = {**self.at.to_json(), "begun": self._seconds()}
+        snapshot = self.state.capture()
+        if self._before_validation is not None:
+            snapshot = self._before_validation.over(snapshot)
+        meta = {**snapshot.meta, **position, "journal_bytes": self.journal.size, **self._rows}
+        return replace(snapshot, meta=meta)
 
     def running(self) -> str:
-        """Return which method of the step runs on which split."""
+        """Return the method of the step that is running, and its split, as text."""
         if self.at.phase == "validation":
             return "test_step on the validation split"
         return "train_step on the train split"
 
     def steps_until_due(self) -> int:
-        """Return how many steps may run before a checkpoint by steps, or a stop, is due."""
+        """Return the number of steps that may run before a checkpoint or a stop is due."""
         done = self.at.step
         return min(self.saver.steps_until_due(done), self.stop.steps_left(done))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Put everything back, after other callbacks have begun anew."""
-        if self._earlier is not None:
-            self._put_back(self._earlier)
+        """Restore the state, after other callbacks have reset theirs."""
+        if self._resumed is not None:
+            self._restore(self._resumed)
         elif self._is_alone:
             self.replay_log.start = self.snapshot()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Begin an epoch, or go on with one; Keras counts from 0, people from 1."""
+        """Begin or continue an epoch; Keras counts epochs from 0, fitx from 1."""
         self._began = self._checked = time.perf_counter()
         self.at.phase = "epoch"
         self.display.epoch_begin(epoch + 1)
-        if self._earlier is not None:
-            self._continue(self._earlier)
-            self._earlier = None
+        if self._resumed is not None:
+            self._continue(self._resumed)
+            self._resumed = None
         if self._is_alone:
             has_checkpoint = self.saver.last is not None
             self.replay_log.note_epoch_begin(self.at.step, has_checkpoint=has_checkpoint)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Count the steps up to this one, the last that ran; save or stop if that is due."""
+        """Count the steps up to `batch`, the last that ran; save or stop if that is due."""
         self.first_steps.reached()
         self.at.step += batch + 1 - self.at.epoch_steps
         self.at.epoch_steps = batch + 1
@@ -128,19 +130,19 @@ class RunMonitor(keras.callbacks.Callback):
         self.saver.check()
         is_due = self.saver.is_due_after_step(self.at.step)
         if is_due or time.perf_counter() - self._checked > CHECKED_EVERY:
-            self._check()
+            self._check_values()
         if is_due:
             self.saver.save(self.snapshot)
         if self.stop.number:
             self.interrupt()
 
     def before_validation(self) -> None:
-        """Keep what a validation changes, before any callback hears of it.
+        """Copy what a validation changes, before any callback is notified of it.
 
-        It counts in the same metrics as the epoch. A run that is stopped in the middle of it goes
-        on at its beginning.
+        A validation uses the metrics of the epoch. A run that is stopped within a validation is
+        resumed at its beginning.
         """
-        self._trained = self.state.capture_before_validation()
+        self._before_validation = self.state.capture_before_validation()
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
         """Begin a validation."""
@@ -157,10 +159,10 @@ class RunMonitor(keras.callbacks.Callback):
             self.interrupt()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write down and show an epoch, keep it if it is the best, stop if it diverged."""
+        """Record and show an epoch, copy its state if it is the best, stop if it diverged."""
         seconds = self._seconds()
-        before = self._trained.state if self._trained is not None else None
-        self._trained = None
+        kept, self._before_validation = self._before_validation, None
+        before = kept.state if kept is not None else None
         self.values = _ordered(logs or {}, self.model)
         self.at = Position(epoch + 1, self.at.step, seconds=self.at.seconds + seconds)
         self.at.stopping = self.model.stop_training
@@ -175,7 +177,7 @@ class RunMonitor(keras.callbacks.Callback):
             self.interrupt()
 
     def interrupt(self) -> None:
-        """Put the state on disk and raise Interrupted."""
+        """Save the state and raise Interrupted."""
         self.saver.save(self.snapshot)
         self.saver.wait()
         folder = self.saver.last.name if self.saver.last else ""
@@ -183,25 +185,28 @@ class RunMonitor(keras.callbacks.Callback):
         raise Interrupted(f"{text}checkpoint {folder} is whole.", self.stop.number)
 
     def _continue(self, snapshot: Snapshot) -> None:
-        """Go on within an epoch, or with the first after those that are over."""
+        """Continue an epoch, or begin the next one, with the history of the finished epochs."""
         history = self.model.history
         history.epoch, history.history = journals.history(journals.read(self.journal.run))
         if self.at.epoch_steps:
             self.at.phase = snapshot.meta["phase"]
-            self._put_back(snapshot)
+            self._restore(snapshot)
             self.model.execution.logs["train"].running = True
             self.model.stop_training = self.at.stopping
-        # It is as large as the state itself, and others hold it until the run ends.
+        # It is as large as the state itself, and the caller keeps the snapshot until the run ends.
         snapshot.state.clear()
 
-    def _put_back(self, snapshot: Snapshot) -> None:
+    def _restore(self, snapshot: Snapshot) -> None:
         try:
             self.state.restore(snapshot)
         except StorageError as error:
             raise StorageError(f"checkpoint {self.saver.last} is damaged: {error}") from error
 
-    def _check(self) -> None:
-        """Stop if the epoch under way has diverged; of several processes each would stop alone."""
+    def _check_values(self) -> None:
+        """Raise Diverged if the current epoch has diverged; skipped with several processes.
+
+        Each of them would stop at another step.
+        """
         self._checked = time.perf_counter()
         if self.model.execution.strategy is None:
             self._refuse(self.model.execution.logs["train"].result(), self.at.epoch + 1)
@@ -210,26 +215,26 @@ class RunMonitor(keras.callbacks.Callback):
         refuse_values(values, position_text(self.at.step, epoch), allow_nan=self.allow_nan)
 
     def _seconds(self) -> float:
-        """Return what the epoch under way has taken so far."""
-        is_under_way = self.at.phase != "between"
-        return self.at.begun + time.perf_counter() - self._began if is_under_way else 0.0
+        """Return the seconds that the current epoch has taken so far."""
+        is_running = self.at.phase != "between"
+        return self.at.begun + time.perf_counter() - self._began if is_running else 0.0
 
 
 class ValidationStart(keras.callbacks.Callback):
-    """The first callback of a run: what the observer must see before the others do."""
+    """The first callback of a run, which notifies the monitor of a validation before all others."""
 
     def __init__(self, run_monitor: RunMonitor) -> None:
         super().__init__()
         self.run_monitor = run_monitor
 
     def on_test_begin(self, logs: dict[str, float] | None = None) -> None:
-        """Pass on that a validation is about to begin."""
+        """Notify the monitor that a validation is about to begin."""
         self.run_monitor.before_validation()
 
 
 def _ordered(values: dict[str, float], step: Step) -> dict[str, float]:
-    """Return an epoch's values in the order in which the step returns them."""
+    """Return the values of an epoch in the order in which the step returns them."""
     train, test = step.execution.logs["train"].names or (), step.execution.logs["test"].names or ()
-    order = [*train, *(f"val_{name}" for name in test)]
-    first = {name: float(values[name]) for name in order if name in values}
+    names = [*train, *(f"val_{name}" for name in test)]
+    first = {name: float(values[name]) for name in names if name in values}
     return {**first, **{k: float(v) for k, v in values.items() if k not in first}}
