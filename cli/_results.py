@@ -43,7 +43,7 @@ def print_result(
 
     missed = ""
     try:
-        refuse_unmet(result.facts.get("expect", []))
+        refuse_unmet(result.details.get("expect", []))
     except ExpectationError as error:
         missed = str(error)
     failure = {"error": missed, "code": ExpectationError.exit_code} if missed else {}
@@ -62,7 +62,7 @@ def _result_lines(result: Result, output: TextIO) -> Iterator[str]:
     """Yield one line per value, the expectations and the run folder."""
     values = [(name, f"{value:.6g}") for name, value in result.metrics.items()]
     yield from _layout.pairs(values, _layout.output_width(output, otherwise=sys.maxsize))
-    for expectation in result.facts.get("expect", ()):
+    for expectation in result.details.get("expect", ()):
         met = "met" if expectation["met"] else "missed"
         yield f"expected {expectation['name']} {expectation['expected']}: {met}"
     if result.run is not None:

@@ -145,8 +145,8 @@ def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes,
     with pytest.raises(Interrupted):
         train(read(name, FEW), TrainRequest(tmp_path, stop_after=8), NoDisplay())
     (latest,) = tmp_path.glob("*/latest")
-    with open_for_resume(latest.resolve(), (), allow_inexact=False) as order:
-        result = resume(order, NoDisplay())
+    with open_for_resume(latest.resolve(), (), allow_inexact=False) as request:
+        result = resume(request, NoDisplay())
     lines = (latest / "metrics.jsonl").read_text().splitlines()
     rows = [{**json.loads(line), "seconds": 0} for line in lines]
 

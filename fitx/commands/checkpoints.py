@@ -46,7 +46,7 @@ class Entry:
 
     @property
     def whole(self) -> bool:
-        """Whether every byte is as it was written."""
+        """True if every byte is as it was written."""
         return not self.damage
 
 
@@ -70,7 +70,7 @@ class Listing:
 
     @property
     def is_lost(self) -> bool:
-        """Whether there are checkpoints, but no whole one."""
+        """True if there are checkpoints, but no whole one."""
         return bool(self.entries) and not any(entry.whole for entry in self.entries)
 
     def to_json(self) -> dict[str, Any]:

@@ -77,10 +77,10 @@ def evaluate(experiment: Experiment, request: EvaluationRequest, display: Displa
             display.note(note)
         values = evaluate_split(built, split, display, request.steps)
     refuse_measured(values, split, built)
-    facts: dict[str, Any] = {"examples": examples}
+    details: dict[str, Any] = {"examples": examples}
     if restored is not None:
-        facts |= {"weights": request.weights, "checkpoint": restored.checkpoint}
-    return Result(relative_to_cwd(run) if run is not None else None, split, values, facts)
+        details |= {"weights": request.weights, "checkpoint": restored.checkpoint}
+    return Result(relative_to_cwd(run) if run is not None else None, split, values, details)
 
 
 def _without_callbacks(experiment: Experiment) -> Experiment:

@@ -27,18 +27,18 @@ class Result:
         run: The run folder; None for the evaluation of an untrained experiment.
         split: The split of the last evaluation; None without one.
         metrics: Final values by name; after training, those of the test split begin with `test_`.
-        facts: More values for `--json`: epochs, steps, seconds, the best epoch, expectations.
+        details: More values for `--json`: epochs, steps, seconds, the best epoch, expectations.
     """
 
     run: Path | None
     split: str | None
     metrics: dict[str, float]
-    facts: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as the JSON object that `--json` prints."""
         run = str(self.run) if self.run is not None else None
-        return {"run": run, "split": self.split, "metrics": self.metrics, **self.facts}
+        return {"run": run, "split": self.split, "metrics": self.metrics, **self.details}
 
 
 def judge_expectations(expect: dict[str, str], values: dict[str, float]) -> list[dict[str, object]]:

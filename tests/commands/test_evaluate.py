@@ -132,7 +132,7 @@ def test_a_split_that_is_not_there_is_named_with_those_that_are(tiny, recording)
 
 def test_few_batches_can_be_measured(tiny, trained, measured):
     run, _ = trained(tiny())
-    assert measured(run, steps=2).facts["examples"] == 16
+    assert measured(run, steps=2).details["examples"] == 16
 
 
 def test_a_step_keeps_variables_of_its_own(tiny, trained, measured):
@@ -188,7 +188,7 @@ def test_overrides_change_what_is_measured(tiny, trained, measured):
     assert list(measured(run, "metrics=[mse]").metrics) == ["loss", "mse"]
 
 
-def test_data_that_the_run_has_not_seen_is_told(tiny, trained, measured, recording, tmp_path):
+def test_data_that_the_run_has_not_seen_is_noted(tiny, trained, measured, recording, tmp_path):
     run, _ = trained(tiny())
     arrays = dict(np.load(tmp_path / "tiny.npz"))
     np.savez(tmp_path / "tiny.npz", **{**arrays, "x_test": arrays["x_test"] + 1})
@@ -225,12 +225,12 @@ def damage(folder):
     state.write_bytes(content)
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_told(tiny, trained, measured, recording):
+def test_a_damaged_checkpoint_is_skipped_and_named(tiny, trained, measured, recording):
     run, _ = trained(tiny("checkpoint.every=epoch"))
     damage(run.folder / "checkpoints/000015")
     display = recording()
     result = measured(run, display=display, split="validation")
-    assert result.facts["checkpoint"] == "000010"
+    assert result.details["checkpoint"] == "000010"
     assert result.metrics == pytest.approx(logged(run, "validation", 2), rel=1e-6)
     (note,) = display.notes
     assert note.startswith(f"skipped: checkpoint {run.folder}/checkpoints/000015 is damaged: ")

@@ -45,8 +45,8 @@ def tuned(tiny, trained, tmp_path, monkeypatch):
 
 
 def going_on(run, *words, display, allow_inexact=False):
-    with open_for_resume(run.folder, words, allow_inexact=allow_inexact) as order:
-        return resume(order, display)
+    with open_for_resume(run.folder, words, allow_inexact=allow_inexact) as request:
+        return resume(request, display)
 
 
 def notes_of_evaluating(run, display):

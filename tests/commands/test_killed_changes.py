@@ -74,8 +74,8 @@ def copies():
 
 
 def going_on(run, *words):
-    with open_for_resume(run, words, allow_inexact=True) as order:
-        resume(order, NoDisplay())
+    with open_for_resume(run, words, allow_inexact=True) as request:
+        resume(request, NoDisplay())
 
 
 def outcome(run):
@@ -99,9 +99,9 @@ def has_trained(run, begun):
 @pytest.mark.parametrize("kind", CHANGES)
 def test_a_change_is_made_whole_or_not_at_all(kind, tiny, tmp_path, copies):
     before, words = CHANGES[kind]
-    order = TrainRequest(tmp_path / "runs", stop_after=None if "finished" in kind else 7)
+    request = TrainRequest(tmp_path / "runs", stop_after=None if "finished" in kind else 7)
     with suppress(Interrupted):
-        train(tiny(*before, "execution.mode=plain"), order, NoDisplay())
+        train(tiny(*before, "execution.mode=plain"), request, NoDisplay())
     run = (tmp_path / "runs/tiny/latest").resolve()
     unchanged = shutil.copytree(run, tmp_path / "unchanged")
     copies.take(run, tmp_path / "killed")

@@ -33,7 +33,7 @@ def test_an_expectation_holds_of_the_last_epoch_that_was_validated(tiny, trained
     words = ("fit.epochs=3", "fit.validation_freq=2")
     run, result = trained(tiny(*words, "expect={val_loss: '< 1000', loss: '< 1000'}"))
     assert ["val_loss" in line for line in run.epochs] == [False, True, False]
-    judged = {item["name"]: item for item in result.facts["expect"]}
+    judged = {item["name"]: item for item in result.details["expect"]}
     assert judged["val_loss"]["met"] is True
     assert judged["val_loss"]["found"] == run.epochs[1]["val_loss"]
     assert judged["loss"]["found"] == run.epochs[2]["loss"]

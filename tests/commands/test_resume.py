@@ -125,7 +125,7 @@ def straight(folder):
             experiment = read(str(folder / f"{name}.yaml"), [f"execution.mode={mode}"])
             result = train(experiment, TrainRequest(folder / mode), Silent())
             done[name, mode] = Finished((folder / mode / name / "latest").resolve())
-            assert result.facts["steps"] == LAST[name]
+            assert result.details["steps"] == LAST[name]
         return done[name, mode]
 
     return straight
@@ -159,8 +159,8 @@ class Silent:
 
 def going_on(run, *words, display=None, allow_inexact=False):
     words = ("checkpoint.every=epoch", *words)
-    with open_for_resume(run, words, allow_inexact=allow_inexact) as order:
-        resume(order, display or Silent())
+    with open_for_resume(run, words, allow_inexact=allow_inexact) as request:
+        resume(request, display or Silent())
     return Finished(run)
 
 
@@ -413,7 +413,7 @@ def test_a_run_without_a_checkpoint_begins_anew(straight, stopped):
     assert notes.notes[-1] == "there is no checkpoint yet: training starts at step 0"
 
 
-def test_a_damaged_checkpoint_is_passed_over_and_named(straight, stopped, tmp_path):
+def test_a_damaged_checkpoint_is_skipped_and_named(straight, stopped, tmp_path):
     run, notes = stopped("rich", 11), Silent()
     shutil.copytree(straight("rich").run / "checkpoints/000013", run / "checkpoints/000013")
     with (run / "checkpoints/000013/state.npz").open("r+b") as file:
@@ -424,7 +424,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(straight, stopped, tmp_pa
     assert f"skipped: {damaged}: state.npz does not match its checksum" in notes.notes
 
 
-def test_a_checkpoint_of_another_run_is_passed_over(straight, stopped, tmp_path):
+def test_a_checkpoint_of_another_run_is_skipped(straight, stopped, tmp_path):
     run, notes = stopped("rich", 11), Silent()
     other = straight("rich", "fused").run / "checkpoints/000012"
     shutil.copytree(other, run / "checkpoints/000012")
@@ -504,10 +504,10 @@ def test_another_mode_is_taken_only_where_inexact_is_allowed(straight, stopped):
 
 def test_a_run_goes_on_with_the_threads_it_had(stopped):
     run = stopped("rich", 11)
-    with open_for_resume(run, (), allow_inexact=False) as order:
-        had = order.record["threads"]
-        assert order.on_threads(had) is order.experiment
-        assert order.on_threads(had + 6).execution.threads == had
+    with open_for_resume(run, (), allow_inexact=False) as request:
+        had = request.record["threads"]
+        assert request.on_threads(had) is request.experiment
+        assert request.on_threads(had + 6).execution.threads == had
 
 
 def test_the_state_that_was_put_back_is_not_kept_beside_the_run(stopped, monkeypatch):

@@ -96,12 +96,12 @@ def assert_same_network(file, state):
         assert np.array_equal(state[name], variable.numpy())
 
 
-def test_early_stopping_ends_a_run_well_and_is_told(tiny, trained, recording):
+def test_early_stopping_ends_a_run_well_and_is_noted(tiny, trained, recording):
     display = recording()
     stopping = "callbacks=[{name: early_stopping, monitor: loss, mode: max, patience: 1}]"
     run, result = trained(tiny(stopping, "fit.epochs=9"), display)
     assert run.record["status"] == "finished"
-    assert result.facts["epochs"] == 2
+    assert result.details["epochs"] == 2
     assert display.notes == ["stopped early: a callback ended the run after epoch 2"]
 
 
@@ -109,7 +109,7 @@ def test_untrained_networks_are_those_that_training_starts_from(tiny, trained):
     run, result = trained(tiny("fit.epochs=0"))
     assert run.epochs == []
     assert run.json("summary.json")["steps"] == 0
-    assert result.facts["examples_per_second"] is None
+    assert result.details["examples_per_second"] is None
     assert set(result.metrics) == {"test_loss", "test_mae"}
     idle, _ = trained(tiny("fit.epochs=1", "optimizer={name: sgd, learning_rate: 0}"))
     state, _ = checkpoint.load(idle.folder / "checkpoints" / idle.record["last"])
@@ -119,7 +119,7 @@ def test_untrained_networks_are_those_that_training_starts_from(tiny, trained):
 
 def test_untrained_networks_are_not_held_to_what_is_expected(tiny, trained):
     _, result = trained(tiny("fit.epochs=0", "expect={val_loss: '< 0'}"))
-    assert result.facts["expect"] == []
+    assert result.details["expect"] == []
 
 
 def test_networks_without_an_optimizer_can_be_written_untrained(tiny, trained):
@@ -148,8 +148,8 @@ def test_a_smoke_run_takes_two_steps_of_everything_in_a_folder_of_its_own(
         "evaluated 1/2",
         "evaluated 2/2",
     ]
-    assert (result.facts["epochs"], result.facts["steps"]) == (1, 2)
-    assert result.facts["expect"] == []
+    assert (result.details["epochs"], result.details["steps"]) == (1, 2)
+    assert result.details["expect"] == []
     assert run.folder.parent.name == "tiny-smoke"
     assert (tmp_path / "runs/tiny/latest").resolve() == first.folder.resolve()
 
@@ -202,8 +202,8 @@ def test_a_smoke_runs_name_still_is_one(tiny, trained):
 def test_examples_per_second_count_every_example_once(tiny, trained):
     run, result = trained(tiny("data.batch_size=32", "fit.epochs=4"))
     seconds = sum(line["seconds"] for line in run.epochs)
-    assert result.facts["steps"] == 8
-    assert result.facts["examples_per_second"] == pytest.approx(4 * 40 / seconds, rel=0.01)
+    assert result.details["steps"] == 8
+    assert result.details["examples_per_second"] == pytest.approx(4 * 40 / seconds, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_a_state_saved_during_validation_has_the_epochs_training_values(tiny, tr
 def test_a_signal_that_comes_when_all_is_done_changes_nothing(tiny, trained, recording):
     run, result = trained(tiny(), recording("end", send(signal.SIGTERM)))
     assert run.record["status"] == "finished"
-    assert result.facts["status"] == "finished"
+    assert result.details["status"] == "finished"
 
 
 def test_training_works_outside_the_main_thread(tiny, trained):
@@ -266,7 +266,9 @@ def test_training_works_outside_the_main_thread(tiny, trained):
 
 
 @pytest.mark.parametrize("hook", ["on_train_batch_end", "on_epoch_end", "on_test_begin"])
-def test_what_a_users_callback_raises_is_told_with_the_users_frames(tiny, trained, recording, hook):
+def test_what_a_users_callback_raises_is_reported_with_the_users_frames(
+    tiny, trained, recording, hook
+):
     display = recording()
     plugin = CALLBACK.format(hook=hook, body=RAISES)
     run, error = trained(tiny("callbacks=[plugin]", plugin=plugin), display)
@@ -334,7 +336,7 @@ def test_a_disk_that_fills_up_ends_a_run_with_its_earlier_checkpoint(
     assert not list(run.folder.rglob(".tmp-*"))
 
 
-def test_an_error_is_told_even_if_run_json_cannot_be(tiny, trained, recording, monkeypatch):
+def test_an_error_is_reported_even_if_run_json_cannot_be(tiny, trained, recording, monkeypatch):
     def fill():
         monkeypatch.setattr("os.replace", full_disk)
         os.kill(os.getpid(), signal.SIGINT)

@@ -20,7 +20,7 @@ def test_a_value_is_compared_with_its_bound(text, value, met):
     assert judge_expectations({"loss": text}, {"loss": value})[0]["met"] is met
 
 
-def test_what_was_found_is_told_with_what_was_expected():
+def test_the_value_is_named_with_the_expectation():
     (judged,) = judge_expectations({"loss": "< 1"}, {"loss": 0.5})
     assert judged == {"name": "loss", "expected": "< 1", "found": 0.5, "met": True}
 

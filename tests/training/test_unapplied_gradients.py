@@ -10,7 +10,7 @@ def notes(trained, recording, experiment):
 
 
 @pytest.mark.parametrize(("size", "last"), [(5, None), (4, "3 steps"), (7, "step")])
-def test_steps_that_no_update_followed_are_told_of(tiny, trained, recording, size, last):
+def test_the_last_steps_without_an_update_are_named(tiny, trained, recording, size, last):
     # Five steps in each of three epochs.
     found = notes(trained, recording, tiny(f"optimizer.gradient_accumulation_steps={size}"))
 
@@ -21,7 +21,7 @@ def test_steps_that_no_update_followed_are_told_of(tiny, trained, recording, siz
     assert found == ([text] if last else [])
 
 
-def test_they_are_told_of_under_a_scaled_loss_too(tiny, trained, recording):
+def test_they_are_named_under_a_scaled_loss_too(tiny, trained, recording):
     words = "optimizer.gradient_accumulation_steps=100", "execution.precision=mixed_float16"
     (note,) = notes(trained, recording, tiny(*words))
     assert (

@@ -41,9 +41,11 @@ Verdict: TypeAlias = Literal["harmless", "inexact", "incompatible"]
 
 def values(experiment: Experiment) -> dict[str, Any]:
     """Return the effective values by key, with all defaults and the values of `${env:...}`."""
-    said = {key: getattr(experiment, key) for key in _KEYS}
+    parts = {key: getattr(experiment, key) for key in _KEYS}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
-    return {key: _full(value, experiment.part_index) for key, value in {**said, **sections}.items()}
+    return {
+        key: _full(value, experiment.part_index) for key, value in {**parts, **sections}.items()
+    }
 
 
 def callback_options(experiment: Experiment) -> list[str]:

@@ -49,16 +49,16 @@ def variables(step: Step) -> dict[str, Any]:
     for mode, log in step.execution.logs.items():
         for name, mean in log.means.items():
             named.update(_named(f"means/{mode}/{name}", mean.variables))
-    known = {id(variable) for variable in named.values()}
-    named.update(_named("metrics", _new(step.metrics_variables, known)))
-    named.update(_named("step", _new(step.variables, known)))
-    untracked = (item for item in untracked_variables(step) if id(item[1]) not in known)
+    seen_ids = {id(variable) for variable in named.values()}
+    named.update(_named("metrics", _new(step.metrics_variables, seen_ids)))
+    named.update(_named("step", _new(step.variables, seen_ids)))
+    untracked = (item for item in untracked_variables(step) if id(item[1]) not in seen_ids)
     named.update((f"step/{path}", variable) for path, variable in untracked)
-    known = replica_variables.copy_ids(named.values())
+    seen_ids = replica_variables.copy_ids(named.values())
     # Those of the evaluation come first, so that `fitx evaluate`, which traces nothing else, gives
     # them the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
-    captured = [*_new(captured_variables(graphs), known), *tables.captured_tables(graphs)]
+    captured = [*_new(captured_variables(graphs), seen_ids), *tables.captured_tables(graphs)]
     named.update(_named("graph", captured))
     return named
 
@@ -164,16 +164,17 @@ def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
             yield f"the checkpoint's '{name}': {error}."
 
 
-def _new(some: Iterable[Any], known: set[int]) -> Iterator[Any]:
-    for variable in some:
-        if id(variable) not in known:
-            known.add(id(variable))
+def _new(candidates: Iterable[Any], seen_ids: set[int]) -> Iterator[Any]:
+    """Yield the variables that are not among those seen before, and add their ids."""
+    for variable in candidates:
+        if id(variable) not in seen_ids:
+            seen_ids.add(id(variable))
             yield variable
 
 
-def _named(prefix: str, some: Iterable[Any]) -> Iterator[tuple[str, Any]]:
+def _named(prefix: str, unnamed: Iterable[Any]) -> Iterator[tuple[str, Any]]:
     counts: dict[str, int] = {}
-    for variable in some:
+    for variable in unnamed:
         path = f"{prefix}/{getattr(variable, 'path', variable.name)}"
         counts[path] = counts.get(path, 0) + 1
         yield (path if counts[path] == 1 else f"{path}#{counts[path]}"), variable

@@ -110,7 +110,7 @@ def test_harmless_changes_are_taken_along(experiment, run, select_run):
     assert choice.run == folder
 
 
-def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run, select_run):
+def test_a_run_of_other_settings_is_skipped_with_the_reason(experiment, run, select_run):
     older = run(1, experiment())
     run(2, experiment("seed=7"))
     run(3, experiment("data.batch_size=8", "seed=7", "fit.epochs=5"), "running")
@@ -122,7 +122,7 @@ def test_a_run_of_other_settings_is_passed_over_with_the_reason(experiment, run,
     )
 
 
-def test_of_many_runs_that_are_passed_over_the_newest_are_told(experiment, run, select_run):
+def test_of_many_runs_that_are_skipped_the_newest_are_named(experiment, run, select_run):
     for day in range(1, 9):
         run(day, experiment(f"seed={day}"))
     notes = select_run(experiment()).notes
@@ -140,7 +140,7 @@ def test_a_run_of_other_settings_will_do_if_that_is_allowed(experiment, run, sel
     )
 
 
-def test_a_run_that_another_value_of_a_variable_began_is_passed_over(
+def test_a_run_that_another_value_of_a_variable_began_is_skipped(
     experiment, run, select_run, monkeypatch
 ):
     word = "data.batch_size=${env:BATCH:64}"
@@ -188,7 +188,7 @@ def test_a_run_with_the_same_plugin_goes_on_and_its_copy_is_not_imported(
     assert sys.modules["fitx_plugins.plugin"] is imported
 
 
-def test_a_run_with_another_plugin_is_passed_over(experiment, run, select_run):
+def test_a_run_with_another_plugin_is_skipped(experiment, run, select_run):
     run(1, experiment(plugin=PLUGIN))
     told = "skipped runs/mine/20261101-120000-abcd (interrupted): "
     told += "the plugin plugin.py has changed"
@@ -196,7 +196,7 @@ def test_a_run_with_another_plugin_is_passed_over(experiment, run, select_run):
     assert select_run(experiment()).notes == (told,)
 
 
-def test_damaged_runs_are_passed_over(experiment, run, select_run):
+def test_damaged_runs_are_skipped(experiment, run, select_run):
     run(1, experiment())
     missing, broken, linked = (run(day, experiment()) for day in (2, 3, 4))
     unread = run(6, experiment())

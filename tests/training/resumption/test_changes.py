@@ -32,17 +32,17 @@ def experiment(tmp_path):
 
 
 @pytest.fixture
-def told(experiment):
-    """What is told of an experiment that was changed by words, each with its verdict."""
+def verdicts(experiment):
+    """Return the changes that words make to the experiment, each with its verdict."""
 
-    def told(*words):
+    def verdicts(*words):
         return {str(c): c.verdict for c in compare_experiments(experiment(), experiment(*words))}
 
-    return told
+    return verdicts
 
 
-def test_an_experiment_does_not_differ_from_itself(told):
-    assert told() == {}
+def test_an_experiment_does_not_differ_from_itself(verdicts):
+    assert verdicts() == {}
 
 
 @pytest.mark.parametrize(
@@ -58,8 +58,8 @@ def test_an_experiment_does_not_differ_from_itself(told):
         ("expect={loss: '< 1'}", "expect.loss: not set -> < 1"),
     ],
 )
-def test_what_does_not_touch_the_numbers_is_harmless(told, word, change):
-    assert told(word) == {change: "harmless"}
+def test_what_does_not_touch_the_numbers_is_harmless(verdicts, word, change):
+    assert verdicts(word) == {change: "harmless"}
 
 
 @pytest.mark.parametrize(
@@ -86,8 +86,8 @@ def test_what_does_not_touch_the_numbers_is_harmless(told, word, change):
         ("~model.layers.1", "networks.model.layers.1: dropout -> not set"),
     ],
 )
-def test_what_changes_the_numbers_is_inexact(told, word, change):
-    assert told(word) == {change: "inexact"}
+def test_what_changes_the_numbers_is_inexact(verdicts, word, change):
+    assert verdicts(word) == {change: "inexact"}
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_what_changes_the_numbers_is_inexact(told, word, change):
         ("metrics+=mse", "metrics.1: not set -> mse"),
     ],
 )
-def test_what_has_other_variables_is_unfit(told, word, change):
-    assert told(word) == {change: "incompatible"}
+def test_what_has_other_variables_is_incompatible(verdicts, word, change):
+    assert verdicts(word) == {change: "incompatible"}
 
 
-def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
+def test_an_optimizer_that_is_added_or_removed_is_incompatible(experiment):
     frozen = experiment("~optimizer", "fit.epochs=0")
     removed, added = (
         compare_experiments(experiment(), frozen),
@@ -114,7 +114,7 @@ def test_an_optimizer_that_is_added_or_removed_is_unfit(experiment):
         assert word in str(change) and change.verdict == "incompatible"
 
 
-def test_another_step_is_unfit_and_its_options_are_not_told_besides(experiment):
+def test_another_step_is_incompatible_and_its_options_are_not_listed(experiment):
     other = experiment("step=low_level", "~loss", "~metrics", "~callbacks")
     (change,) = (c for c in compare_experiments(experiment(), other) if c.key.startswith("step"))
     assert (str(change), change.verdict) == ("step.name: supervised -> low_level", "incompatible")
@@ -132,8 +132,8 @@ def test_another_step_is_unfit_and_its_options_are_not_told_besides(experiment):
         "data.shuffle=true",
     ],
 )
-def test_a_default_that_is_written_out_and_another_name_of_one_part_are_no_change(told, word):
-    assert told(word) == {}
+def test_a_default_that_is_written_out_and_another_name_of_one_part_are_no_change(verdicts, word):
+    assert verdicts(word) == {}
 
 
 def test_a_variable_is_compared_by_what_it_stands_for_and_shown_as_it_is_written(

@@ -38,7 +38,7 @@ def test_without_a_monitor_no_epoch_is_the_best(step):
     assert tracker.epoch is None
 
 
-def test_epochs_that_do_not_log_the_value_are_passed_over(step):
+def test_epochs_that_do_not_log_the_value_are_skipped(step):
     tracker = BestEpochTracker(Checkpoint(monitor="val_loss"))
     tracker.update(1, {"loss": 1.0}, model_variables(step))
     tracker.update(2, {"val_loss": 5.0}, model_variables(step))
