@@ -194,7 +194,7 @@ def test_show_reads_a_plugin_and_runs_none_of_it(fitx, tmp_path):
     assert "\n\nmodel adam\n\n  adam(input_shape)\n\n" in shown
     assert "optimizer" not in shown
     (tmp_path / "mlp.py").write_text(PLUGIN)
-    with pytest.raises(UsageError, match="^mlp.py: there is a model 'mlp' already; rename the fil"):
+    with pytest.raises(UsageError, match="^mlp.py: a model 'mlp' exists already; rename the fil"):
         fitx("show", "mlp.py")
 
 
