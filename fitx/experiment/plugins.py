@@ -182,8 +182,8 @@ def _refuse_file(path: Path) -> None:
     if path.is_dir():
         raise _Unreadable("is a folder; name its Python files one by one.")
     if not path.exists():
-        beside = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise _Unreadable(f"there is no such file.{nearest(path.name, beside)}")
+        siblings = [f.name for f in path.parent.glob("*.py")] if path.parent.is_dir() else []
+        raise _Unreadable(f"there is no such file.{nearest(path.name, siblings)}")
     if path.suffix != ".py" or not path.is_file():
         raise _Unreadable("is not a Python file; its name must end in .py.")
     if not path.stem.isidentifier():

@@ -165,4 +165,4 @@ PART_ANNOTATIONS = {
     "Initializer": "initializer",
     "Regularizer": "regularizer",
 }
-"""The kind of part that each of these annotations stands for."""
+"""The kinds of parts that these annotations mean."""

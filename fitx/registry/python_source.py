@@ -49,7 +49,7 @@ class Definition:
 
     @property
     def is_keras(self) -> bool:
-        """Whether Keras defines it."""
+        """Keras defines it."""
         keras = file_of("keras")
         return keras is not None and self.module.path.is_relative_to(keras.parent)
 

@@ -51,7 +51,7 @@ def test_it_is_a_schema_with_every_kind_of_part(schema):
         == "adam"
     )
     assert adam["description"] == "Optimizer that implements the Adam algorithm."
-    assert schema["properties"]["seed"]["description"] == "Everything random follows from it."
+    assert schema["properties"]["seed"]["description"] == "Seed of all random numbers."
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))

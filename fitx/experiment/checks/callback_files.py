@@ -1,4 +1,4 @@
-"""The files that callbacks of Keras write: in the folder of the run, beside the run's own files."""
+"""The files that callbacks of Keras write: in the folder of the run, but not its own files."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def find_inconsistencies(
     """Return the problems of keys that do not agree with each other.
 
     Args:
-        settings: The settings, without all that is wrong by itself.
+        settings: The settings, without values that are wrong.
         document: The document, for the places of keys.
         part_index: The parts that the experiment may name.
         wrong_keys: Top-level keys that have a problem already.

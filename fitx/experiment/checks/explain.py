@@ -101,7 +101,7 @@ def _problem(path: KeyPath, items: list[Any], document: Document, part_index: Pa
         text = _no_options(by_type["no_options"]["ctx"], part_index)
         return Problem(document.place(path), path, text)
     if "unread_part" in by_type:
-        # The plugin that cannot be read has a problem of its own.
+        # The plugin that cannot be read is reported already.
         return Problem(document.place(path), path, "")
     return wrong_value(path, items, document)
 

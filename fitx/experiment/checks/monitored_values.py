@@ -25,7 +25,7 @@ def find_monitor_problems(
     """Yield monitored names that are never logged, and those whose direction is unknown.
 
     Args:
-        settings: The settings, without all that is wrong by itself.
+        settings: The settings, without values that are wrong.
         part_index: The parts that the experiment may name.
         facts: The declared facts of the step; None for a step of a plugin.
         wrong_keys: Top-level keys that have a problem already.

@@ -33,7 +33,7 @@ def find_network_problems(
     """Yield networks and optimizers that the step does not have, and networks that are missing.
 
     Args:
-        settings: The settings, without all that is wrong by itself.
+        settings: The settings, without values that are wrong.
         signature: The signature of the step; its positional parameters are its networks.
         wrong_keys: Top-level keys that have a problem already.
     """

@@ -121,10 +121,10 @@ def _decode(name: str, data: bytes) -> str:
 
 def _nearest_file(name: str, path: Path) -> str:
     try:
-        beside = [f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml")]
+        siblings = [f.name for f in path.parent.iterdir() if f.suffix in (".yaml", ".yml")]
     except OSError:
-        beside = []
-    close = closest(Path(name).name, beside)
+        siblings = []
+    close = closest(Path(name).name, siblings)
     if close is not None:
         return f" Did you mean '{Path(name).with_name(close)}'?"
     return nearest(name, shipped()) or " `fitx list config` names the shipped ones."
