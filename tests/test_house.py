@@ -45,7 +45,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "array_checks", "prepare")),
-    "fitx.data.data_signature",
+    "fitx.data.splits",
     *(f"fitx.training.{name}" for name in ("train_request", "result", "expectations", "signals")),
     "fitx.training.progress",
     "fitx.training.resumption",

@@ -1,1 +1,1 @@
-"""From an Experiment to a BuiltExperiment: the only place that makes parts."""
+"""Builds an experiment: the only room that makes parts."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from fitx import memory
-from fitx.build.advice import advice
+from fitx.build.step_errors import advice
 from fitx.compat import error_texts
 from fitx.engine import callback_list
 from fitx.errors import DataError, FitxError, UserCodeError, WorkerLost

@@ -10,10 +10,10 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.make import reads_batches
+from fitx.build.callback_parts import reads_batches
+from fitx.build.operation_reports import uncompilable, xla_refused
 from fitx.build.preflight import agreement
 from fitx.build.step_feeds import batch_layout
-from fitx.build.xla_obstacles import refusal, uncompilable
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
 from fitx.engine.modes.execution_modes import MODES, PLAIN, ExecutionPlan, Mode
@@ -180,7 +180,7 @@ def _requested_mode(inputs: ModeInputs, mode: Mode) -> tuple[Mode, str]:
     _refuse_counting_calls(inputs, mode)
     obstacle = inputs.full.obstacle if mode.xla else None
     if obstacle is not None:
-        raise refusal(inputs.built, obstacle)
+        raise xla_refused(inputs.built, obstacle)
     return mode, "as execution.mode says"
 
 

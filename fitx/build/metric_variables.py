@@ -1,4 +1,4 @@
-"""Makes the variables that metrics would make on their first batch, where that is too late."""
+"""Creates the variables of metrics before the step is traced on several devices."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fitx.build.built import BuiltExperiment
 
 
 def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
-    """Make the metrics' variables now, on the shapes of the labels and of the network's output.
+    """Create the metrics' variables from the shapes of the labels and the network's output.
 
-    TensorFlow refuses variables that several replicas make while a step is traced. What fitx' own
-    steps feed their metrics is known; of a user's step it is tried with each metric by itself,
-    because the step may feed it something else than labels and outputs.
+    TensorFlow does not let replicas create variables while a step is traced. fitx' own steps feed
+    their metrics labels and outputs; a user's step may feed something else, so there each metric
+    is tried by itself.
 
     Args:
-        built: Its step is compiled, under the scope of a strategy.
-        metrics: What the step was compiled with; names of metrics are left to Keras.
+        built: The experiment; its step is compiled in the scope of a strategy.
+        metrics: The metrics the step was compiled with; names are left to Keras.
     """
     experiment, networks = built.experiment, list(built.step.networks.values())
     y = built.data.splits["train"].y
@@ -32,6 +32,6 @@ def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
     given = [metric for metric in metrics if isinstance(metric, keras.metrics.Metric)]
     fed = [m for m in built.step.metrics if m.name != "loss"] if is_shipped else given
     for metric in fed:
-        # What does not fit is told by the trace, which comes next.
+        # Metrics that do not fit are reported by the trace, which comes next.
         with suppress(Exception), keras.StatelessScope():
             metric.update_state(y[:1], answer)

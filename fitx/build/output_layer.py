@@ -1,4 +1,4 @@
-"""The outputs and the last activation that networks get from the loss and the labels."""
+"""Chooses the outputs and the last activation of networks by the loss and the labels."""
 
 from __future__ import annotations
 
@@ -7,77 +7,82 @@ from dataclasses import dataclass
 import numpy as np
 
 from fitx.build.preflight import targets
-from fitx.data.data_signature import are_class_labels
-from fitx.data.splits import Splits
+from fitx.data.splits import Splits, are_class_labels
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
 from fitx.registry.registries import REGISTRIES
 
 
 @dataclass(frozen=True)
-class Head:
-    """The end of a network.
+class OutputLayer:
+    """The number of outputs and the last activation of a network.
 
     Args:
-        outputs: Numbers in one answer.
-        activation: Keras' name of the activation of the answer.
+        outputs: Numbers in one prediction.
+        activation: Keras' name of the last activation.
     """
 
     outputs: int
     activation: str
 
 
-def head_for(experiment: Experiment, splits: Splits) -> Head:
-    """Return the head that the loss and the labels ask for.
+def output_layer_for(experiment: Experiment, splits: Splits) -> OutputLayer:
+    """Return the output layer for an experiment's loss and labels.
 
-    Where an experiment is measured by another step, the step and the loss count that its networks
-    were trained with: they are to be the same networks.
+    If an experiment is evaluated with another step, the step and the loss of the training decide,
+    so that the networks are the same.
     """
     trained = experiment.trained_as or experiment
-    return head(splits, loss_of(trained))
+    return output_layer(splits, loss_of(trained))
 
 
-def head(splits: Splits, loss: Part | None) -> Head:
-    """Return the head that a loss asks for on these labels.
+def output_layer(splits: Splits, loss: Part | None) -> OutputLayer:
+    """Return the output layer for a loss on these labels.
 
     Args:
-        splits: All of them: a class may be missing in one.
-        loss: A loss of Keras'; None where nobody knows what will be computed. Then integer labels,
-            one per row, are taken for classes, and other labels for numbers.
+        splits: All splits, as a class may be missing in one.
+        loss: A Keras loss; None if it is not known. Then integer labels, one per row, count as
+            classes, and other labels as numbers.
     """
     labels = [split.y for split in splits.values() if split.y is not None]
     if not labels:
-        return Head(1, "linear")
+        return OutputLayer(1, "linear")
     are_classes = all(are_class_labels(y) for y in labels)
     width = _width(labels[0])
     if loss is None:
-        return Head(_classes(labels), "softmax") if are_classes else Head(width, "linear")
+        return (
+            OutputLayer(_classes(labels), "softmax")
+            if are_classes
+            else OutputLayer(width, "linear")
+        )
     cls = targets.class_of(loss, None if are_classes else width, is_sparse=are_classes) or ""
     outputs = _outputs(cls, labels, loss) or width
-    return Head(outputs, "linear" if targets.takes_logits(loss) else _activation(cls, labels))
+    return OutputLayer(
+        outputs, "linear" if targets.takes_logits(loss) else _activation(cls, labels)
+    )
 
 
 def loss_of(experiment: Experiment) -> Part | None:
-    """Return the loss an experiment is trained with, None where only its step's code knows it."""
+    """Return the loss of an experiment; None if only its step's code knows it."""
     own = getattr(REGISTRIES["step"].get(experiment.step.name), "OWN_LOSS", None)
     return Part("loss", own) if isinstance(own, str) else experiment.loss
 
 
 def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:
-    """Return one output per class where the loss counts classes; None for as many as y has."""
+    """Return the number of classes for a loss over classes; None for the width of y."""
     if cls in targets.CLASS_NUMBERS or cls == "CTC":
         return _classes(labels, loss.options.get("ignore_class"))
     compares_rows = cls in targets.CLASS_DISTRIBUTIONS or cls == "CategoricalHinge"
     compares_masks = cls in targets.YES_OR_NO or cls in targets.OVERLAPS
     are_classes = all(are_class_labels(y) for y in labels)
     if are_classes and (compares_rows or (compares_masks and _classes(labels) > 2)):
-        # A step of the user's may turn them into one-hot rows; fitx' own steps refuse them.
+        # A user's step may convert them to one-hot rows; shipped steps refuse them.
         return _classes(labels)
     return None
 
 
 def _activation(cls: str, labels: list[np.ndarray]) -> str:
-    """Return the activation whose range is what a loss takes for predictions."""
+    """Return the activation whose range fits the predictions of a loss."""
     if cls in targets.SPARSE_PROBABILITIES or cls in targets.CLASS_DISTRIBUTIONS:
         return "softmax"
     if cls in targets.OVERLAPS and all(_are_one_hot(y) for y in labels):

@@ -1,4 +1,4 @@
-"""Keras' own parts made from their descriptions."""
+"""Makes parts from their descriptions: Keras' own, shipped ones and those of plugins."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
+from fitx.registry.registries import REGISTRIES
 
 _MODULES = {
     "optimizer": keras.optimizers,
@@ -28,16 +29,16 @@ _MODULES = {
 
 
 def make_value(experiment: Experiment, value: Any, path: KeyPath, total: int = 1) -> Any:
-    """Return an option's value with every Keras part in it made, however deep.
+    """Return an option's value with every Keras part in it made, at any depth.
 
     Args:
-        experiment: What the value belongs to.
-        value: A checked value, which may be a part or hold parts.
-        path: Where it stands, for what Keras refuses.
-        total: What a schedule's `decay_steps: total` means: training steps, or epochs.
+        experiment: The experiment of the value.
+        value: A checked value, which may be a part or contain parts.
+        path: Its key, for errors.
+        total: The value of `decay_steps: total` in schedules: training steps, or epochs.
 
     Raises:
-        ConfigError: Keras refuses a part; at the innermost key that it refuses.
+        ConfigError: Keras rejects a part; at the innermost rejected key.
     """
     if isinstance(value, Part):
         return _make_part(experiment, value, path, total)
@@ -77,7 +78,7 @@ def _numbered(experiment: Experiment, part: Part, path: KeyPath, total: int) -> 
     if part.kind != "schedule":
         return part.options
     try:
-        # A training that is only tried is shorter than any warm-up.
+        # A smoke run is shorter than any warm-up.
         warmup = part.options.get("warmup_steps", 0) if experiment.is_smoke else 0
         return with_total(part, total + warmup)
     except ValueError as error:
@@ -87,3 +88,13 @@ def _numbered(experiment: Experiment, part: Part, path: KeyPath, total: int) -> 
 def _by_epoch(schedule: Any) -> Any:
     """Return a schedule as the function of the epoch that LearningRateScheduler calls."""
     return lambda epoch, learning_rate: float(schedule(epoch))
+
+
+def call_part(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
+    """Call a shipped part or a plugin's with its options and the values of `fed` that it takes."""
+    signature = experiment.part_index.signature(part.kind, part.name)
+    names = {p.name for p in signature.parameters} if signature else set()
+    filled = {name: value for name, value in fed.items() if name in names}
+    options = make_value(experiment, part.options, path)
+    with blamed(experiment, path):
+        return REGISTRIES[part.kind].get(part.name)(**{**filled, **options})

@@ -1,4 +1,4 @@
-"""What a plugin's parts must be; fitx' own are."""
+"""Type checks of the parts that plugins make."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fitx.step import Step, network_names
 
 
 def splits(part: Part, made: Any) -> Splits:
-    """Return what a dataset yielded. Raises UserCodeError if those are no splits."""
+    """Return a dataset's splits. Raises UserCodeError if they are not splits."""
     if isinstance(made, dict) and all(_is_split(*item) for item in made.items()):
         return made
     inner = next((_kind(v) for v in made.values()), "") if isinstance(made, dict) else ""
@@ -25,7 +25,7 @@ def splits(part: Part, made: Any) -> Splits:
 
 
 def network(part: Part, made: Any) -> keras.Model:
-    """Return a network. Raises UserCodeError if it is none, or has no variables yet."""
+    """Return a network. Raises UserCodeError if it is not a model, or has no variables yet."""
     if not isinstance(made, keras.Model):
         text = f"model '{part.name}' returned {_kind(made)}; return a keras.Model."
         raise UserCodeError(text)
@@ -36,10 +36,10 @@ def network(part: Part, made: Any) -> keras.Model:
 
 
 def step(part: Part, made: Any, given: Mapping[str, keras.Model]) -> Step:
-    """Return a step made around networks that were given to it.
+    """Return a step that was constructed with networks.
 
     Raises:
-        UserCodeError: It is none, or lost one of its networks.
+        UserCodeError: It is not a Step, or does not keep one of its networks.
     """
     if not isinstance(made, Step):
         text = f"step '{part.name}' is {_kind(made)}; derive it from fitx.step.Step."
@@ -58,7 +58,7 @@ def step(part: Part, made: Any, given: Mapping[str, keras.Model]) -> Step:
 
 
 def callback(part: Part, made: Any) -> keras.callbacks.Callback:
-    """Return a callback. Raises UserCodeError if it is none."""
+    """Return a callback. Raises UserCodeError if it is not one."""
     if isinstance(made, keras.callbacks.Callback):
         return made
     text = f"callback '{part.name}' is {_kind(made)}; derive it from keras.callbacks.Callback."
@@ -66,17 +66,17 @@ def callback(part: Part, made: Any) -> keras.callbacks.Callback:
 
 
 def measures(experiment: Experiment, step: Step) -> bool:
-    """Return whether a step can measure: by its own `test_step`, or Keras' with a loss."""
+    """Return whether a step can be evaluated: with its own `test_step`, or Keras' and a loss."""
     cls = type(step)
     own = cls.test_step is not keras.Model.test_step
     return own or experiment.loss is not None or cls.compute_loss is not Step.compute_loss
 
 
-def demand_evaluation(experiment: Experiment, step: Step) -> None:
-    """Raise ConfigError for a step that cannot measure, where that is all there is to do."""
+def require_evaluation(experiment: Experiment, step: Step) -> None:
+    """Raise ConfigError for a step that cannot be evaluated."""
     if not measures(experiment, step):
-        text = f"step '{experiment.step.name}' has no test_step, so it measures nothing; "
-        raise experiment.error(("step",), text + "write one, or measure with another by --step.")
+        text = f"step '{experiment.step.name}' has no test_step, so it cannot be evaluated; "
+        raise experiment.error(("step",), text + "write one, or use another step with --step.")
 
 
 def _is_split(name: Any, made: Any) -> bool:

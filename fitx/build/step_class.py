@@ -1,4 +1,4 @@
-"""Checks the class of a plugin's step, before anything is made of it."""
+"""Checks the class of a plugin's step before it is constructed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _OPTIMIZERS = (
 
 
 def check_step_class(experiment: Experiment) -> None:
-    """Refuse a step that cannot be trained as it is written, with the edit that makes it work.
+    """Refuse a step class that cannot be trained, with the edit that makes it work.
 
-    A shipped step, and a function that makes a step, pass.
+    Shipped steps, and functions that make a step, are not checked.
 
     Raises:
         ConfigError: At the key `step`.
@@ -92,19 +92,19 @@ def _fit(cls: type[Step]) -> Iterator[str]:
 
 
 def _hidden_names(owner: type) -> Iterator[str]:
-    """Find attributes that take the place of what Step or Keras needs under the same name."""
+    """Find attributes that hide one of Step's or Keras' own under the same name."""
     for name, own in vars(owner).items():
         is_ours = name in vars(Step) or name in vars(Trainer)
         is_private = name.startswith("_") and not name.startswith("__")
         base = inspect.getattr_static(Step, name, None)
         if isinstance(base, property) and is_ours:
-            yield f"calls an attribute '{name}', which every Step has: give yours another name."
+            yield f"calls an attribute '{name}', which is reserved by Step: rename it."
         elif isinstance(base, FunctionType) and is_private and not _replaces(own, base):
-            yield f"has a '{name}', which hides a method of Keras: give yours another name."
+            yield f"has a '{name}', which hides a method of Keras: rename it."
 
 
 def _replaces(own: Any, base: FunctionType) -> bool:
-    """Whether an attribute can stand for the function of the same name that it hides."""
+    """Return whether an attribute is a valid override of the function of the same name."""
     if not isinstance(own, FunctionType):
         return False
     needed = [p for p in inspect.signature(base).parameters.values() if p.kind is not p.VAR_KEYWORD]
@@ -121,7 +121,7 @@ def _takes(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> bo
 
 
 def _mentions(function: Any, name: str) -> bool:
-    """Whether a function's code names an attribute, as an override does that calls its base's."""
+    """Return whether a function's code uses an attribute name, as a call of super() does."""
     waiting = [getattr(function, "__code__", None)]
     while waiting:
         code = waiting.pop()

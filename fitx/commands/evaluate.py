@@ -64,7 +64,7 @@ def evaluate(experiment: Experiment, request: EvaluationRequest, display: Displa
         check_present(input_files(experiment), record.load(run)["files"])
     device = prepare_runtime(experiment)
     built = make(_without_callbacks(experiment), device)
-    plugin_checks.demand_evaluation(built.experiment, built.step)
+    plugin_checks.require_evaluation(built.experiment, built.step)
     split = _split(built, request.split)
     steps = built.data.steps(split)
     planned = [PlannedSteps("test", split, steps, request.steps or steps)]

@@ -1,1 +1,1 @@
-"""From arrays to batches: splits, order, weights, and the pipeline `fit` reads."""
+"""Splits, the order of rows, and the batches that `fit` reads."""

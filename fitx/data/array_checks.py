@@ -1,4 +1,4 @@
-"""Finds what is wrong with a dataset before any of it is trained on."""
+"""Checks the arrays of a dataset before training."""
 
 import math
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Endless batches for `fit`, gathered by row number from arrays that stay where they are."""
+"""Endless batches for `fit`, gathered by row number without copying the arrays."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from fitx.data.prepare import ALIGNMENT, Data
 from fitx.data.splits import Split
 
 ENDLESS = 2**62
-"""Epochs that a stream of batches has."""
+"""The number of epochs in a stream of batches."""
 
 _AHEAD = 4
-"""Batches made ready while a step runs."""
+"""The number of batches prefetched while a step runs."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) 
 
 
 def ready_ahead(batches: tf.data.Dataset, count: int = _AHEAD) -> tf.data.Dataset:
-    """Make batches ready while a step runs."""
+    """Prefetch batches while a step runs."""
     options = tf.data.Options()
     # There is nothing to tune, and the end of an iterator waits for its tuner: up to a minute
     # where that misses its wake-up (seen with TensorFlow 2.21, in its OptimizeLoop).

@@ -1,7 +1,7 @@
-"""The order of rows, and every other number that data is made of.
+"""The order of rows in each epoch, and random numbers for datasets.
 
-All of it comes from the raw words of numpy's Philox generator, whose stream is guaranteed to stay
-as it is; the methods of `numpy.random.Generator` may change with numpy's version.
+All come from the raw words of numpy's Philox generator, whose stream is guaranteed not to change;
+the methods of `numpy.random.Generator` may change with numpy's version.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""From a dataset's splits to what is trained on: what every `data:` part may ask for."""
+"""Applies the options of `data:` to a dataset's splits: join, validation_split, class_weight."""
 
 import math
 from dataclasses import dataclass, replace
@@ -10,18 +10,18 @@ from fitx.errors import DataError
 from fitx.experiment.schema import DataOptions
 
 ALIGNMENT = 64
-"""Bytes; TensorFlow reads an array where it lies only if it starts at a multiple of this."""
+"""TensorFlow reads an array without a copy only if its address is a multiple of this, in bytes."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """Splits ready to be fed, and how.
+    """Splits ready for training, and the options of their batches.
 
     Args:
         splits: Contiguous arrays, no floats wider than 32 bits.
         batch_size: Rows per step.
         shuffle: Whether each epoch of train has its own order.
-        seed: What that order follows from.
+        seed: The seed of that order.
         drop_remainder: Whether train leaves out an epoch's last, short batch.
     """
 
@@ -35,7 +35,7 @@ class Data:
         """Return the number of batches in one pass over a split.
 
         Raises:
-            DataError: If there is no such split, or not one whole batch where only those count.
+            DataError: There is no such split, or it has no full batch and short ones are dropped.
         """
         if split not in self.splits:
             known = ", ".join(self.splits)
@@ -86,7 +86,7 @@ def _joined(splits: list[Split]) -> Split:
 
 
 def _with_weights(split: Split) -> Split:
-    """Return a split whose rows, where nothing else is said, count for 1."""
+    """Return a split with weights, which are 1 by default."""
     ones = np.ones(len(split), np.float32)
     return split if split.sample_weight is not None else replace(split, sample_weight=ones)
 
@@ -135,7 +135,7 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
 
 
 def _class_labels(y: np.ndarray) -> np.ndarray | None:
-    """Return the class of each row, of whole numbers or one-hot rows; None where y is neither."""
+    """Return the class of each row, for whole numbers or one-hot rows; None for other labels."""
     if y.shape[1:] in ((), (1,)):
         return y.reshape(-1) if bool(np.all(y == np.round(y))) else None
     is_one_hot = y.ndim == 2 and bool(np.all((y == 0) | (y == 1)) and np.all(y.sum(axis=1) == 1))
@@ -160,7 +160,7 @@ def _ready(split: Split) -> Split:
 
 
 def _feedable(array: np.ndarray) -> np.ndarray:
-    """Return the array as TensorFlow reads it without a copy of its own; copy at most once."""
+    """Return the array in a form that TensorFlow reads without a copy; copies at most once."""
     wide_float = array.dtype.kind == "f" and array.dtype.itemsize > 4
     dtype = np.dtype(np.float32) if wide_float else array.dtype.newbyteorder("=")
     flags = array.flags
@@ -173,7 +173,7 @@ def _feedable(array: np.ndarray) -> np.ndarray:
 
 
 def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Return a new array, its values not set, that TensorFlow reads without a copy of its own."""
+    """Return a new uninitialized array that TensorFlow reads without a copy."""
     size = math.prod(shape) * dtype.itemsize
     memory = np.empty(size + ALIGNMENT, np.uint8)
     start = -memory.ctypes.data % ALIGNMENT

@@ -1,4 +1,4 @@
-"""Batches in blocks: many of an epoch in one piece, so that one call can run them all."""
+"""Blocks of consecutive batches, each of which one call can run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from fitx.data.prepare import Data
 from fitx.data.splits import Split
 
 MOST_BYTES = 16 * 2**20
-"""In a block that holds more than one batch."""
+"""The largest block of more than one batch, in bytes."""
 
 _AHEAD = 2
 """Blocks made ready while one runs."""
@@ -36,8 +36,8 @@ class Block(NamedTuple):
     Args:
         columns: x, (x, y) or (x, y, sample_weight), each (batches, batch_size, ...). Batches
             after `full` are there only to keep the shape, apart from a short one.
-        first: Number of the first batch to run, above 0 where a run goes on within a block.
-        full: How many batches of full size the block holds.
+        first: Number of the first batch to run, above 0 if a run is resumed inside a block.
+        full: Number of full batches in the block.
         short: Rows of the short batch at number `full`, which ends a pass, 0 in the blocks before
             it; None where passes end with a full batch.
     """

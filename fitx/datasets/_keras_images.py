@@ -1,4 +1,4 @@
-"""What `mnist`, `fashion_mnist` and `cifar10` share: image sets that Keras downloads."""
+"""Image sets that Keras downloads, shared by `mnist`, `fashion_mnist` and `cifar10`."""
 
 import os
 import socket
@@ -21,7 +21,7 @@ _TIMEOUT_SECONDS = 30
 
 @dataclass(frozen=True)
 class ImageArchive:
-    """Where a set comes from and where Keras keeps it.
+    """The origin of an image set, and its place in Keras' cache.
 
     Args:
         name: As fitx and keras.datasets call it.

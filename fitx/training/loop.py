@@ -8,11 +8,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from fitx.build import inexactness
 from fitx.build.built import BuiltExperiment
-from fitx.build.csv_columns import with_columns
+from fitx.build.callback_parts import make_callbacks, with_columns
 from fitx.build.error_attribution import user_errors
-from fitx.build.make import make_callbacks
+from fitx.build.operation_reports import inexact_operations
 from fitx.build.step_feeds import evaluation_feed, training_feed
 from fitx.compat.gradient_accumulation import unapplied
 from fitx.errors import Diverged, FitxError
@@ -161,7 +160,7 @@ def _resume_warnings(built: BuiltExperiment, run_monitor: RunMonitor) -> Iterato
                 f"callback {name}: it has no get_state and set_state, so what it remembers is lost "
                 "when the run is resumed"
             )
-    yield from inexactness.unsaved(built)
+    yield from inexact_operations(built)
 
 
 def _test(context: TrainingContext, run_monitor: RunMonitor) -> dict[str, float]:

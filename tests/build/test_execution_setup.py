@@ -44,7 +44,7 @@ LOOKS = "callback tensor_board looks at every batch"
 @pytest.fixture
 def with_tensor_board(monkeypatch):
     """Let the package TensorBoard be there, which is no part of an installation."""
-    monkeypatch.setattr("fitx.build.make.find_spec", lambda name: name)
+    monkeypatch.setattr("fitx.build.callback_parts.find_spec", lambda name: name)
 
 
 def settled(experiment, steps=1_000):

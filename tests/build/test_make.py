@@ -6,7 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from fitx.build.make import make, make_callbacks
+from fitx.build.callback_parts import make_callbacks
+from fitx.build.make import make
 from fitx.errors import DataError, UserCodeError
 from fitx.experiment.problems import ConfigError
 

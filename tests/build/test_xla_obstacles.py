@@ -4,8 +4,8 @@ import pytest
 
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
+from fitx.build.operation_reports import uncompilable
 from fitx.build.preflight import agreement
-from fitx.build.xla_obstacles import uncompilable
 from fitx.experiment.problems import ConfigError
 from fitx.training.setup import prepare_runtime
 

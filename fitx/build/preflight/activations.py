@@ -1,4 +1,4 @@
-"""Finds the activation that a network ends in, and whether a loss or metric can use its values."""
+"""Finds a network's last activation, and losses and metrics that cannot use its values."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def last_activation(network: Any) -> str | None:
 
 
 def _misuse(part: Part, cls: str | None, activation: str) -> str | None:
-    """Say why a loss or metric cannot use what an activation gives, and what to do about it."""
+    """Return why a loss or metric cannot use an activation's values, and the remedy."""
     ending = f"the network ends in {activation}"
     if targets.takes_logits(part):
         if activation not in ("sigmoid", "softmax"):
@@ -108,7 +108,7 @@ def _last_layer(network: Any) -> Any:
 
 
 def _gives(layer: Any, outputs: list[Any]) -> bool:
-    """Whether a layer that is used once gives the only output of a network."""
+    """Return whether a layer, used once, produces the only output of a network."""
     try:
         return len(outputs) == 1 and layer.output is outputs[0]
     except (AttributeError, ValueError):
@@ -117,7 +117,7 @@ def _gives(layer: Any, outputs: list[Any]) -> bool:
 
 @cache
 def gives_negative_numbers(activation: str) -> bool:
-    """Whether an activation of Keras', by its name, gives any numbers below 0."""
+    """Return whether a Keras activation can return numbers below 0."""
     probe = np.array([[-10.0, -3.0, -1.0, -0.5, 0.0, 1.0]], np.float32)
     values = getattr(keras.activations, activation)(probe)
     return bool(np.min(keras.ops.convert_to_numpy(values)) < 0)

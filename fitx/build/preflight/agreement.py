@@ -1,4 +1,4 @@
-"""Whether data, networks, loss and logged names agree, checked before the first step."""
+"""Runs all checks of data, networks, loss and logged names before the first step."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_line, is_users, user_errors
-from fitx.build.preflight import activations, batch_sizes, effects, labels, metric_checks, untrained
-from fitx.build.returned_values import returning_frame
+from fitx.build.preflight import activations, effects, labels, metric_checks, network_checks
+from fitx.build.step_errors import returning_frame
 from fitx.build.step_feeds import batch_layout
 from fitx.compat.error_texts import came_through
 from fitx.data.feed import BatchLayout
@@ -34,7 +34,7 @@ def check(built: BuiltExperiment) -> None:
 
     Raises:
         DataError: The data does not fit; with every problem of it.
-        ConfigError: The loss or metrics cannot use what the network gives.
+        ConfigError: The loss or metrics cannot use the network's output.
     """
     of_data = list(dict.fromkeys(labels.problems(built)))
     if of_data:
@@ -42,8 +42,8 @@ def check(built: BuiltExperiment) -> None:
     problems = [
         *activations.problems(built),
         *metric_checks.problems(built),
-        *batch_sizes.problems(built),
-        *untrained.problems(built),
+        *network_checks.batch_size_problems(built),
+        *network_checks.optimizer_problems(built),
     ]
     if problems:
         raise ConfigError(problems)
@@ -67,7 +67,7 @@ def trace(
         returns_values: Whether a callback is going to read the values of batches.
 
     Raises:
-        UserCodeError: A plugin's step raised; with its own frames.
+        UserCodeError: A plugin's step raised an error; with the plugin's frames.
         ConfigError: A shipped step cannot run on these networks and this data.
     """
     batches = batch_layout(built, kind, split, steps)
@@ -98,7 +98,7 @@ def _allowed_nan(built: BuiltExperiment, logged: set[str]) -> Iterator[Problem]:
 
 
 def with_mode(part: Part, part_index: PartIndex) -> Part:
-    """Return a Keras callback with its `mode` said, which Keras cannot guess for a step's names."""
+    """Return a Keras callback with its `mode` set, which Keras cannot guess for a step's names."""
     name, mode = monitored(part, part_index)
     guessed = direction(name) if name is not None and mode is None else None
     return replace(part, options={**part.options, "mode": guessed}) if guessed else part
@@ -153,7 +153,7 @@ def _trace(
 
 
 def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
-    """Say which option of a metric makes one number of several."""
+    """Return the advice on the option that makes a metric return one number."""
     part = getattr(experiment, str(path[0]))[path[1]]
     signature = experiment.part_index.signature("metric", part.name)
     options = {"average": "macro", "class_aggregation": "uniform_average"}
@@ -172,7 +172,7 @@ def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
 
 
 def _culprit(error: Exception) -> KeyPath:
-    """Return the key of what raised, judged by the files of Keras that it came through."""
+    """Return the key of the part that raised, by the files of Keras in the traceback."""
     for folder, key in (("metrics", "metrics"), ("losses", "loss")):
         if came_through(error, folder):
             return (key,)

@@ -1,4 +1,4 @@
-"""Finds keys of an experiment that have no effect on its step, once the step is traced."""
+"""Finds keys of an experiment that have no effect on its traced step."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from fitx.experiment.problems import Problem
 
 
 def problems(built: BuiltExperiment) -> Iterator[Problem]:
-    """Yield every key that the traced step leaves without effect, with the remedy."""
+    """Yield a problem for every key without effect on the traced step, with the remedy."""
     measures = plugin_checks.measures(built.experiment, built.step)
     if built.experiment.fit.epochs:
         if measures and any(_loss_and_metrics(built)):
             _trace_test_step(built)
         yield from _loss_and_metrics(built)
     yield from _scales(built)
-    yield from _trained_by_nobody(built)
-    # What is only tried measures two batches, whatever there is.
+    yield from _untrained_variables(built)
+    # A smoke run evaluates two batches, whatever the options say.
     if not built.experiment.is_smoke:
         yield from _validation(built) if not measures else _limits(built)
 
@@ -50,7 +50,7 @@ def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
 
 
 def _trace_test_step(built: BuiltExperiment) -> None:
-    """Let a `test_step` show what it uses, also where the data has no rows to measure on."""
+    """Trace `test_step` to see what it uses, even if no split is to be evaluated."""
     if not built.step.execution.logs["test"].names:
         batches = evaluation_layout(built.data.splits["train"], built.data.batch_size)
         # It is not going to run: what it cannot do is no problem here.
@@ -59,7 +59,7 @@ def _trace_test_step(built: BuiltExperiment) -> None:
 
 
 def _scales(built: BuiltExperiment) -> Iterator[Problem]:
-    """Find optimizers that divide gradients by a scale by which the step never multiplied."""
+    """Find optimizers that divide gradients by a loss scale that the step does not apply."""
     experiment, usage = built.experiment, built.step.execution.usage
     unscaled = sorted(usage.applied - usage.scaled)
     if unscaled and experiment.execution.precision == "mixed_float16":
@@ -75,7 +75,7 @@ def _scales(built: BuiltExperiment) -> Iterator[Problem]:
 
 
 def _limits(built: BuiltExperiment) -> Iterator[Problem]:
-    """Find options of a validation that there is not, or that has fewer batches."""
+    """Find options of a validation that does not exist or has fewer batches."""
     fit, splits = built.experiment.fit, built.data.splits
     has_validation = "validation" in splits
     batches = built.data.steps("validation") if has_validation else 0
@@ -88,10 +88,10 @@ def _limits(built: BuiltExperiment) -> Iterator[Problem]:
         yield built.experiment.problem(at, text if has_validation else absent)
 
 
-def _trained_by_nobody(built: BuiltExperiment) -> Iterator[Problem]:
-    """Find trainable variables of the step itself that training reads and nothing changes.
+def _untrained_variables(built: BuiltExperiment) -> Iterator[Problem]:
+    """Find trainable variables of the step itself that no optimizer trains.
 
-    A step with several optimizers has none for its own layers, and the only optimizer has none for
+    With several optimizers, none trains the step's own layers; a single optimizer does not train
     layers that are built after it.
     """
     step, graphs = built.step, built.step.execution.graphs("train")
@@ -112,7 +112,7 @@ def _trained_by_nobody(built: BuiltExperiment) -> Iterator[Problem]:
 
 
 def _validation(built: BuiltExperiment) -> Iterator[Problem]:
-    """Find options of a validation that a step without `test_step` and loss cannot make."""
+    """Find options of a validation that a step without `test_step` and loss cannot run."""
     experiment = built.experiment
     fit, split = experiment.fit, experiment.data.options.get("validation_split")
     text = f"has no effect: step '{experiment.step.name}' has no test_step, so nothing is validated"

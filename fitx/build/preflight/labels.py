@@ -1,4 +1,4 @@
-"""Whether the data fits the network's input, and its labels the loss and the metrics."""
+"""Checks that the data fits the network's input, and its labels the loss and the metrics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from fitx.build.built import BuiltExperiment
 from fitx.build.output_layer import loss_of
 from fitx.build.preflight import targets
-from fitx.data.data_signature import are_class_labels
+from fitx.data.splits import are_class_labels
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 
@@ -25,7 +25,7 @@ _IN_UNIT_RANGE = targets.YES_OR_NO | targets.CLASS_DISTRIBUTIONS | targets.OVERL
 
 
 def problems(built: BuiltExperiment) -> Iterator[str]:
-    """Yield what does not fit, a sentence each.
+    """Yield a sentence for each misfit.
 
     A plugin's step may make of x and y what it likes, so only fitx' own are judged.
     """
@@ -56,14 +56,14 @@ def _input_problems(built: BuiltExperiment, name: str, network: keras.Model) -> 
 
 
 def _shape(network: keras.Model, side: str) -> Shape | None:
-    """Return the shape of one input or output; None for networks that do not tell it."""
+    """Return the shape of one input or output; None if the network does not define it."""
     shape: Any = getattr(network, side, None)
     is_plain = isinstance(shape, tuple) and all(s is None or isinstance(s, int) for s in shape)
     return shape[1:] if is_plain else None
 
 
 def _label_problems(built: BuiltExperiment, outputs: Shape, part: Part) -> Iterator[str]:
-    """Yield what is wrong with the labels' shape, or else with their values."""
+    """Yield problems of the labels' shape, or else of their values."""
     labels = {split: a.y for split, a in built.data.splits.items() if a.y is not None}
     y = labels["train"]
     width = outputs[-1] if outputs else 1
@@ -86,7 +86,7 @@ def _label_problems(built: BuiltExperiment, outputs: Shape, part: Part) -> Itera
 
 
 def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterator[str]:
-    """Yield why nothing can be learned from labels and outputs that otherwise fit."""
+    """Yield reasons why labels and outputs of fitting shapes cannot be learned from."""
     if part.kind != "loss":
         return
     if width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
@@ -102,7 +102,7 @@ def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterat
 
 
 def _out_of_range(split: str, y: np.ndarray, part: Part, cls: str) -> str | None:
-    """Say that a split's labels are none that a loss or metric takes."""
+    """Return a problem if a split's labels are outside the range of a loss or metric."""
     least, most = y.min(), y.max()
     found = f"{split}: y lies in [{least}, {most}]; {part.name} takes"
     of_classes = " For class numbers take sparse_categorical_crossentropy."
@@ -142,7 +142,7 @@ def _squeezed(shape: Shape) -> Shape:
 
 
 def _agree(expected: Shape, found: Shape) -> bool:
-    """Whether a shape is the expected one, whose None stands for any size."""
+    """Return whether a shape matches the expected one, in which None means any size."""
     return len(expected) == len(found) and all(
         side in (None, size) for side, size in zip(expected, found, strict=True)
     )

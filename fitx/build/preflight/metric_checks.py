@@ -55,7 +55,7 @@ _KERAS_UNDOES: dict[tuple[str, str | None], str] = {
 
 @dataclass(frozen=True)
 class _Fed:
-    """What a metric is fed.
+    """The values that a metric is updated with.
 
     Args:
         labels: The labels of every split.
@@ -101,14 +101,14 @@ def _misuse(part: Part, cls: str, fed: _Fed) -> str | None:
 
 
 def _labels(cls: str, fed: _Fed) -> str | None:
-    """Say that labels are others than 0 and 1, which Keras would take for one of them."""
+    """Return a problem if labels are not 0 or 1, which Keras would misread."""
     if cls not in _OF_YES_OR_NO or all(np.isin(y, (0, 1)).all() for y in fed.labels):
         return None
     return "takes labels that are 0 or 1, and y holds others; remove it, or prepare y so."
 
 
 def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
-    """Say that predictions are no probabilities, or no class numbers."""
+    """Return a problem if predictions are not probabilities, or not class numbers."""
     if cls == "Accuracy" and fed.activation is not None:
         text = "compares labels and predictions for equality, and a network gives no class numbers"
         return f"{text}; write accuracy in small letters, or the name of another."
@@ -132,7 +132,7 @@ def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
 
 
 def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
-    """Say that a metric looks for the greatest number of a row where that says nothing."""
+    """Return a problem if a metric uses the greatest output of a row where that is meaningless."""
     is_free = cls in _F_SCORES and part.options.get("threshold") is None
     looks = is_free or cls in _ONE_HOT_OVERLAPS or cls in _OF_GREATEST
     average = "" if part.options.get("average") else " and average: macro"
@@ -153,7 +153,7 @@ def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
 
 
 def _are_probabilities(y: np.ndarray) -> bool:
-    """Whether rows mark classes, or give a probability for each class."""
+    """Return whether rows are one-hot classes or class probabilities."""
     is_marked = bool(np.isin(y, (0, 1)).all())
     return is_marked or bool(np.all(y >= 0) and np.allclose(y.sum(axis=-1), 1, atol=1e-3))
 
@@ -164,13 +164,13 @@ def _has_even_rows(labels: list[np.ndarray]) -> bool:
 
 
 def _has_several(y: np.ndarray) -> bool:
-    """Whether y marks several of the columns of a row."""
+    """Return whether a row of y marks several columns."""
     is_marked = y.ndim > 1 and y.shape[-1] > 1 and bool(np.isin(y, (0, 1)).all())
     return is_marked and bool((y.sum(axis=-1) > 1).any())
 
 
 def _overlap(part: Part, fed: _Fed) -> str | None:
-    """Say that a metric takes for class numbers what are probabilities, or one-hot labels."""
+    """Return a problem if a metric would read probabilities or one-hot labels as class numbers."""
     sparse_labels = part.options.get("sparse_y_true", True)
     sparse_answer = part.options.get("sparse_y_pred", True)
     if sparse_answer and fed.activation is not None:

@@ -56,5 +56,5 @@ def class_of(part: Part, width: int | None, *, is_sparse: bool) -> str | None:
 
 
 def takes_logits(part: Part) -> bool:
-    """Whether a loss or metric is told that it gets logits and no probabilities."""
+    """Return whether a loss or metric has the option `from_logits`."""
     return part.options.get("from_logits") is True

@@ -1,7 +1,7 @@
 """What a checkpoint cannot hold of a step is told by the user's own line."""
 
-from fitx.build.inexactness import unsaved
 from fitx.build.make import make
+from fitx.build.operation_reports import inexact_operations
 from fitx.build.preflight import agreement
 
 HIDING = """
@@ -75,7 +75,7 @@ def traced(experiment):
 def test_operations_that_keep_their_state_are_told_by_their_lines(written):
     built = traced(written("step=hiding", "~loss", hiding=HIDING))
 
-    assert unsaved(built) == [
+    assert inexact_operations(built) == [
         "train_step draws with RandomUniform of hiding.py:12 "
         "(`noise = tf.raw_ops.RandomUniform(shape=[1], dtype=tf.float32)`), whose position "
         "TensorFlow keeps to itself: a resumed run draws other numbers; use keras.random with a "
@@ -92,7 +92,7 @@ def test_resources_are_told_by_their_lines_but_for_those_that_are_saved_or_const
     used = "what it holds and where it stands is not saved, and a resumed run begins with it as it"
     used += " was made; keep what changes in a tf.Variable or a lookup table"
 
-    assert set(unsaved(built)) == {
+    assert set(inexact_operations(built)) == {
         "train_step uses a queue by QueueDequeueV2 of holding.py:30 "
         f'(`"queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),`): {used}',
         "train_step uses an iterator by IteratorGetNext of holding.py:31 "
@@ -115,4 +115,4 @@ def test_a_step_whose_state_is_all_saved_is_told_nothing_about(written):
         " {name: reshape, target_shape: [3, 1]}, {name: lstm, units: 1, dropout: 0.5}]}"
     )
 
-    assert not unsaved(traced(written(layers, "data.validation_split=0.2")))
+    assert not inexact_operations(traced(written(layers, "data.validation_split=0.2")))

@@ -1,4 +1,4 @@
-"""Finds networks of a fixed batch size that cannot take the batches of the data."""
+"""Checks of networks: a fixed batch size, and optimizers that have nothing to train."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fitx.build.built import BuiltExperiment
 from fitx.experiment.problems import Problem
 
 
-def problems(built: BuiltExperiment) -> Iterator[Problem]:
-    """Yield a problem for each split that has batches of a size that the network cannot take.
+def batch_size_problems(built: BuiltExperiment) -> Iterator[Problem]:
+    """Yield a problem for each split with batches of a size that the network does not take.
 
     Only networks that were built for batches of one size are tried, and only of fitx' own steps,
     which feed them whole batches.
@@ -55,3 +55,18 @@ def _takes(network: keras.Model, rows: int) -> bool:
     except Exception:
         return False
     return True
+
+
+def optimizer_problems(built: BuiltExperiment) -> Iterator[Problem]:
+    """Yield a problem for each optimizer whose network has no variable that is to be trained.
+
+    A step's only optimizer trains the step's own layers too.
+    """
+    experiment, step = built.experiment, built.step
+    names = [name for name in experiment.optimizers if name in step.networks]
+    for name in names:
+        owner = step if len(names) == 1 else step.networks[name]
+        if not owner.trainable_variables:
+            text = "has nothing to train: its network has no variables, or all layers are frozen; "
+            text += "set `trainable: true` in one, or remove the optimizer and use `fitx evaluate`."
+            yield experiment.problem(("optimizers", name), text)
