@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder, and those it lies in, so that it survives a power cut."""
+    """Create a folder and its parents, so that they survive a power cut."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     for made in missing:
@@ -19,18 +19,18 @@ def make_folder(folder: Path) -> None:
 
 
 def create(path: Path) -> BinaryIO:
-    """Open a file that must not exist, not even as a link, for writing."""
+    """Open a new file for writing; it must not exist, not even as a link."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     return os.fdopen(os.open(path, flags, 0o666), "wb")
 
 
 def open_regular(path: Path) -> BufferedReader:
-    """Open a file for reading; a pipe or a device in its place is refused, not waited for.
+    """Open a file for reading; a pipe or a device is refused instead of waited for.
 
     Raises:
         ValueError: it is not a regular file.
     """
-    # Opening a pipe without O_NONBLOCK would wait for a writer for ever.
+    # Opening a pipe without O_NONBLOCK would block until a writer opens it.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -39,18 +39,18 @@ def open_regular(path: Path) -> BufferedReader:
 
 
 def sync(file: BinaryIO) -> None:
-    """Return when the file's bytes survive a power cut."""
+    """Flush a file to the disk, so that its bytes survive a power cut."""
     file.flush()
     os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Return when the folder's names survive a power cut, where the file system promises that."""
+    """Flush a folder to the disk, so that its names survive a power cut, where supported."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        # Some network file systems know no fsync of folders; there is nothing better to do there.
+        # Some network file systems do not support fsync of folders.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:

@@ -1,23 +1,23 @@
-"""Everything fitx says when it stops early, one class per exit code.
+"""The errors of fitx, one class per exit code.
 
-FitxError              something the user can act on; printed without a traceback
+FitxError              an error that the user can act on; printed without a traceback
 ├── ConfigError     2  one or many problems of one experiment (fitx.experiment.problems)
-├── UsageError      2  words on the command line that lead nowhere
-├── DataError       3  numbers that cannot be trained on
+├── UsageError      2  invalid words on the command line
+├── DataError       3  invalid data
 ├── DeviceError     4  a device, a package or memory that this machine lacks
 ├── Diverged        5  a logged value or a weight is NaN or infinite
-├── ExpectationError 6 a value missed what `expect:` asks
+├── ExpectationError 6 a value does not meet `expect:`
 ├── StorageError    7  disk full, unreadable or damaged files
-├── BusyError       8  another process works in the run folder
+├── BusyError       8  another process uses the run folder
 ├── Interrupted  129, 130, 143  a signal asked the run to stop
 └── UserCodeError   1  the user's own code raised; carries the user's own frames
 """
 
 
 class FitxError(Exception):
-    """Something the user can act on; its text is all that is printed.
+    """An error that the user can act on; only its text is printed.
 
-    `run` is the run folder in which it happened, where there was one by then.
+    `run` is the run folder, if there was one when the error occurred.
     """
 
     exit_code = 1
@@ -25,39 +25,39 @@ class FitxError(Exception):
 
 
 class UsageError(FitxError):
-    """Words on the command line that lead nowhere."""
+    """Invalid words on the command line."""
 
     exit_code = 2
 
 
 class DataError(FitxError):
-    """Numbers that cannot be trained on, with where they stand and what would do."""
+    """Invalid data, with its place and what is expected."""
 
     exit_code = 3
 
 
 class DeviceError(FitxError):
-    """A device, driver or package that the experiment needs and this machine lacks."""
+    """A device, driver or package that the experiment needs is missing on this machine."""
 
     exit_code = 4
 
 
 class OutOfMemory(DeviceError):
-    """Data, networks or what a step computes does not fit into this machine's memory."""
+    """Data, networks or intermediate results do not fit into this machine's memory."""
 
 
 class WorkerLost(DeviceError):
-    """Another worker of a training on several machines died, or cannot be reached."""
+    """Another worker died or cannot be reached."""
 
 
 class Diverged(FitxError):
     """A logged value, or a variable that a checkpoint was to keep, became NaN or infinite.
 
     Args:
-        found: What is not finite, such as `loss is nan`.
-        where: When or on what it was seen, such as `after step 15 (epoch 3)`.
-        more: What else there is to say.
-        names: The logged values that are not finite, if it was those.
+        found: The non-finite value, such as `loss is nan`.
+        where: The place, such as `after step 15 (epoch 3)`.
+        more: Further sentences.
+        names: The names of non-finite logged values, if any.
     """
 
     exit_code = 5
@@ -68,7 +68,7 @@ class Diverged(FitxError):
 
 
 class ExpectationError(FitxError):
-    """A value missed what the experiment's `expect:` asks for."""
+    """A value does not meet the experiment's `expect:`."""
 
     exit_code = 6
 
@@ -80,13 +80,13 @@ class StorageError(FitxError):
 
 
 class BusyError(FitxError):
-    """Another process works in the run folder."""
+    """Another process uses the run folder."""
 
     exit_code = 8
 
 
 class Interrupted(FitxError):
-    """A signal asked the run to stop; it stopped at a step's end with its state on disk."""
+    """A signal stopped the run at the end of a step, with its state on disk."""
 
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
@@ -94,7 +94,7 @@ class Interrupted(FitxError):
 
 
 class UserCodeError(FitxError):
-    """The user's own code raised; `frames` shows where, without fitx' or Keras' frames."""
+    """The user's own code raised an error; `frames` holds only the frames of that code."""
 
     def __init__(self, message: str, frames: str = "") -> None:
         super().__init__(message)

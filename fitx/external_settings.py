@@ -1,9 +1,8 @@
-"""Settings outside of an experiment that change results: which fitx overrides, which it records.
+"""Environment settings that change results: those that fitx overrides and those it records.
 
-Overridden is what changes the meaning of a program: how long it trains, in which number type, by
-which backend. An experiment says that, and nothing else does. Recorded in run.json, and compared
-when a run is resumed, is how the arithmetic is done on the hardware at hand, which only the user
-of a machine can choose: XLA's options, oneDNN, TF32, algorithms of cuDNN.
+fitx overrides settings that change the meaning of a training: its length, its number types, its
+backend; only the experiment defines these. It records settings of the arithmetic on the given
+hardware (XLA's options, oneDNN, TF32, cuDNN's algorithms) in run.json, and compares them on resume.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ OVERRIDDEN = (
     # TensorFlow: Keras 2 as `tf.keras`; XLA for every `tf.function`; checks of its own rewriting.
     *("TF_USE_LEGACY_KERAS", "TF_FUNCTION_JIT_COMPILE_DEFAULT", "TF_JIT_COMPILE_REWRITE"),
     *("TF_FORWARD_COMPATIBILITY_DELTA_DAYS", "AUTOGRAPH_STRICT_CONVERSION"),
-    # What `execution.deterministic` says.
+    # Set by `execution.deterministic`.
     *("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_DISABLE_SCATTER_OP_DETERMINISM"),
     "TF_DISABLE_SEGMENT_REDUCTION_OP_DETERMINISM_EXCEPTIONS",
-    # Convolutions would go on with the weights of the first step.
+    # Convolutions would keep using the weights of the first step.
     "TF_ONEDNN_ASSUME_FROZEN_WEIGHTS",
 )
-"""Variables that are taken out of the environment before Keras and TensorFlow are imported."""
+"""Variables that are removed from the environment before Keras and TensorFlow are imported."""
 
 RECORDED = (
     *("TF_XLA_FLAGS", "XLA_FLAGS", "NVIDIA_TF32_OVERRIDE", "CUBLAS_WORKSPACE_CONFIG"),
@@ -54,17 +53,17 @@ KERAS_DEFAULTS = {
     "image_data_format": "channels_last",
     "nnx_enabled": False,
 }
-"""What Keras takes from its settings file, and what holds in fitx."""
+"""The settings that Keras reads from its file, with the values used in fitx."""
 
 _MOST_BYTES = 1 << 16
 _VERBOSITY = "AUTOGRAPH_VERBOSITY"
 
 overridden_variables: dict[str, str] = {}
-"""What `override` took out of this process's environment."""
+"""The variables that `override` removed from this process's environment."""
 
 
 def override() -> None:
-    """Take the variables of `OVERRIDDEN` out of the environment; Keras is to be imported later."""
+    """Remove the variables of `OVERRIDDEN` from the environment, before Keras is imported."""
     for name in OVERRIDDEN:
         value = os.environ.pop(name, "")
         if value and (name, value) != ("KERAS_BACKEND", BACKEND):
@@ -76,24 +75,24 @@ def override() -> None:
 
 
 def notes() -> tuple[str, ...]:
-    """Return a line for each variable that `override` took out."""
+    """Return a note for each variable that `override` removed."""
     return tuple(
-        f"{name}={value} in the environment is not used: the experiment says what is computed"
+        f"{name}={value} in the environment is ignored: the experiment defines this setting"
         for name, value in overridden_variables.items()
     )
 
 
 def overridden_keras_settings() -> tuple[str, ...]:
-    """Return what Keras' settings file says that does not hold, as `epsilon=0.5 in /x/keras.json`.
+    """Return the ignored settings of Keras' settings file, such as `epsilon=0.5 in /x/keras.json`.
 
-    A file that cannot be read, or is no JSON object, says nothing.
+    A file that cannot be read, or is not a JSON object, has none.
     """
     file = Path(keras_home()).expanduser() / "keras.json"
     return tuple(f"{name}={json.dumps(value)} in {file}" for name, value in _differing(file))
 
 
 def keras_home() -> str:
-    """Return Keras' folder for its settings file and its data sets, chosen as Keras chooses it."""
+    """Return the folder in which Keras stores its settings and data sets."""
     if "KERAS_HOME" in os.environ:
         return os.environ["KERAS_HOME"]
     home = os.path.expanduser("~")

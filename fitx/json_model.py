@@ -1,4 +1,4 @@
-"""Pydantic models of the JSON files that fitx reads back, and errors that name the wrong field."""
+"""Pydantic models for JSON files, with errors that name the invalid field."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 MOST_TEXT = 60
-"""Characters of a wrong value or of a key that an error shows."""
+"""The longest value or key that an error shows, in characters."""
 
 NOT_FINITE = ("nan", "inf", "-inf")
-"""Texts that stand for the floats that JSON lacks."""
+"""Texts for the floats that JSON lacks."""
 
 _EXPECTED = {
     **dict.fromkeys(("model_type", "dict_type"), "an object"),
@@ -28,7 +28,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Model(BaseModel):
-    """Fields of exactly the types, and in the ranges, that fitx writes; no others."""
+    """A strict model: exact types and ranges, and no unknown fields."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
 
@@ -36,32 +36,32 @@ class Model(BaseModel):
 M = TypeVar("M", bound=Model)
 
 
-def demand(model: type[M], value: Any, at: str = "") -> M:
-    """Return the model of a value that was read from a file.
+def parse_model(model: type[M], value: Any, at: str = "") -> M:
+    """Return a value from a file as a model.
 
     Args:
-        model: What the value is to be.
-        value: What was read.
-        at: The field that holds the value; empty if the file holds nothing else.
+        model: The expected model.
+        value: The parsed value.
+        at: The field that holds the value; empty for a whole file.
 
     Raises:
-        ValueError: Names the first field that is wrong, as `data.train.rows` or `resumed[0].at`,
-            what is expected there and what was found.
+        ValueError: The first invalid field, such as `data.train.rows` or `resumed[0].at`, the
+            expected and the actual value.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        raise ValueError(_told(first, at)) from error
+        raise ValueError(_message(first, at)) from error
 
 
-def found(value: Any) -> str:
-    """Return a value as an error shows it, on one line and not at length."""
+def shown(value: Any) -> str:
+    """Return a value as one short line for an error."""
     text = json.dumps(value, default=str)
     return text if len(text) <= MOST_TEXT else f"{text[: MOST_TEXT - 3]}..."
 
 
-def _told(error: Any, at: str) -> str:
+def _message(error: Any, at: str) -> str:
     where, kind = _path((*([at] if at else []), *error["loc"])), error["type"]
     if kind == "missing":
         return f"{where}: missing"
@@ -71,7 +71,7 @@ def _told(error: Any, at: str) -> str:
     if kind == "value_error":
         return f"{prefix}{error['ctx']['error']}"
     expected = _EXPECTED.get(kind) or str(error["msg"]).removeprefix("Input should be ")
-    return f"{prefix}expected {expected}, found {found(error['input'])}"
+    return f"{prefix}expected {expected}, found {shown(error['input'])}"
 
 
 def _path(location: tuple[int | str, ...]) -> str:
@@ -79,6 +79,6 @@ def _path(location: tuple[int | str, ...]) -> str:
     for step in location:
         if step == "[key]":
             continue
-        shown = found(step)[1:-1] if isinstance(step, str) else ""
-        path += f"[{step}]" if isinstance(step, int) else f".{shown}"
+        text = shown(step)[1:-1] if isinstance(step, str) else ""
+        path += f"[{step}]" if isinstance(step, int) else f".{text}"
     return path.removeprefix(".")

@@ -1,4 +1,4 @@
-"""Parses JSON strictly, and turns values into what JSON can hold."""
+"""Parses JSON strictly, and converts values to JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_DEPTH = 200
-"""Levels of lists and objects; what fitx writes has fewer, and what walks over them recurses."""
+"""The deepest nesting of lists and objects; readers of a value recurse into it."""
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"?|[\[{]|[\]}]', re.DOTALL)
 
@@ -35,7 +35,7 @@ def parse(text: str | bytes) -> Any:
 
 
 def json_ready(value: Any) -> Any:
-    """Return a value as JSON can hold it; NaN and infinities become "nan", "inf" and "-inf".
+    """Return a value converted to JSON; NaN and infinities become "nan", "inf" and "-inf".
 
     Args:
         value: Mappings, sequences, sets, strings, numbers (NumPy's too), paths, None.
@@ -82,11 +82,11 @@ def _finite(text: str) -> float:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _refuse_deep(text: str) -> None:
-    """Raise ValueError for text that is nested too deeply; what is in strings does not count."""
+    """Raise ValueError for text that is nested too deeply; brackets in strings do not count."""
     depth = 0
     for token in _TOKEN.finditer(text):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(token[0], 0)

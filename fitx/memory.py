@@ -1,4 +1,4 @@
-"""Reports where memory runs out: how much was asked for, and how much this machine has."""
+"""Error messages for lack of memory: the requested and the available amount."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ _ADVICE = "Lower data.batch_size, the data's or the networks' size, or use a mac
 
 def is_shortage(error: BaseException) -> bool:
     """Return whether an error of Python, NumPy or TensorFlow means that memory has run out."""
-    # By its name: commands that do not compute never import TensorFlow.
+    # Compared by name, as some commands never import TensorFlow.
     return isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError"
 
 
 def out_of_memory(error: BaseException, frames: str = "") -> OutOfMemory:
-    """Return what to raise of such an error, whatever it was that did not fit.
+    """Return the error to raise for a lack of memory.
 
-    It is the machine's lack and not the experiment's fault: on a larger one the same file runs.
+    It is a DeviceError: on a larger machine the same experiment runs.
 
     Args:
-        error: One of which `is_shortage` is true.
-        frames: The frames of the user's code that it came through, as tracebacks show them.
+        error: An error for which `is_shortage` is true.
+        frames: The frames of the user's code in its traceback.
     """
     text = str(error)
     places = _FRAME.findall(frames)
     where = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
-    # TensorFlow does not tell how much memory a GPU has.
+    # TensorFlow does not report the memory of a GPU.
     has = "" if "GPU" in text else _available()
     return OutOfMemory(f"out of memory: {_asked(text)}{where}. {has}{_ADVICE}")
 
 
 def _asked(text: str) -> str:
-    """Return how much did not fit, from the words of NumPy, TensorFlow or XLA."""
+    """Return the requested amount, from the messages of NumPy, TensorFlow or XLA."""
     tensor, number = _TENSOR.search(text), _BYTES.search(text)
     if tensor:
         shape = [int(size) for size in tensor[1].split(",")]
@@ -53,7 +53,7 @@ def _asked(text: str) -> str:
     if number:
         return f"unable to allocate {_size(int(number[1]))}"
     lines = text.strip().splitlines()
-    return lines[0].rstrip(".") if lines else "no more can be had"
+    return lines[0].rstrip(".") if lines else "no memory left"
 
 
 def _available() -> str:
@@ -63,11 +63,11 @@ def _available() -> str:
         return ""
     free = facts.get("MemAvailable")
     left = f", {_size(min(free, *limits))} free" if free is not None else ""
-    return f"There are {_size(min(limits))} for this process{left}. "
+    return f"This process has {_size(min(limits))}{left}. "
 
 
 def _meminfo() -> dict[str, int]:
-    """Return what Linux tells of the memory, in bytes by name; nothing elsewhere."""
+    """Return Linux' memory figures, in bytes by name; {} on other systems."""
     with suppress(OSError, ValueError, IndexError):
         lines = Path("/proc/meminfo").read_text().splitlines()
         return {line.split(":")[0]: int(line.split()[1]) << 10 for line in lines}

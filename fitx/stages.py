@@ -1,7 +1,7 @@
-"""Stages of a command in which nothing else can be shown, told to whoever shows them.
+"""Stages of a command without other progress, reported to a watcher that shows them.
 
-A stage is one of reading data, importing TensorFlow, tracing a step, and so on. Stages are begun
-and ended by the main thread.
+A stage is reading data, importing TensorFlow, tracing a step, and so on. Stages are started and
+ended by the main thread.
 """
 
 from __future__ import annotations
@@ -9,38 +9,38 @@ from __future__ import annotations
 from collections.abc import Callable
 from types import TracebackType
 
-Watcher = Callable[[str], None]
-"""Shows what goes on from now on; an empty text stands for nothing."""
+StageWatcher = Callable[[str], None]
+"""Shows the current stage; an empty text means that there is none."""
 
 
 def _ignore(text: str) -> None:
-    """Show nothing."""
+    """Ignore the stage."""
 
 
 _running: list[Stage] = []
-"""The stages that go on, the outermost first."""
+"""The running stages, the outermost first."""
 
-_watchers: list[Watcher] = [_ignore]
-"""Who is told: the last one."""
+_watchers: list[StageWatcher] = [_ignore]
+"""The registered watchers; only the last one is called."""
 
 
 class Stage:
-    """Something that goes on from its making until `end`, or until the end of a `with` block.
+    """A stage that runs from its construction until `end`, or the end of a `with` block.
 
     Args:
-        text: What goes on, such as `reading npz`.
+        text: A description, such as `reading npz`.
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
         _running.append(self)
-        _tell()
+        _notify()
 
     def end(self) -> None:
         """Show the stage around this one again; does nothing when called twice."""
         if self in _running:
             _running.remove(self)
-            _tell()
+            _notify()
 
     def __enter__(self) -> Stage:
         return self
@@ -54,20 +54,20 @@ class Stage:
         self.end()
 
 
-def watch(watcher: Watcher) -> None:
-    """Tell a watcher of the stages, and the one before it of nothing until `unwatch`."""
+def watch(watcher: StageWatcher) -> None:
+    """Report stages to a watcher instead of the previous one, until `unwatch`."""
     _watchers[-1]("")
     _watchers.append(watcher)
-    _tell()
+    _notify()
 
 
-def unwatch(watcher: Watcher) -> None:
-    """Tell the watcher before this one again; does nothing for one that is not told."""
+def unwatch(watcher: StageWatcher) -> None:
+    """Report stages to the previous watcher again; ignores an unknown watcher."""
     if watcher in _watchers:
         watcher("")
         _watchers.remove(watcher)
-        _tell()
+        _notify()
 
 
-def _tell() -> None:
+def _notify() -> None:
     _watchers[-1](_running[-1].text if _running else "")

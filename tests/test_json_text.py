@@ -35,7 +35,7 @@ def test_what_never_closes_is_refused(text):
 
 @pytest.mark.parametrize("text", ["NaN", "[-Infinity]", '{"a": Infinity}'])
 def test_numbers_that_json_lacks_are_refused(text):
-    with pytest.raises(ValueError, match="is no number of JSON"):
+    with pytest.raises(ValueError, match="is not a JSON number"):
         parse(text)
 
 

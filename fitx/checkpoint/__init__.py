@@ -1,9 +1,9 @@
-"""The state of a run on disk: written whole or not at all, verified before it is used.
+"""Checkpoints: the state of a run on disk, written atomically and verified when read.
 
-A checkpoint is a folder `000420/` (the training step) with two files: `state.npz`, the numbers,
-and `meta.json`, which tells what they are and carries the checksums of both. It comes into being
-under a temporary name and is renamed when every byte is on the disk, so a kill or a power cut at
-any instant leaves the checkpoints before it as they were. Reading executes nothing.
+A checkpoint is a folder `000420/` (the training step) with two files: `state.npz`, the arrays,
+and `meta.json`, which describes them and holds the checksums of both. It is written under a
+temporary name and renamed when every byte is on the disk, so a kill or a power cut at any instant
+leaves the earlier checkpoints intact. Reading a checkpoint executes no code.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ Check = Callable[[dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class Newest:
-    """The newest checkpoint that is whole.
+    """The newest valid checkpoint.
 
     Attributes:
-        folder: where it is.
-        step: the training step it was taken after.
+        folder: its folder.
+        step: the number of training steps done.
         state: arrays by variable path.
-        meta: what `save` was given.
-        skipped: why each newer one could not be used, newest first.
+        meta: the `meta` that `save` was given.
+        skipped: the reason why each newer one cannot be used, newest first.
     """
 
     folder: Path
@@ -52,26 +52,26 @@ def save(
     meta: Mapping[str, Any],
     keep: int,
 ) -> Path:
-    """Commit a checkpoint, then delete the oldest beyond `keep`.
+    """Write a checkpoint, then delete the oldest beyond `keep`.
 
     Only one process may save into `root` at a time (`rundir.lock`).
 
     Args:
-        root: the folder of all checkpoints of a run; made when missing.
+        root: the folder of all checkpoints of a run; created if missing.
         step: training steps done, at least 0.
         state: arrays by variable path; booleans, integers, floats (bfloat16 and its like
             too) and complex numbers of any shape.
-        meta: anything JSON has, NaN and infinities included; comes back as it was, but for
-            tuples (lists) and NumPy's scalars (Python's).
-        keep: how many of the newest stay, this one among them. Those of later steps are
-            what a resumed run gave up, and go.
+        meta: JSON values, NaN and infinities included; tuples are read back as lists, NumPy's
+            scalars as Python's.
+        keep: the number of newest checkpoints to keep, including this one. Checkpoints of later
+            steps, which a resumed run has abandoned, are deleted.
 
     Returns:
-        The new folder, `000420`; or `000420-1` where `000420` exists, which is never touched.
+        The new folder, `000420`; or `000420-1` if `000420` exists, which is never changed.
 
     Raises:
-        StorageError: disk full, not writable, a dtype that is no number; earlier
-            checkpoints are untouched.
+        StorageError: the disk is full or not writable, or a dtype is not numeric; earlier
+            checkpoints are intact.
     """
     folder = root / folders.name(step)
     try:
@@ -91,25 +91,25 @@ def save(
 def load(folder: Path) -> tuple[State, dict[str, Any]]:
     """Read and verify one checkpoint.
 
-    Sizes, checksums, names, shapes and dtypes are compared before an array is allocated.
+    Sizes, checksums, names, shapes and dtypes are checked before an array is allocated.
 
     Returns:
         The arrays by variable path, and the meta it was saved with.
 
     Raises:
-        StorageError: missing, unreadable, damaged, or of a format unknown to this fitx.
+        StorageError: it is missing, unreadable, damaged, or in an unknown format.
     """
-    with _damage_told(folder):
-        about = _about(folder)
+    with _storage_errors(folder):
+        about = _read_meta(folder)
         with disk.open_regular(folder / "state.npz") as file:
             return state_file.read(file, about["state"]), about["meta"]
 
 
 def verify(folder: Path, check: Check = lambda meta: None) -> dict[str, Any]:
-    """Compare one checkpoint with its checksums, in bounded memory.
+    """Verify one checkpoint's checksums, in bounded memory.
 
     Args:
-        folder: where it is.
+        folder: its folder.
         check: as for `newest`.
 
     Returns:
@@ -118,8 +118,8 @@ def verify(folder: Path, check: Check = lambda meta: None) -> dict[str, Any]:
     Raises:
         StorageError: as `load`.
     """
-    with _damage_told(folder):
-        about = _about(folder)
+    with _storage_errors(folder):
+        about = _read_meta(folder)
         with disk.open_regular(folder / "state.npz") as file:
             state_file.verify(file, about["state"])
         check(about["meta"])
@@ -127,16 +127,16 @@ def verify(folder: Path, check: Check = lambda meta: None) -> dict[str, Any]:
 
 
 def newest(root: Path, run: str | None = None, check: Check = lambda meta: None) -> Newest | None:
-    """Return the newest checkpoint that is whole, or None where none was ever written.
+    """Return the newest valid checkpoint; None if there are no checkpoints.
 
     Args:
         root: the folder of all checkpoints of a run.
-        run: what `run` in the meta must be, so that no other run's checkpoint is taken for one
-            of this; None does not ask.
-        check: raises ValueError for a meta with which a checkpoint cannot be used.
+        run: the required `run` in the meta, so that another run's checkpoint is not used; None
+            allows any.
+        check: raises ValueError for a meta that makes a checkpoint unusable.
 
     Raises:
-        StorageError: there are checkpoints and none is whole; names each with its reason.
+        StorageError: there are checkpoints and none is valid; with a reason for each.
     """
     listed = folders.listed(root)
     skipped: list[str] = []
@@ -145,22 +145,22 @@ def newest(root: Path, run: str | None = None, check: Check = lambda meta: None)
             state, meta = load(folder)
             if run is not None and meta.get("run") != run:
                 raise StorageError(f"checkpoint {folder} belongs to another run")
-            with _damage_told(folder):
+            with _storage_errors(folder):
                 check(meta)
         except StorageError as error:
             if folders.listed(root) != listed:
-                # A run that is being trained has replaced its checkpoints meanwhile.
+                # The run is being trained and has replaced its checkpoints meanwhile.
                 return newest(root, run, check)
             skipped.append(str(error))
             continue
         step, _ = folders.order(folder.name)
         return Newest(folder, step, state, meta, tuple(skipped))
     if skipped:
-        raise StorageError("no checkpoint is whole:\n" + "\n".join(skipped))
+        raise StorageError("no checkpoint is valid:\n" + "\n".join(skipped))
     return None
 
 
-# What zipfile and NumPy's header reader raise, and ValueError for a strange meta.json.
+# Errors of zipfile and of NumPy's header reader, and ValueError for an invalid meta.json.
 _DAMAGE = (
     ValueError,
     LookupError,
@@ -175,7 +175,7 @@ _DAMAGE = (
 
 
 @contextmanager
-def _damage_told(folder: Path) -> Iterator[None]:
+def _storage_errors(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -185,7 +185,7 @@ def _damage_told(folder: Path) -> Iterator[None]:
         raise StorageError(f"checkpoint {folder} is damaged: {error}") from error
 
 
-def _about(folder: Path) -> dict[str, Any]:
+def _read_meta(folder: Path) -> dict[str, Any]:
     step, _ = folders.order(folder.name)
     if folder.is_symlink():
         raise ValueError("it is a link, and its numbers could be another run's")

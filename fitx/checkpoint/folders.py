@@ -1,4 +1,4 @@
-"""The folders of a run's checkpoints: their names, their order, which go and how."""
+"""The folders of a run's checkpoints: their names, their order and their deletion."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ def order(name: str) -> tuple[int, int]:
     """Return step and revision of a folder name.
 
     Raises:
-        ValueError: it is no checkpoint's name.
+        ValueError: it is not the name of a checkpoint.
     """
     matched = re.fullmatch(r"([0-9]{6,18})(?:-([0-9]{1,9}))?", name)
     if not matched:
-        raise ValueError(f"'{name}' is no checkpoint's name, like 000420")
+        raise ValueError(f"'{name}' is not the name of a checkpoint, such as 000420")
     return int(matched[1]), int(matched[2] or 0)
 
 
 def listed(root: Path) -> list[Path]:
-    """Return everything that is named like a checkpoint, oldest first.
+    """Return everything that is named like a checkpoint, oldest first; [] for a missing folder.
 
     Raises:
-        StorageError: the folder cannot be read; a missing one is just empty.
+        StorageError: the folder cannot be read.
     """
     try:
         names = os.listdir(root)
@@ -49,20 +49,20 @@ def listed(root: Path) -> list[Path]:
 
 
 def free(root: Path, step: int) -> Path:
-    """Return the folder for a new checkpoint of `step`, beside those that exist."""
+    """Return the path of a new checkpoint of `step`, which does not exist yet."""
     taken = [order(folder.name) for folder in listed(root)]
     revisions = [revision for one, revision in taken if one == step]
     return root / name(step, max(revisions, default=-1) + 1)
 
 
 def retire(folder: Path, keep: int) -> None:
-    """Delete what the newly written `folder` replaces; what cannot be deleted stays."""
+    """Delete the checkpoints that the new `folder` replaces, as far as possible."""
     others = [other for other in listed(folder.parent) if other != folder]
     earlier = [other for other in others if order(other.name) < order(folder.name)]
     staying = {other.name for other in earlier[max(len(earlier) - keep + 1, 0) :]}
     for other in others:
         if other.name not in staying:
-            # Renamed first: a kill in the middle leaves no checkpoint with half its files.
+            # Renamed first, so that a kill does not leave a checkpoint with half of its files.
             doomed = other.with_name(f".tmp-old-{other.name}-{secrets.token_hex(4)}")
             with suppress(OSError):
                 os.rename(other, doomed)
@@ -70,13 +70,13 @@ def retire(folder: Path, keep: int) -> None:
 
 
 def sweep(root: Path) -> None:
-    """Remove what a killed process left half written or half deleted."""
+    """Remove temporary files of a killed process."""
     for leftover in root.glob(".tmp-*"):
         remove(leftover)
 
 
 def remove(path: Path) -> None:
-    """Remove a folder or a file as far as that is possible; links are not followed."""
+    """Remove a folder or a file as far as possible; links are not followed."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return

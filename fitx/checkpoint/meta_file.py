@@ -1,4 +1,4 @@
-"""meta.json: what a checkpoint holds, under a checksum of its own."""
+"""meta.json: the description of a checkpoint, with its own checksum."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import numpy as np
 
 from fitx import disk, json_text
 from fitx.errors import StorageError
-from fitx.json_model import NOT_FINITE, Count, Model, Sha256, demand, found
+from fitx.json_model import NOT_FINITE, Count, Model, Sha256, parse_model, shown
 
 FORMAT = 2
 
 LARGEST = 64 << 20
-"""Bytes of a meta.json that is read: that of a million variables, parsed in a gigabyte."""
+"""The largest meta.json that is read, in bytes: a million variables, parsed in a gigabyte."""
 
 
 class _Variable(Model):
@@ -35,7 +35,7 @@ class _State(Model):
 
 
 class _File(Model):
-    """meta.json, but for its own checksum."""
+    """meta.json without its checksum."""
 
     format: int
     step: Count
@@ -49,13 +49,13 @@ def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, An
     Args:
         path: the file, which must not exist.
         step: training steps done.
-        meta: what the caller wants back.
+        meta: the caller's values.
         state: checksum, size and table of state.npz, as `state_file.write` returns them.
 
     Raises:
         OSError: the file cannot be written.
-        StorageError: it would be larger than any that is read.
-        TypeError: `meta` holds what JSON lacks.
+        StorageError: it would be larger than `LARGEST`.
+        TypeError: `meta` holds a value that JSON cannot.
     """
     about = {"format": FORMAT, "step": step, "meta": _encode(meta), "state": state}
     text = json.dumps(about, sort_keys=True, allow_nan=False)
@@ -79,18 +79,18 @@ def read(path: Path, step: int) -> dict[str, Any]:
     """
     with disk.open_regular(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST:
-            raise ValueError(f"meta.json has {size} bytes, more than any that fitx writes")
+            raise ValueError(f"meta.json has {size} bytes, more than fitx writes")
         try:
             about = json_text.parse(file.read())
         except ValueError as error:
-            raise ValueError(f"meta.json is no JSON: {error}") from error
+            raise ValueError(f"meta.json is not JSON: {error}") from error
     if not isinstance(about, dict) or about.pop("sha256", None) != _checksum(about):
         raise ValueError("meta.json does not match its checksum")
     if about.get("format") != FORMAT:
-        text = found(about.get("format"))
+        text = shown(about.get("format"))
         raise ValueError(f"its format is {text}, and this fitx reads {FORMAT}")
     try:
-        demand(_File, about)
+        parse_model(_File, about)
     except ValueError as error:
         raise ValueError(f"meta.json: {error}") from error
     if about["step"] != step:
@@ -103,7 +103,7 @@ def _checksum(about: dict[str, Any]) -> str:
 
 
 def _encode(value: Any) -> Any:
-    """Return what JSON has; a float that it lacks becomes `{"$float": "nan"}`."""
+    """Return a value as JSON; a float that JSON lacks becomes `{"$float": "nan"}`."""
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, Mapping):
@@ -122,6 +122,6 @@ def _decode(value: Any) -> Any:
         return value
     if value.keys() == {"$float"}:
         if value["$float"] not in NOT_FINITE:
-            raise ValueError(f"meta.json: expected nan, inf or -inf, found {found(value)}")
+            raise ValueError(f"meta.json: expected nan, inf or -inf, found {shown(value)}")
         return float(value["$float"])
     return {key: _decode(item) for key, item in value.items()}

@@ -1,4 +1,4 @@
-"""state.npz: arrays under numbers (`v00017.npy`), a table elsewhere tells their paths.
+"""state.npz: arrays under numbers (`v00017.npy`), with their paths in meta.json.
 
 `numpy.load` opens it, but for dtypes that NumPy lacks: bfloat16 and its like are stored as
 unsigned integers of their size.
@@ -25,10 +25,10 @@ Array = np.ndarray[Any, Any]
 State = dict[str, Array]
 
 PIECE = 4 << 20
-"""Bytes that are gathered before they are hashed and written, while other threads go on."""
+"""The number of bytes that are hashed and written at once, without the interpreter's lock."""
 
 MOST_AROUND = 4096
-"""Bytes of state.npz beside the numbers of one variable: headers, and entries of the archive."""
+"""The overhead of one variable in state.npz, in bytes: headers and entries of the archive."""
 
 NUMPY_DTYPES = frozenset(
     ["bool", "complex64", "complex128", "float16", "float32", "float64"]
@@ -37,7 +37,7 @@ NUMPY_DTYPES = frozenset(
 
 
 def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
-    """Write the arrays and return what `read` needs to verify them.
+    """Write the arrays and return the values that `read` needs to verify them.
 
     Equal states make equal files, byte for byte.
 
@@ -65,7 +65,7 @@ def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
 
 
 def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
-    """Read the arrays, each compared with the table before it is allocated.
+    """Read the arrays, each checked against the table before it is allocated.
 
     Raises:
         Exception: the kinds that `fitx.checkpoint.load` tells as damage.
@@ -79,7 +79,7 @@ def read(file: io.BufferedReader, about: dict[str, Any]) -> State:
 
 
 def verify(file: io.BufferedReader, about: dict[str, Any]) -> None:
-    """Do all that `read` does but keep no array; memory stays bounded.
+    """Do the same checks as `read` in bounded memory, without keeping arrays.
 
     Raises:
         Exception: As `read`.
@@ -89,7 +89,7 @@ def verify(file: io.BufferedReader, about: dict[str, Any]) -> None:
 
 
 class _Hashed(io.RawIOBase):
-    """A file that counts and hashes what is written, so that nothing is read back."""
+    """A file that counts and hashes the bytes written to it."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__()
@@ -109,10 +109,10 @@ class _Hashed(io.RawIOBase):
 def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    # An explicit ZipInfo has no clock in it, unlike a bare name.
+    # An explicit ZipInfo has a fixed time, unlike a name.
     with archive.open(zipfile.ZipInfo(name), "w", force_zip64=True) as target:
         target.write(header.getvalue())
-        # In one piece and without a copy: all that is done with it, other threads go on.
+        # Written in one call and without a copy, so that other threads continue meanwhile.
         target.write(array.reshape(-1).view(np.uint8).data)
 
 
@@ -123,7 +123,7 @@ def _arrays(
     size = os.fstat(file.fileno()).st_size
     if size != about["size"]:
         raise ValueError(f"state.npz has {size} bytes and had {about['size']}")
-    # Compared before a file of any size is hashed.
+    # Checked before the file, which may be of any size, is hashed.
     listed = sum(map(_listed_bytes, about["variables"]))
     if size > listed + (1 + len(about["variables"])) * MOST_AROUND:
         raise ValueError(f"state.npz has {size} bytes, and the variables listed have {listed}")
@@ -134,7 +134,7 @@ def _arrays(
         expected = [_member(index) for index in range(len(about["variables"]))]
         if [member.filename for member in members] != expected:
             raise ValueError("state.npz does not hold the variables that meta.json lists")
-        # Arrays that share their bytes would take a multiple of the file in memory.
+        # Entries that share bytes would take a multiple of the file's size in memory.
         if sum(member.compress_size for member in members) > size:
             raise ValueError("state.npz claims to hold more than it has bytes")
         names = [entry["path"] for entry in about["variables"]]
@@ -167,7 +167,7 @@ def _read_header(stream: IO[bytes], path: str) -> tuple[Any, ...]:
             raise ValueError("written in another version of the format")
         return np.lib.format.read_array_header_1_0(stream)
     except Exception as error:
-        # NumPy reads the header as a literal of Python, and lets errors of all its parts through.
+        # NumPy parses the header as a Python literal and does not catch the errors of the parser.
         raise ValueError(f"'{path}' has no array header of format 1.0") from error
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints written beside the training, one at a time."""
+"""Writes checkpoints in a background thread, one at a time."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ Task = Callable[[], Path]
 
 
 class Writer:
-    """Runs tasks in the background: at most one at a time, in the order they came.
+    """Runs tasks in a background thread, one at a time, in the order of submission.
 
-    What a task raises is raised once, by the next `write`, `check` or `wait`. The end of the
-    process is never held up: a task that is under way then is cut off like by a kill, which a
-    checkpoint stands. To have it finished, `wait` in a `finally`.
+    An error of a task is raised once, by the next `write`, `check` or `wait`. The process does not
+    wait for a task when it ends: the task is cut off as by a kill, which checkpoints survive. Call
+    `wait` in a `finally` to complete it.
 
     Attributes:
-        folder: what the last task that was waited for returned; None before the first.
-        seconds: how long the last task that ended took.
+        folder: the result of the last task that was waited for; None before the first.
+        seconds: the duration of the last task that ended.
     """
 
     def __init__(self) -> None:
@@ -31,35 +31,35 @@ class Writer:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a task is under way."""
+        """True while a task is running."""
         return self._pending is not None and not self._pending.done()
 
     def write(self, task: Task) -> None:
-        """Begin a task and return; the one before is waited for.
+        """Start a task and return; waits for the previous one first.
 
         Raises:
-            BaseException: what the one before raised; this one is not begun then.
+            BaseException: the error of the previous task; then this one is not started.
         """
         self.wait()
         result: futures.Future[Path] = futures.Future()
-        # A pool of threads would be joined when the process ends, and a disk can hang for ever.
+        # A thread pool would be joined when the process ends, and a disk can block forever.
         Thread(target=self._run, args=(task, result), daemon=True).start()
-        # Only now: a result that no thread is going to set would be waited for without end.
+        # Set only after the thread has started, as `wait` blocks until a thread sets the result.
         self._pending = result
 
     def check(self) -> None:
-        """Raise what the last task raised, if it has ended; else return at once."""
+        """Raise the error of the last task if it has ended; otherwise return at once."""
         if not self.is_busy:
             self.wait()
 
     def wait(self) -> Path | None:
-        """Return the folder of the last task when it has ended; None where there was none.
+        """Wait for the last task and return its folder; None if there was no task.
 
         Raises:
-            BaseException: what the task raised.
+            BaseException: the error of the task.
         """
         if self._pending is not None:
-            # An interrupt of this wait leaves the task to be asked for again.
+            # If this wait is interrupted, `_pending` stays, and `wait` can be called again.
             futures.wait([self._pending])
             ended, self._pending = self._pending, None
             self.folder = ended.result()

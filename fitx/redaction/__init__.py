@@ -1,8 +1,8 @@
-"""Texts of environment variables, replaced by `${env:NAME}` in all that fitx writes.
+"""Replaces values of environment variables by `${env:NAME}` in everything that fitx writes.
 
-What a variable holds may be a password, a token or an address with both. It reaches messages and
-files in many forms: as a path without its double slashes, in quotes with escapes, percent-encoded,
-cut in two, or one part of it alone. So any piece of a value is looked for, not the value.
+A value may be a password, a token or an address that contains them. It appears in messages and
+files in many forms: as a path without double slashes, quoted with escapes, percent-encoded, split,
+or only a part of it. So pieces of a value are replaced, not only the whole.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from typing import Any, TypeAlias
 from fitx.redaction.forms import COMMON, LEAST, PIECE, forms, variants, words
 
 _Span: TypeAlias = tuple[int, int, str]
-"""Start and end of what is hidden in a text, and what stands in its place."""
+"""Start and end of a hidden part of a text, and its replacement."""
 
 
 @dataclass(frozen=True)
 class _Hidden:
-    """What is looked for of one variable.
+    """The search patterns of one variable.
 
     Args:
-        reference: What stands in its place.
+        reference: The replacement.
         whole: The value in every form, the longest first.
-        pieces: Every `PIECE` characters in a row of every form.
-        words: What is hidden where it stands alone; None if nothing.
+        pieces: All substrings of `PIECE` characters of every form.
+        words: Short parts that are hidden as separate words; None if there are none.
     """
 
     reference: str
@@ -54,32 +54,32 @@ def protect(name: str, value: str) -> None:
 
 
 def publish(texts: Iterable[str]) -> None:
-    """Let texts, and all parts of them, be shown, whatever variable holds them too."""
+    """Allow texts and all their parts, even if a variable holds them too."""
     _public.update(texts)
 
 
 def publish_folder(folder: str) -> None:
-    """Let the absolute path of a folder be shown where the value of a variable begins with it."""
+    """Allow the absolute path of a folder, even if the value of a variable begins with it."""
     _folders.add(folder.rstrip(os.sep))
     _compiled.clear()
 
 
 def forget() -> None:
-    """Hide nothing any more: another command begins."""
+    """Reset to the state before any value was protected, for another command."""
     for known in (_values, _public, _folders, _compiled):
         known.clear()
 
 
 def redact(text: str) -> str:
-    """Return a text with `${env:NAME}` in the place of each piece of a value.
+    """Return a text with each piece of a value replaced by `${env:NAME}`.
 
-    A piece is `PIECE` characters in a row of any form of it, or a short part that stands alone:
-    a user's name or password in an address, or a part that mixes letters and others.
+    A piece is a substring of `PIECE` characters of any form, or a short part as a separate word:
+    a user name or password of an address, or a part that mixes letters and other characters.
     """
     if not _values:
         return text
     found = (each(text, hidden) for each in (_exact, _parts) for hidden in _hidden())
-    # Where both cover the same text, a whole value comes before a piece of another.
+    # If both cover the same text, a whole value comes before a piece of another.
     spans = sorted(chain.from_iterable(found), key=lambda span: (span[0], -span[1]))
     shown, end = "", 0
     for start, stop, reference in _joined(spans):
@@ -88,7 +88,7 @@ def redact(text: str) -> str:
 
 
 def redact_all(value: Any) -> Any:
-    """Return what JSON can hold with every string in it redacted, keys too."""
+    """Return a JSON value with every string in it redacted, including keys."""
     if not _values:
         return value
     if isinstance(value, str):
@@ -109,14 +109,14 @@ def _hidden() -> list[_Hidden]:
 
 
 def _surroundings() -> Iterator[str]:
-    """Yield the folders that messages name anyway: the working folder and the home folder."""
+    """Yield the folders that messages show anyway: the working folder and the home folder."""
     yield os.path.expanduser("~").rstrip(os.sep)
     with suppress(OSError):
         yield os.getcwd()
 
 
 def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
-    """Return what to look for; None for a folder that messages name anyway."""
+    """Return the search patterns of a value; None for a folder that messages show anyway."""
     as_folder = os.path.join(value, "")
     if any(f"{folder}/".startswith(as_folder) for folder in folders):
         return None
@@ -138,19 +138,19 @@ def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
 
 
 def _tail(text: str, folders: set[str]) -> str:
-    """Return a path without what it has in common with a folder that is to be shown."""
+    """Return a path without the part that it shares with an allowed folder."""
     common = (os.path.commonprefix([text, f"{folder}/"]) for folder in folders)
     return text[max((one.rfind("/") for one in common if one), default=0) :]
 
 
 def _alone(texts: set[str]) -> re.Pattern[str]:
-    """Return a pattern for words that are no part of a longer one, nor of a number."""
+    """Return a pattern for texts that are not part of a longer word or of a number."""
     longest_first = "|".join(map(re.escape, sorted(texts, key=len, reverse=True)))
     return re.compile(rf"(?<!\w)(?<!\d[.,])(?:{longest_first})(?!\w)(?![.,]\d)")
 
 
 def _exact(text: str, hidden: _Hidden) -> Iterator[_Span]:
-    """Yield where a text holds a whole value, in any form."""
+    """Yield the places of a whole value in a text, in any form."""
     for form in hidden.whole:
         start = text.find(form)
         while start >= 0:
@@ -160,9 +160,9 @@ def _exact(text: str, hidden: _Hidden) -> Iterator[_Span]:
 
 
 def _parts(text: str, hidden: _Hidden) -> Iterator[_Span]:
-    """Yield where a text holds what is to be hidden of a part of a value."""
+    """Yield the places of parts of a value that are to be hidden in a text."""
     for start, stop in _covered(text, hidden.pieces):
-        if _tells(text, start, stop):
+        if _is_revealing(text, start, stop):
             yield start, stop, hidden.reference
     for match in hidden.words.finditer(text) if hidden.words else ():
         if not _is_public(match[0]):
@@ -170,7 +170,7 @@ def _parts(text: str, hidden: _Hidden) -> Iterator[_Span]:
 
 
 def _joined(spans: list[_Span]) -> Iterator[_Span]:
-    """Yield what overlapping spans cover together, with the reference of the longest of them."""
+    """Yield the union of overlapping spans, with the reference of the longest."""
     while spans:
         start, stop, reference = spans.pop(0)
         longest = stop - start
@@ -183,7 +183,7 @@ def _joined(spans: list[_Span]) -> Iterator[_Span]:
 
 
 def _covered(text: str, pieces: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """Yield start and end of what pieces of a value cover in a text."""
+    """Yield start and end of the parts of a text that pieces of a value cover."""
     start, stop = 0, -1
     for at in range(len(text) - PIECE + 1):
         if text[at : at + PIECE] in pieces:
@@ -195,8 +195,8 @@ def _covered(text: str, pieces: frozenset[str]) -> Iterator[tuple[int, int]]:
         yield start, stop
 
 
-def _tells(text: str, start: int, stop: int) -> bool:
-    """Whether a piece is more than a common word or a part of a word."""
+def _is_revealing(text: str, start: int, stop: int) -> bool:
+    """Return whether a piece is more than a common word or a part of a word."""
     if _is_public(text[start:stop]):
         return False
     word = re.search(r"\w(?:.*\w)?", text[start:stop], re.DOTALL)

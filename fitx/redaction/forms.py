@@ -1,4 +1,4 @@
-"""The forms in which a value, or a part of it, comes into a text."""
+"""The forms in which a value, or a part of it, appears in a text."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from itertools import chain
 from urllib.parse import quote, quote_plus, unquote
 
 PIECE = 8
-"""Characters in a row that are a piece of a value; fewer are found in any text by chance."""
+"""The length of a piece of a value; shorter ones appear in any text by chance."""
 
 LEAST = 3
-"""Characters of a user's name or a password within an address that are hidden as a word."""
+"""The shortest user name or password of an address that is hidden."""
 
 LONGEST = 1000
-"""Characters of a value that may be an address; of a longer one only pieces are hidden."""
+"""The longest value that is parsed as an address; of longer ones only pieces are hidden."""
 
 _MESSAGES = """
 argument arguments available batches callback callbacks checkpoint checkpoints classes columns
@@ -30,17 +30,17 @@ state step steps storage tensorflow test training true unknown user users valida
 variable variables version weights worker workers
 """
 COMMON = frozenset(_MESSAGES.split())
-"""Words of messages, which stay where they are one part of a value among others."""
+"""Words of messages, which are shown even if they are a part of a value."""
 
 
 def variants(value: str) -> set[str]:
-    """Return what paths, addresses and libraries make of a value."""
+    """Return a value as paths, addresses and libraries change it."""
     single = re.sub("/+", "/", value)
     return {value, single, os.path.normpath(value), value.lower(), unquote(value)}
 
 
 def forms(text: str) -> set[str]:
-    """Return a text as it stands in quotes of Python, JSON and C, and in addresses."""
+    """Return a text as it is quoted in Python, JSON and C, and encoded in addresses."""
     escaped = {text, repr(text)[1:-1], json.dumps(text)[1:-1]}
     nested = {form for one in escaped for form in (repr(one)[1:-1], json.dumps(one)[1:-1])}
     content = text.encode("utf-8", "surrogateescape" if _is_undecoded(text) else "surrogatepass")
@@ -59,12 +59,12 @@ def forms(text: str) -> set[str]:
 
 
 def _is_undecoded(text: str) -> bool:
-    """Whether a text holds bytes of the environment that are no UTF-8, as Python keeps them."""
+    """Return whether a text holds bytes that are not UTF-8, as Python stores them."""
     return any("\udc80" <= character <= "\udcff" for character in text)
 
 
 def words(value: str, tails: set[str]) -> Iterator[str]:
-    """Yield the short parts of a value that are hidden where they stand alone."""
+    """Yield the short parts of a value that are hidden as separate words."""
     if len(value) > LONGEST:
         return
     before, sign, _ = re.sub(r"^[\w.+-]+://", "", value).rpartition("@")

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fitx.json_model import demand
+from fitx.json_model import parse_model
 from fitx.rundir import journal
 from fitx.rundir.file_schemas import CheckpointMeta
 
@@ -21,7 +21,7 @@ def parse_meta(meta: Any) -> CheckpointMeta:
         ValueError: A field of meta.json is invalid; with its name.
     """
     try:
-        return demand(CheckpointMeta, meta, "meta")
+        return parse_model(CheckpointMeta, meta, "meta")
     except ValueError as error:
         raise ValueError(f"meta.json: {error}") from error
 

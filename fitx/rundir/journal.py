@@ -10,7 +10,7 @@ from typing import Any
 
 from fitx import disk, json_text
 from fitx.errors import StorageError, UserCodeError
-from fitx.json_model import demand
+from fitx.json_model import parse_model
 from fitx.json_text import json_ready
 from fitx.rundir.file_schemas import JournalLine, number
 from fitx.rundir.files import read_regular, storage_errors
@@ -140,7 +140,7 @@ def parsed(line: bytes, where: str) -> dict[str, Any]:
     """
     try:
         found = json_text.parse(line)
-        demand(JournalLine, found)
+        parse_model(JournalLine, found)
     except ValueError as error:
         raise StorageError(f"{where} is damaged: {error}") from error
     return {key: number(value) for key, value in found.items()}

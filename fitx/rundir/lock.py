@@ -14,7 +14,7 @@ from pathlib import Path
 
 from fitx import json_text
 from fitx.errors import BusyError
-from fitx.json_model import Count, Model, demand
+from fitx.json_model import Count, Model, parse_model
 from fitx.rundir.files import storage_errors
 
 NAME = "run.lock"
@@ -122,7 +122,7 @@ def _holder(descriptor: int) -> str:
     """Return a description of the lock's holder, which writes it just after it takes the lock."""
     for _ in range(2 * ATTEMPTS):
         try:
-            about = demand(_About, json_text.parse(os.pread(descriptor, 4096, 0)))
+            about = parse_model(_About, json_text.parse(os.pread(descriptor, 4096, 0)))
             return f"process {about.pid} on {about.host} since {about.since}"
         except ValueError:
             time.sleep(PAUSE_SECONDS)

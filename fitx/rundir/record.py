@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from fitx.errors import StorageError
-from fitx.json_model import demand
+from fitx.json_model import parse_model
 from fitx.redaction import redact_all
 from fitx.rundir.file_schemas import RunRecord, Status
 from fitx.rundir.files import read_json, write_json
@@ -83,7 +83,7 @@ def load(run: Path) -> dict[str, Any]:
     path = run / RECORD
     facts = read_json(path)
     try:
-        demand(RunRecord, facts)
+        parse_model(RunRecord, facts)
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
     return dict(facts)

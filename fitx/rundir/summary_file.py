@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx.errors import StorageError
-from fitx.json_model import demand
+from fitx.json_model import parse_model
 from fitx.rundir import journal
 from fitx.rundir.file_schemas import Summary, number
 from fitx.rundir.files import read_json
@@ -24,7 +24,7 @@ def read(run: Path) -> dict[str, Any]:
     path = run / NAME
     found = read_json(path)
     try:
-        demand(Summary, found)
+        parse_model(Summary, found)
         _check_journal(found, journal.read(run))
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error

@@ -289,7 +289,7 @@ def test_a_step_that_cannot_measure_is_not_evaluated(written):
         make(written("step=own", "~loss", "~optimizer", own=RAW))
 
     text = (
-        "step 'own' has no test_step, so it measures nothing; write one, or measure with another "
-        "by --step."
+        "step 'own' has no test_step, so it cannot be evaluated; write one, or use another step "
+        "with --step."
     )
     assert problems(caught) == [("step", text)]

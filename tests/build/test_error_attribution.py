@@ -82,10 +82,10 @@ ASKING = """
 """
 A_BOOL = (
     "OperatorNotAllowedInGraphError: Using a symbolic `tf.Tensor` as a Python `bool` is not "
-    "allowed. Python's `if` runs once, before there are values: choose with keras.ops.where, "
+    "allowed. Python's `if` runs once, while the step is traced: use keras.ops.where, "
     "keras.ops.cond or tf.cond."
 )
-NO_VALUES = "A step's tensors have no values for Python: compute with keras.ops or tf."
+NO_VALUES = "A step's tensors have no values while it is traced: use keras.ops or tf."
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ NO_VALUES = "A step's tensors have no values for Python: compute with keras.ops 
         (
             "for row in x:",
             "OperatorNotAllowedInGraphError: Iterating over a symbolic `tf.Tensor` is not allowed. "
-            "Python's `for` runs once, before there are values: loop with tf.while_loop, "
+            "Python's `for` runs once, while the step is traced: use tf.while_loop, "
             "tf.map_fn or keras.ops.fori_loop.",
         ),
         (

@@ -76,36 +76,36 @@ def test_operations_that_keep_their_state_are_told_by_their_lines(written):
     built = traced(written("step=hiding", "~loss", hiding=HIDING))
 
     assert inexact_operations(built) == [
-        "train_step draws with RandomUniform of hiding.py:12 "
+        "train_step draws random numbers with RandomUniform of hiding.py:12 "
         "(`noise = tf.raw_ops.RandomUniform(shape=[1], dtype=tf.float32)`), whose position "
-        "TensorFlow keeps to itself: a resumed run draws other numbers; use keras.random with a "
+        "cannot be saved: a resumed run draws other numbers; use keras.random with a "
         "keras.random.SeedGenerator",
-        "train_step calls Python by PyFunc of hiding.py:13 "
-        "(`kept = tf.numpy_function(lambda: 1.0, [], tf.float64)`): what it draws or keeps there "
-        "is not saved, and a resumed run goes on exactly only if that is nothing; use operations "
-        "of TensorFlow or keras.ops",
+        "train_step calls Python with PyFunc of hiding.py:13 "
+        "(`kept = tf.numpy_function(lambda: 1.0, [], tf.float64)`): random numbers and state "
+        "in Python are not saved, so a resumed run may differ; use operations of TensorFlow or "
+        "keras.ops",
     ]
 
 
 def test_resources_are_told_by_their_lines_but_for_those_that_are_saved_or_constant(written):
     built = traced(written("step=holding", "~loss", holding=HOLDING))
-    used = "what it holds and where it stands is not saved, and a resumed run begins with it as it"
-    used += " was made; keep what changes in a tf.Variable or a lookup table"
+    used = "whose contents are not saved: a resumed run starts with a new one; keep changing "
+    used += "values in a tf.Variable or a lookup table"
 
     assert set(inexact_operations(built)) == {
-        "train_step uses a queue by QueueDequeueV2 of holding.py:30 "
-        f'(`"queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),`): {used}',
-        "train_step uses an iterator by IteratorGetNext of holding.py:31 "
-        f'(`"iterator": next(self.iterator),`): {used}',
-        "train_step uses a dataset by TakeDataset of holding.py:33 "
-        f'(`"shuffled": self.shuffled.take(1).get_single_element(),`): {used}',
-        "train_step takes the rows of a lookup table by LookupTableExportV2 of holding.py:35 "
-        '(`"rows": tf.reduce_sum(self.table.export()[1]),`), in an order that TensorFlow chooses: '
-        "a resumed run may get them in another; sort them",
-        "train_step makes a resource by MutableHashTableV2 of holding.py:40 "
-        "(`table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)`), which is "
-        "there again in the next step and is not saved: a resumed run begins with a new one; make "
-        "it in the step's constructor",
+        "train_step uses a queue with QueueDequeueV2 of holding.py:30 "
+        f'(`"queue": tf.cond(loss > 0, self.queue.dequeue, lambda: 0.0),`), {used}',
+        "train_step uses an iterator with IteratorGetNext of holding.py:31 "
+        f'(`"iterator": next(self.iterator),`), {used}',
+        "train_step uses a dataset with TakeDataset of holding.py:33 "
+        f'(`"shuffled": self.shuffled.take(1).get_single_element(),`), {used}',
+        "train_step reads the rows of a lookup table with LookupTableExportV2 of holding.py:35 "
+        '(`"rows": tf.reduce_sum(self.table.export()[1]),`), in no fixed order: a resumed '
+        "run may read them in another order; sort them",
+        "train_step creates a resource with MutableHashTableV2 of holding.py:40 "
+        "(`table = tf.lookup.experimental.MutableHashTable(tf.string, tf.float32, 0.0)`), which "
+        "lasts beyond the step and is not saved: a resumed run starts with a new one; create it in "
+        "the step's constructor",
     }
 
 

@@ -223,7 +223,7 @@ def test_without_checkpoints_there_is_no_newest(tmp_path):
     assert checkpoint.newest(tmp_path) is None
 
 
-def assert_passed_over(tmp_path, reason):
+def assert_skipped(tmp_path, reason):
     """Checkpoint 2, the newest, is named with the reason, and 1 is used."""
     with pytest.raises(StorageError) as error:
         checkpoint.load(tmp_path / "000002")
@@ -241,20 +241,20 @@ def test_a_meta_cut_at_any_byte_is_found(tmp_path):
     content = path.read_bytes()
     for size in range(len(content) - 1):
         path.write_bytes(content[:size])
-        with pytest.raises(StorageError, match="is damaged: meta.json is no JSON"):
+        with pytest.raises(StorageError, match="is damaged: meta.json is not JSON"):
             checkpoint.load(path.parent)
 
 
 def test_a_renamed_checkpoint_is_found(tmp_path):
     saved(tmp_path, 1)
     shutil.copytree(tmp_path / "000001", tmp_path / "000002")
-    assert_passed_over(tmp_path, "is damaged: it was taken after step 1, not 2")
+    assert_skipped(tmp_path, "is damaged: it was taken after step 1, not 2")
 
 
 @pytest.mark.parametrize("name", ["state.npz", "meta.json"])
 def test_a_missing_file_is_named(tmp_path, name):
     (saved(tmp_path, 1, 2)[1] / name).unlink()
-    assert_passed_over(tmp_path, f"cannot be read: {name}: No such file or directory")
+    assert_skipped(tmp_path, f"cannot be read: {name}: No such file or directory")
 
 
 @pytest.mark.parametrize("name", ["state.npz", "meta.json"])
@@ -262,13 +262,13 @@ def test_a_pipe_in_place_of_a_file_is_not_waited_for(tmp_path, name):
     path = saved(tmp_path, 1, 2)[1] / name
     path.unlink()
     os.mkfifo(path)
-    assert_passed_over(tmp_path, f"is damaged: {name} is not a regular file")
+    assert_skipped(tmp_path, f"is damaged: {name} is not a regular file")
 
 
 def test_a_file_in_place_of_a_checkpoint_is_passed_over_and_never_overwritten(tmp_path):
     saved(tmp_path, 1)
     (tmp_path / "000002").write_text("mine")
-    assert_passed_over(tmp_path, "cannot be read: meta.json: Not a directory")
+    assert_skipped(tmp_path, "cannot be read: meta.json: Not a directory")
     assert saved(tmp_path, 2)[0].name == "000002-1"
     assert (tmp_path / "000002").read_text() == "mine"
 
@@ -278,7 +278,7 @@ def test_a_file_in_place_of_a_checkpoint_is_passed_over_and_never_overwritten(tm
 )
 def test_a_meta_of_another_kind_is_damaged(tmp_path, content):
     (saved(tmp_path, 1, 2)[1] / "meta.json").write_text(content)
-    assert_passed_over(tmp_path, "is damaged: ")
+    assert_skipped(tmp_path, "is damaged: ")
 
 
 def test_when_none_is_whole_each_is_named(tmp_path):
@@ -287,7 +287,7 @@ def test_when_none_is_whole_each_is_named(tmp_path):
     with pytest.raises(StorageError) as error:
         checkpoint.newest(tmp_path)
     assert str(error.value) == (
-        "no checkpoint is whole:\n"
+        "no checkpoint is valid:\n"
         f"checkpoint {tmp_path}/000002 cannot be read: state.npz: No such file or directory\n"
         f"checkpoint {tmp_path}/000001 cannot be read: state.npz: No such file or directory"
     )
@@ -297,7 +297,8 @@ def test_a_folder_that_is_no_checkpoint_is_told(tmp_path):
     with pytest.raises(StorageError) as error:
         checkpoint.load(tmp_path / "best")
     assert str(error.value) == (
-        f"checkpoint {tmp_path}/best is damaged: 'best' is no checkpoint's name, like 000420"
+        f"checkpoint {tmp_path}/best is damaged: 'best' is not the name of a checkpoint, "
+        "such as 000420"
     )
 
 
@@ -386,7 +387,7 @@ def test_a_hostile_array_is_refused_before_it_is_allocated(
         lambda archive: archive.writestr("v00000.npy", content),
         variables=[{"path": "a", **entry}],
     )
-    assert_passed_over(tmp_path, f"is damaged: {reason}")
+    assert_skipped(tmp_path, f"is damaged: {reason}")
     assert not (tmp_path / "executed").exists()
 
 
@@ -397,7 +398,7 @@ def test_a_compressed_array_is_refused(tmp_path):
         lambda archive: archive.writestr("v00000.npy", bytes(10**6), zipfile.ZIP_DEFLATED),
         variables=[{"path": "a", "shape": [250_000], "dtype": "float32"}],
     )
-    assert_passed_over(tmp_path, "is damaged: 'a' is compressed")
+    assert_skipped(tmp_path, "is damaged: 'a' is compressed")
 
 
 def test_more_bytes_than_the_variables_take_are_not_read(tmp_path, monkeypatch):
@@ -421,7 +422,7 @@ def test_other_members_than_listed_are_refused(tmp_path, members):
         lambda archive: [archive.writestr(member, b"") for member in members],
         variables=[{"path": "a", "shape": [1], "dtype": "float32"}],
     )
-    assert_passed_over(
+    assert_skipped(
         tmp_path, "is damaged: state.npz does not hold the variables that meta.json lists"
     )
 
@@ -432,7 +433,7 @@ def test_a_newer_format_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(meta_file, "FORMAT", 2)
     saved(tmp_path / "x", 1)
     shutil.move(tmp_path / "x" / "000001", tmp_path / "000001")
-    assert_passed_over(tmp_path, "is damaged: its format is 3, and this fitx reads 2")
+    assert_skipped(tmp_path, "is damaged: its format is 3, and this fitx reads 2")
 
 
 def test_a_file_in_place_of_the_root_is_a_storage_error(tmp_path):

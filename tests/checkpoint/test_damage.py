@@ -140,7 +140,7 @@ def memory():
 def test_a_meta_of_a_gigabyte_is_not_read(newest, skipped, memory):
     with (newest / "meta.json").open("r+b") as file:
         file.truncate(1 << 30)
-    reason = f"is damaged: meta.json has {1 << 30} bytes, more than any that fitx writes"
+    reason = f"is damaged: meta.json has {1 << 30} bytes, more than fitx writes"
     assert memory(lambda: skipped(reason)) < MEGABYTE
 
 

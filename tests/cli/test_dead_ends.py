@@ -182,16 +182,15 @@ NETWORKS = """
         ),
         (
             step(RAW + "\n    def _flatten_layers(self, x):\n        return x"),
-            "step: class Own has a '_flatten_layers', which hides a method of Keras: give yours "
-            "another name.",
+            "step: class Own has a '_flatten_layers', which hides a method of Keras: rename it.",
         ),
         (
             step(RAW + "\n    def logs(self):\n        return {}"),
-            "step: class Own calls an attribute 'logs', which every Step has: give yours another",
+            "step: class Own calls an attribute 'logs', which is reserved by Step: rename it",
         ),
         (
             step(RAW + "\n    def loss(self, y, y_pred):\n        return y"),
-            "step: class Own calls an attribute 'loss', which every Step has: give yours another",
+            "step: class Own calls an attribute 'loss', which is reserved by Step: rename it",
         ),
         (
             step(RAW + "\n    def fit(self, x):\n        return None"),
@@ -296,7 +295,7 @@ def test_parts_are_registered_by_the_module_s_own_name_too(shell):
         (
             "def __init__(self, model):\n    super().__init__(model=model)\n    self.networks = {}",
             ONE,
-            "Every Step has a 'networks': give your attribute another name.",
+            "'networks' is reserved by Step: rename your attribute.",
         ),
         (
             "def __init__(self, model):\n    super().__init__(model=model)\n    self.model = None",

@@ -81,7 +81,7 @@ def test_whatever_does_not_fit_into_memory_has_one_exit_code_and_both_numbers(
     assert done.code == 4
     assert done.err.startswith("out of memory: ")
     assert asked in done.err
-    assert " for this process, " in done.err
+    assert "This process has " in done.err
     assert len([line for line in done.err.splitlines() if not line.startswith("run: ")]) == 1
 
 
@@ -99,7 +99,7 @@ def test_an_array_in_a_file_that_does_not_fit_is_no_damage(tmp_path, monkeypatch
 
 def test_what_there_is_counts_the_limit_of_the_process():
     text = str(memory.out_of_memory(MemoryError()))
-    assert text.startswith("out of memory: no more can be had. There are ")
+    assert text.startswith("out of memory: no memory left. This process has ")
     assert text.endswith("or use a machine with more.")
 
 

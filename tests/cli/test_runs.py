@@ -254,7 +254,7 @@ def test_another_step_measures_the_same_networks(runs):
 def test_a_run_without_a_whole_checkpoint_is_exit_code_7(runs, damaged):
     done = runs["damaged"].result()
     assert (done.code, done.out) == (7, "")
-    assert "no checkpoint is whole:\n" in done.err
+    assert "no checkpoint is valid:\n" in done.err
     for name in ("000012", "000018"):
         assert f"checkpoint {damaged}/checkpoints/{name} is damaged" in done.err
     assert "Traceback" not in done.err

@@ -243,7 +243,7 @@ def test_a_run_without_a_whole_checkpoint_is_refused(tiny, trained, measured):
     with pytest.raises(StorageError) as error:
         measured(run)
     first, *each = str(error.value).splitlines()
-    assert first == "no checkpoint is whole:"
+    assert first == "no checkpoint is valid:"
     assert [line.partition(" is damaged")[0][-6:] for line in each] == ["000015", "000010"]
     shutil.rmtree(run.folder / "checkpoints")
     with pytest.raises(StorageError) as error:

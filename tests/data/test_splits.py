@@ -1,6 +1,6 @@
 import numpy as np
 
-from fitx.data.splits import Split
+from fitx.data.splits import Split, data_signature
 
 X = np.zeros((3, 8, 8, 1), np.float32)
 

@@ -48,7 +48,7 @@ DAMAGE = {
     '"running"': 'expected an object, found "running"',
     "{}": "python: missing",
     '{"threads": 2, "threads": 3}': "it has the key 'threads' twice in one object",
-    '{"threads": NaN}': "NaN is no number of JSON",
+    '{"threads": NaN}': "NaN is not a JSON number",
 }
 
 

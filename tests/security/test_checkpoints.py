@@ -216,7 +216,7 @@ HOSTILE = {
     other_step: f"step: expected less than {10**18}, found {10**30}",
     deep_meta: "damaged",
     endless_meta: "meta.json",
-    many_digits: "meta.json is no JSON",
+    many_digits: "meta.json is not JSON",
     pipe_for_the_state: "is neither a file nor a folder; remove it.",
     folder_for_the_meta: "meta.json",
 }

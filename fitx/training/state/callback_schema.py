@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import AfterValidator, ConfigDict, Field
 
 from fitx.compat.callback_attributes import TEST_BATCHES, TRAIN_BATCHES, demand_attributes
-from fitx.json_model import Count, Model, demand, found
+from fitx.json_model import Count, Model, parse_model, shown
 
 EPOCH_COUNTS = ("wait", "stopped_epoch", "best_epoch")
 """Fields that count epochs; none can exceed the number of finished epochs."""
@@ -21,12 +21,12 @@ def _number(value: Any) -> Any:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if isinstance(value, float | np.floating) or (is_integer and abs(value) < sys.maxsize):
         return value
-    raise ValueError(f"expected a number, found {found(value)}")
+    raise ValueError(f"expected a number, found {shown(value)}")
 
 
 def _array(value: Any) -> Any:
     if not isinstance(value, np.ndarray | np.generic):
-        raise ValueError(f"expected an array, found {found(value)}")
+        raise ValueError(f"expected an array, found {shown(value)}")
     return value
 
 
@@ -110,9 +110,9 @@ def demand_state(callback: keras.callbacks.Callback, state: Any, epoch: int | No
     """
     model = SCHEMAS.get(type(callback))
     if model is None:
-        demand(_Subclass, state)
+        parse_model(_Subclass, state)
         return
-    demand(model, state)
+    parse_model(model, state)
     for field in EPOCH_COUNTS if epoch is not None else ():
         if state.get(field, 0) > epoch:
             raise ValueError(f"{field} is {state[field]}, but only {epoch} epochs were finished")

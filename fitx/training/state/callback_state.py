@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from fitx.errors import StorageError, UserCodeError
-from fitx.json_model import found
+from fitx.json_model import shown
 from fitx.training.state.callback_schema import SCHEMAS, attributes, demand_state
 
 MAX_DEPTH = 100
@@ -183,6 +183,6 @@ def _unpacked(value: Any, arrays: Arrays) -> Any:
         name = value["$array"]
         array = arrays.get(name) if isinstance(name, str) else None
         if array is None:
-            raise ValueError(f"state.npz holds no array {found(name)}")
+            raise ValueError(f"state.npz holds no array {shown(name)}")
         return array if array.ndim else array[()]
     return {key: _unpacked(item, arrays) for key, item in value.items()}
