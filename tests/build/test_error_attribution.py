@@ -30,7 +30,7 @@ def test_running_out_of_memory_is_the_machines(written):
     with pytest.raises(DeviceError) as caught, user_errors(experiment):
         raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor\n[[node]]")
 
-    assert str(caught.value).startswith("out of memory: OOM when allocating tensor. There are ")
+    assert str(caught.value).startswith("out of memory: OOM when allocating tensor. This process ")
 
 
 def test_numbers_that_an_operation_refuses_are_the_datas(trained, arrays):
