@@ -45,7 +45,7 @@ def test_relative_paths_of_callbacks_start_at_the_folder_of_the_run():
     assert placed.options == {"filename": "/runs/one/a/b.csv", "append": True}
 
 
-def test_logs_of_tensorboard_lie_in_the_run_though_nobody_said_where():
+def test_tensorboard_writes_into_the_run_by_default():
     part = Part("callback", "tensorboard", {})
     assert written_below(part, Path("/runs/one")).options == {"log_dir": "/runs/one/logs"}
 
@@ -94,7 +94,7 @@ def test_no_callback_writes_over_a_run_s_own_files_or_above_its_folder(experimen
         experiment("t.csv", f"callbacks.1={{name: CSVLogger, filename: {name}}}")
 
 
-def test_logs_of_tensorboard_lie_beside_a_run_s_own_files(experiment):
+def test_tensorboard_does_not_write_over_files_of_the_run(experiment):
     for name in ("networks", "checkpoints/logs", "../logs"):
         with pytest.raises(ConfigError, match=r"callbacks\.1\.log_dir"):
             experiment("t.csv", f"callbacks.1={{name: tensorboard, log_dir: {name}}}")

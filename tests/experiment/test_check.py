@@ -1,4 +1,4 @@
-"""A document becomes an Experiment: parts, names, paths, defaults, plugins."""
+"""Checks documents: names, paths, defaults and plugins of the resulting experiment."""
 
 import sys
 from pathlib import Path
@@ -231,7 +231,7 @@ def test_a_plugin_may_be_given_on_the_command_line(write, monkeypatch, tmp_path)
     assert made.plugins == (tmp_path / "sub/rows.py",)
 
 
-def test_a_keyboard_interrupt_of_a_plugin_is_told_like_any_error(write):
+def test_a_keyboard_interrupt_of_a_plugin_is_reported_like_any_error(write):
     write(
         "rows.py",
         "from fitx import datasets\n\n@datasets.register\ndef rows(): ...\n\n"

@@ -1,7 +1,7 @@
-"""Every bad experiment of tests/corpus is refused with exactly the text beside it.
+"""Each invalid experiment of tests/corpus is refused with the text of its .txt file.
 
-`PIN=1 pytest tests/experiment/test_corpus.py` writes the texts anew: read what changed, as the
-user will, before committing it.
+`PIN=1 pytest tests/experiment/test_corpus.py` rewrites the texts; read the changes as a user would
+before committing them.
 """
 
 import json
@@ -233,7 +233,7 @@ def test_a_plugin_without_permission_is_refused(tmp_path, write, refusal):
     )
 
 
-def test_bytes_in_an_extended_file_are_told_there(tmp_path, write, refusal):
+def test_bytes_in_an_extended_file_are_reported_at_that_file(tmp_path, write, refusal):
     (tmp_path / "base.yaml").write_bytes(b"seed: 3\nname: \xff\n")
     write("mine.yaml", "extends: base.yaml\n")
     assert refusal(tmp_path, "mine.yaml") == (

@@ -1,4 +1,4 @@
-"""The JSON Schema says what the checker says."""
+"""Compares the JSON Schema with the checks."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Files, what they extend, words of the command line and the environment: one document."""
+"""Loading: files, `extends`, overrides and `${env:...}`."""
 
 import pytest
 
@@ -118,7 +118,7 @@ def test_the_suffix_of_a_file_may_be_left_out(write, suffix, monkeypatch, tmp_pa
         read("deep/s")
 
 
-def test_a_name_that_stands_for_two_files_is_refused(write, monkeypatch, tmp_path):
+def test_a_name_of_two_files_is_refused(write, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for name in ("s.yaml", "s.yml", "digits.yaml"):
         write(name, MINE)
@@ -190,7 +190,7 @@ def both(input_shape, *, units: int = 4):
 """
 
 
-def test_a_mistake_in_an_item_that_is_written_alone_is_told_where_it_stands(mine):
+def test_a_mistake_in_a_single_item_without_a_list_is_reported_at_its_place(mine):
     with pytest.raises(ConfigError, match=r"command line: metrics=acuracy: metrics\.?0?.*acuracy"):
         read(str(mine), ["metrics=acuracy"])
 
@@ -202,7 +202,7 @@ def test_the_environment_is_filled_in_where_a_file_is_extended(write, monkeypatc
     assert loaded(file) == {"seed": 2}
 
 
-def test_an_unset_variable_in_extends_is_told_there(write, monkeypatch):
+def test_an_unset_variable_in_extends_is_reported_at_that_key(write, monkeypatch):
     monkeypatch.delenv("FITX_SHARED", raising=False)
     file = write("mine.yaml", "extends: ['${env:FITX_SHARED}/base.yaml']\n")
     with pytest.raises(ConfigError, match=r":1:11: extends.0: the environment variable FITX_SHAR"):

@@ -1,4 +1,4 @@
-"""Shipped experiments with random mistakes: one kind of error, and nothing lost on the way back."""
+"""Shipped experiments with random changes: they are refused as ConfigError or dumped unchanged."""
 
 import copy
 import os

@@ -1,4 +1,4 @@
-"""Every path of every part starts at the file that holds it, and is saved absolute."""
+"""Paths of parts are relative to the file in which they are written, and saved absolute."""
 
 from pathlib import Path
 
@@ -102,7 +102,7 @@ def test_a_fixed_word_in_the_place_of_a_path_stays_a_word(folder):
     )
 
 
-def test_inputs_are_what_parts_read_besides_the_data(folder):
+def test_input_files_are_those_that_parts_read_except_the_dataset(folder):
     shared = folder / "shared"
     assert input_files(read("../shared/base.yaml")) == {
         "step.words.en": shared / "en.txt",

@@ -1,4 +1,4 @@
-"""How problems are told."""
+"""Texts of problems, excerpts and suggestions."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from fitx.experiment.yaml.tree import Place, TextSource
 FILE = TextSource("a.yaml", ("step: gan", "数: 数字 x", "e\u0301: 1", "x" * 300, "\tname: a\x07b"))
 
 
-def test_problems_are_told_in_the_order_of_the_file_once_each():
+def test_problems_are_reported_once_each_in_the_order_of_the_file():
     last = Problem(Place(TextSource("command line: a=b")), (), "is wrong.")
     error = ConfigError(
         [
@@ -41,7 +41,7 @@ def test_problems_are_told_in_the_order_of_the_file_once_each():
     assert error.exit_code == 2
 
 
-def test_the_caret_stands_under_the_column_whatever_stands_before_it():
+def test_the_caret_is_under_the_column_after_any_characters():
     def caret(line, column):
         return str(ConfigError([Problem(Place(FILE, line, column), (), "x")])).split("\n")[1:]
 

@@ -1,4 +1,4 @@
-"""YAML text to values with places."""
+"""Reading YAML into values with places."""
 
 import math
 

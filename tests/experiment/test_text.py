@@ -1,4 +1,4 @@
-"""Keys that are text, and values that are shown as they were written."""
+"""Keys that take text, and values in messages as they are written."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What is read from Keras' source is what Keras has."""
+"""Compares what is read from Keras' source with the installed Keras."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""The words that options of Keras take are those that the installed Keras takes."""
+"""Compares the choices of options with those of the installed Keras."""
 
 import keras
 import pytest

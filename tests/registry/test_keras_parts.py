@@ -58,11 +58,11 @@ def test_a_class_name_is_written_in_snake_case(name, written):
         ("step", "gan", None),
     ],
 )
-def test_a_name_stands_for_a_class(kind, name, found):
+def test_a_name_is_resolved_to_a_class(kind, name, found):
     assert keras_parts.class_name(kind, name) == found
 
 
-def test_why_a_part_has_no_place_is_told():
+def test_a_refused_part_has_a_reason():
     assert "checkpoint" in keras_parts.refusal_reason("callback", "model_checkpoint")
     assert "code" in keras_parts.refusal_reason("layer", "Lambda")
     assert keras_parts.refusal_reason("callback", "early_stopping") is None

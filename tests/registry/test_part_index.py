@@ -1,4 +1,4 @@
-"""Parts of ours, of Keras and of plugins, found without importing any of them."""
+"""Parts of fitx, of Keras and of plugins, found without importing any of them."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from fitx.registry.registries import REGISTRIES, Registry
 
 @pytest.fixture
 def plugin(tmp_path):
-    """Write a plugin and read it into a catalogue."""
+    """Write a plugin and add it to a part index."""
 
     def add(text, name="mine"):
         path = tmp_path / f"{name}.py"

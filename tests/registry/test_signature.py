@@ -1,4 +1,4 @@
-"""What a part takes, read from its source."""
+"""Signatures of parts, read from their source."""
 
 import ast
 
@@ -108,7 +108,7 @@ def test_an_annotation_refuses(annotation, value):
         reads(annotation, value)
 
 
-def test_a_path_is_told_from_other_strings():
+def test_a_path_is_distinguished_from_other_strings():
     assert type_of(expression("Path")) is PATH
     assert type_of(expression("str")) is not PATH
 
