@@ -11,7 +11,7 @@ from fitx.training.signals import listening
 
 LISTENER = """
 import hashlib, sys, time
-from fitx.run.signals import listening
+from fitx.training.signals import listening
 with listening() as stop:
     print("listening", flush=True)
     {work}
