@@ -185,8 +185,8 @@ NETWORKS = """
             "step: class Own has a '_flatten_layers', which hides a method of Keras: rename it.",
         ),
         (
-            step(RAW + "\n    def logs(self):\n        return {}"),
-            "step: class Own calls an attribute 'logs', which is reserved by Step: rename it",
+            step(RAW + "\n    def execution(self):\n        return {}"),
+            "step: class Own calls an attribute 'execution', which is reserved by Step: rename it",
         ),
         (
             step(RAW + "\n    def loss(self, y, y_pred):\n        return y"),
