@@ -74,7 +74,10 @@ def test_a_fine_tuned_run_is_measured_and_goes_on_from_another_folder(tuned, tmp
 def test_a_run_does_not_go_on_with_another_file_unless_that_is_allowed(tuned, tmp_path, recording):
     with (tmp_path / "start.weights.h5").open("ab") as file:
         file.write(b"more")
-    note = "networks.model.weights: the content of the file differs"
+    note = (
+        "networks.model.weights: the content of the file differs from the one that the run was "
+        "trained with"
+    )
     assert notes_of_evaluating(tuned, recording()) == [note]
     with pytest.raises(UsageError, match=r"\n  files\.networks\.model\.weights\.sha256: \w+ -> "):
         going_on(tuned, "fit.epochs=2", display=recording())
