@@ -1,4 +1,4 @@
-"""Whose error it is: the user's code, the experiment's values, the data, the machine, or fitx'."""
+"""Attributes errors to the user's code, the experiment, the data, the machine or fitx."""
 
 from __future__ import annotations
 
@@ -23,29 +23,28 @@ _ENGINE = Path(callback_list.__file__).parent
 
 
 @contextmanager
-def blamed(experiment: Experiment, path: KeyPath) -> Iterator[None]:
-    """Turn what making a part raises into a problem of its key, or an error of the user's code."""
+def attribute_errors(experiment: Experiment, path: KeyPath) -> Iterator[None]:
+    """Turn an error while a part is made into a problem of its key, or a UserCodeError."""
     with user_errors(experiment):
         try:
             yield
         except FitxError:
             raise
         except Exception as error:
-            if memory.is_shortage(error) or is_users(experiment, error):
+            if memory.is_shortage(error) or raised_by_user_code(experiment, error):
                 raise
-            text = f"cannot be made: {first_line(error)}"
+            text = f"cannot be made: {first_sentence(error)}"
             raise experiment.error(path, text) from error
 
 
 @contextmanager
 def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "") -> Iterator[None]:
-    """Turn what a plugin raises into a UserCodeError with its own frames, numbers that an operation
-    refuses into a DataError, running out of memory into a DeviceError; the rest passes.
+    """Convert errors of the block: a plugin's into UserCodeError with the plugin's frames, invalid
+    numbers in an operation into DataError, lack of memory into DeviceError; others pass.
 
     Args:
-        experiment: Whose plugins they are.
-        running: Tells which method of the step runs on which split, where that is known; asked
-            for errors of the step alone.
+        experiment: The experiment with the plugins.
+        running: Returns the method and the split that are running; called for errors of the step.
     """
     try:
         yield
@@ -54,40 +53,40 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
     except Exception as error:
         if memory.is_shortage(error):
             raise memory.out_of_memory(error, _frames(experiment, error)) from error
-        gone = cluster.describe_lost_worker(error) if isinstance(error, tf.errors.OpError) else None
-        if gone is not None and experiment.execution.strategy == "multi_worker":
-            raise WorkerLost(gone) from error
+        lost = cluster.describe_lost_worker(error) if isinstance(error, tf.errors.OpError) else None
+        if lost is not None and experiment.execution.strategy == "multi_worker":
+            raise WorkerLost(lost) from error
         where = running() if _of_step(error) else ""
-        if is_users(experiment, error):
-            raise _users(experiment, error, where) from error
+        if raised_by_user_code(experiment, error):
+            raise _user_code_error(experiment, error, where) from error
         if isinstance(error, tf.errors.InvalidArgumentError):
-            text = f"{where or 'the step'} cannot take a batch: {first_line(error)}"
+            text = f"{where or 'the step'} cannot take a batch: {first_sentence(error)}"
             raise DataError(text) from error
         raise
     except (SystemExit, KeyboardInterrupt) as error:
-        # A signal never becomes one of these here: fitx has handlers of its own.
+        # Signals do not raise these: fitx installs its own handlers.
         if _raised_by_plugin(experiment, error):
             where = running() if _of_step(error) else ""
-            raise _users(experiment, error, where) from error
+            raise _user_code_error(experiment, error, where) from error
         raise
 
 
 def _of_step(error: BaseException) -> bool:
-    """Whether an error came out of a step that the engine traced or ran, and not of a callback."""
+    """Return whether a step raised an error, while it was traced or run, and not a callback."""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
     within = {file.name for file in files if _ENGINE in file.parents}
     return bool(within) and Path(callback_list.__file__).name not in within
 
 
-def is_users(experiment: Experiment, error: BaseException) -> bool:
-    """Whether an error came out of a plugin: through its frames, or out of the graph it traced."""
-    # TensorFlow does not always keep where an operation of a graph comes from.
+def raised_by_user_code(experiment: Experiment, error: BaseException) -> bool:
+    """Return whether a plugin raised an error, in its own frames or in an operation it traced."""
+    # TensorFlow does not always record where an operation was created.
     unknown = isinstance(error, tf.errors.OpError) and error_texts.lacks_origin(error)
     return bool(_frames(experiment, error)) or (unknown and bool(experiment.plugins))
 
 
-def first_line(error: BaseException) -> str:
-    """Return the first line of a message that says what is wrong, as a sentence."""
+def first_sentence(error: BaseException) -> str:
+    """Return the first line of an error's message as a sentence."""
     line = error_texts.first_line(error)
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
@@ -97,11 +96,13 @@ def _raised_by_plugin(experiment: Experiment, error: BaseException) -> bool:
     return bool(last) and last[0].filename in map(str, experiment.plugins)
 
 
-def _users(experiment: Experiment, error: BaseException, running: str) -> UserCodeError:
-    what = first_line(error) if isinstance(error, tf.errors.OpError) else error_texts.reason(error)
+def _user_code_error(experiment: Experiment, error: BaseException, running: str) -> UserCodeError:
+    what = (
+        first_sentence(error) if isinstance(error, tf.errors.OpError) else error_texts.reason(error)
+    )
     instead = advice(experiment, error)
     if instead:
-        # TensorFlow's own advice is about AutoGraph, which steps are not converted by.
+        # TensorFlow's own advice is about AutoGraph, which fitx does not apply to steps.
         what = f"{what.split('. You can')[0].rstrip('.')}. {instead}"
     said = f"{type(error).__name__}: {what}" if what else type(error).__name__
     where = f"{running}: " if running else ""
@@ -109,7 +110,7 @@ def _users(experiment: Experiment, error: BaseException, running: str) -> UserCo
 
 
 def _frames(experiment: Experiment, error: BaseException) -> str:
-    """Return the plugins' own frames; those of a graph stand in TensorFlow's message."""
+    """Return the frames of plugins; for an operation, they are in TensorFlow's message."""
     frames = plugins.frames(error, *experiment.plugins)
     if frames or not isinstance(error, tf.errors.OpError):
         return frames

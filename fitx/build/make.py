@@ -15,7 +15,7 @@ import keras
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
-from fitx.build.error_attribution import blamed
+from fitx.build.error_attribution import attribute_errors
 from fitx.build.metric_variables import make_variables
 from fitx.build.output_layer import output_layer_for
 from fitx.build.parts import call_part, make_value
@@ -129,7 +129,7 @@ def compile_step(built: BuiltExperiment) -> None:
         make_value(experiment, getattr(experiment, key), (key,)) or None
         for key in ("metrics", "weighted_metrics")
     )
-    with blamed(experiment, ("step",)):
+    with attribute_errors(experiment, ("step",)):
         built.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
     if built.step.execution.strategy is not None:
         make_variables(built, [*(metrics or ()), *(weighted or ())])

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from fitx.build.error_attribution import blamed
+from fitx.build.error_attribution import attribute_errors
 from fitx.experiment.checks.schedules import with_total
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
@@ -69,7 +69,7 @@ def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) ->
         options = {k: v for k, v in options.items() if k != "as"} | {"name": part.logged_as}
     if cls is keras.callbacks.LearningRateScheduler:
         options["schedule"] = _by_epoch(options["schedule"])
-    with blamed(experiment, path):
+    with attribute_errors(experiment, path):
         return cls(**options)
 
 
@@ -96,5 +96,5 @@ def call_part(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, 
     names = {p.name for p in signature.parameters} if signature else set()
     filled = {name: value for name, value in fed.items() if name in names}
     options = make_value(experiment, part.options, path)
-    with blamed(experiment, path):
+    with attribute_errors(experiment, path):
         return REGISTRIES[part.kind].get(part.name)(**{**filled, **options})

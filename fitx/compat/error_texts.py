@@ -52,12 +52,12 @@ def first_line(error: BaseException) -> str:
 
 
 def lacks_origin(error: BaseException) -> bool:
-    """Whether TensorFlow no longer knows where the operation that failed was made."""
+    """Return whether TensorFlow no longer knows where the operation that failed was made."""
     return "stack traces unavailable" in str(error)
 
 
 def came_through(error: BaseException, folder: str) -> bool:
-    """Whether an error passed through Keras' own code in a folder such as "metrics"."""
+    """Return whether an error passed through Keras' own code in a folder such as "metrics"."""
     frames = traceback.extract_tb(error.__traceback__)
     return any(f"/keras/src/{folder}/" in frame.filename for frame in frames)
 

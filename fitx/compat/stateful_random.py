@@ -181,6 +181,6 @@ _DRAWING: dict[str, Callable[..., Any]] = {
     "random_gamma": _gamma,
     "random_poisson_v2": _poisson,
 }
-"""What draws in an operation's place, by the name under which TensorFlow's functions call it."""
+"""The replacements of random operations, by the names under which TensorFlow calls them."""
 
 demand(gen_random_ops, *_DRAWING)

@@ -38,7 +38,7 @@ class Refusal:
 
     @property
     def is_of_unknown_size(self) -> bool:
-        """Whether an operation takes a size that XLA must know beforehand."""
+        """True if an operation takes a size that XLA must know beforehand."""
         return "compile-time constant" in self.text
 
 
@@ -57,7 +57,7 @@ def xla_refusal(function: Any, specs: Sequence[tf.TensorSpec]) -> Refusal | None
 
 
 def has_kernel(op: tf.Operation, device_kind: str) -> bool:
-    """Whether XLA knows an operation, on a device of the kind "cpu" or "gpu"."""
+    """Return whether XLA knows an operation, on a device of the kind "cpu" or "gpu"."""
     if op.type == "Placeholder":
         # An argument of a function, which is no operation of it.
         return True

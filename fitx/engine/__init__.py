@@ -1,5 +1,5 @@
-"""How a step is executed: one batch a call or many, by TensorFlow's kernels or by XLA's program.
+"""Executes steps: one or many batches per call, by TensorFlow's kernels or as an XLA program.
 
-`fit` stays the loop over epochs. It calls the functions made here, which run the step and feed
-what it returns to means over the epoch; nothing comes back to Python until somebody asks.
+Keras' `fit` remains the loop over epochs. It calls the functions made here, which run the step and
+accumulate its returned values over the epoch in the graph; Python reads them only when needed.
 """

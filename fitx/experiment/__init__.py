@@ -1,1 +1,1 @@
-"""From a YAML file to a checked Experiment, without TensorFlow."""
+"""Reads and checks experiment files, without TensorFlow."""

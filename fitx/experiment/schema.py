@@ -112,7 +112,7 @@ class Fit(Section):
 
 
 class Checkpoint(Section):
-    """When checkpoints are saved, and which of them are kept."""
+    """The frequency of checkpoints, and the number that is kept."""
 
     every: Annotated[str, BeforeValidator(_cadence)] = Field(
         "auto", description="auto | epoch | N steps | N minutes"

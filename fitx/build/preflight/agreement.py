@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.error_attribution import first_line, is_users, user_errors
+from fitx.build.error_attribution import first_sentence, raised_by_user_code, user_errors
 from fitx.build.preflight import activations, effects, labels, metric_checks, network_checks
 from fitx.build.step_errors import returning_frame
 from fitx.build.step_feeds import batch_layout
@@ -146,10 +146,10 @@ def _trace(
     except FitxError:
         raise
     except Exception as error:
-        if is_users(experiment, error):
+        if raised_by_user_code(experiment, error):
             raise
         text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
-        raise experiment.error(_culprit(error), text + first_line(error)) from error
+        raise experiment.error(_culprit(error), text + first_sentence(error)) from error
 
 
 def _to_one_number(experiment: Experiment, path: KeyPath) -> str:

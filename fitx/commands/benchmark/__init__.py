@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.error_attribution import first_line, user_errors
+from fitx.build.error_attribution import first_sentence, user_errors
 from fitx.build.execution_setup import ModeInputs, PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.step_feeds import batch_layout
@@ -184,8 +184,8 @@ class _Bench:
             except FitxError:
                 raise
             except Exception as error:
-                failure, self._rows[name] = error, Row(name, reason=first_line(error))
-                self._display.note(f"{name}: {first_line(error)}")
+                failure, self._rows[name] = error, Row(name, reason=first_sentence(error))
+                self._display.note(f"{name}: {first_sentence(error)}")
             else:
                 started[name], self._rows[name] = training, Row(name, first_step)
                 self._display.note(f"{name}: first step after {first_step:.2f} s")

@@ -151,7 +151,7 @@ class Trainings:
         return folder.runs(self.root / name / self.experiment)
 
     def _has_checkpoint(self, name: str, step: int) -> bool:
-        """Whether there is a checkpoint of this step or a later one."""
+        """Return whether there is a checkpoint of this step or a later one."""
         steps = [
             folders.order(saved.name)[0]
             for run in self._runs(name)

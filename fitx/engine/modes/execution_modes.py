@@ -22,7 +22,7 @@ class Mode:
 
     @property
     def takes_blocks(self) -> bool:
-        """Whether it takes blocks of many batches; else it takes one batch after the other."""
+        """True if it takes blocks of many batches; else it takes one batch after the other."""
         return self.fused or self.xla
 
 

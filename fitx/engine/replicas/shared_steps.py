@@ -19,14 +19,14 @@ from fitx.compat.replica_losses import means_of_replicas
 from fitx.compat.replica_random import numbers_of_replicas
 
 _shared = [False]
-"""Whether replicas share the batch being traced.
+"""True while a batch that replicas share is traced.
 
 TensorFlow traces each replica in a thread of its own, which no variable of the caller's context
 reaches, so this is the whole process's. It is set by `shared` alone.
 """
 
 _draws_for_all = ContextVar("_draws_for_all", default=False)
-"""Whether the replica being traced draws random numbers for the rows of the whole batch."""
+"""True while the traced replica draws random numbers for the rows of the whole batch."""
 
 
 def strategy_in_scope() -> tf.distribute.Strategy | None:

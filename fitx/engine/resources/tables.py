@@ -44,7 +44,7 @@ class Table:
 
     @property
     def is_dense(self) -> bool:
-        """Whether it is a `DenseHashTable`, whose rows have a position that is restored too."""
+        """True if it is a `DenseHashTable`, whose rows have a position that is restored too."""
         return self._export()[0].ndim > 1
 
     def to_array(self) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""From YAML text to a tree of values that know their place in the file."""
+"""Reads YAML text into a tree of values with their places in the file."""

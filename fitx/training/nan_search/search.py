@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
-from fitx.build.error_attribution import first_line
+from fitx.build.error_attribution import first_sentence
 from fitx.checkpoint import Newest
 from fitx.engine.replicas import replica_variables
 from fitx.errors import Diverged, StorageError
@@ -97,7 +97,7 @@ def explained(failure: Failure) -> Diverged:
 
 
 def _is_outside_training(failure: Failure) -> bool:
-    """Whether only a validation or a callback gave values that are not finite."""
+    """Return whether only a validation or a callback gave values that are not finite."""
     trained = (NETWORKS, OPTIMIZERS)
     named = {k: v for k, v in failure.variables.items() if k.startswith(trained)}
     has_names = bool(failure.error.names) and not _logged(failure)
@@ -139,7 +139,7 @@ def _cause(failure: Failure, start: Snapshot | None) -> str:
         if found is not None:
             return _described(failure, found)
     except Exception as error:  # Whatever it is, the user must hear of the divergence.
-        return f"Running {steps} again failed: {first_line(error)}"
+        return f"Running {steps} again failed: {first_sentence(error)}"
     if replay.at.step < failure.step:
         reason = failure.stopped_by() or f"its limit of {SEARCH_SECONDS / 60:.0f} minutes"
         return f"Running {steps} again was stopped by {reason} after step {replay.at.step:,}."
@@ -206,6 +206,6 @@ def _layer(operation: tf.Operation, variables: Mapping[str, Any]) -> str:
 
 
 _GRADIENTS = "gradient_tape/"
-"""How TensorFlow's names of the operations begin that a gradient tape makes."""
+"""The prefix of TensorFlow's names for the operations of a gradient tape."""
 
 _NO_OPERATION = "no operation of the step shows where it comes from."
