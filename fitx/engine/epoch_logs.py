@@ -60,7 +60,7 @@ class EpochLogs:
         # updating that metric would log 0.0, so only metrics that this trace updates are used.
         fed = {name: metric for metric in self.step.metrics for name in fed_names(metric)}
         self.fed |= fed.keys()
-        size = 0 if shared_steps.repeats() else tf.shape(tf.nest.flatten(data)[0])[0]
+        size = 0 if shared_steps.is_redundant() else tf.shape(tf.nest.flatten(data)[0])[0]
         self._sources = {}
         sources = Sources(self.step, set(map(id, fed.values())))
         for name, value in values.items():
@@ -97,7 +97,7 @@ class EpochLogs:
 
     def _mean(self, name: str, kind: type[keras.metrics.Metric]) -> keras.metrics.Metric:
         if type(self.means.get(name)) is not kind:
-            shared_steps.together(lambda: self._make(name, kind))
+            shared_steps.call_once(lambda: self._make(name, kind))
         return self.means[name]
 
     def _make(self, name: str, kind: type[keras.metrics.Metric]) -> None:

@@ -24,7 +24,7 @@ PRINTING = """
             self.minimize(loss, tape, "model")
             return {"loss": loss}
 """
-OBSTACLE = "StringFormat of printing.py:13 (`tf.print(loss)`), which it does not know"
+OBSTACLE = "StringFormat of printing.py:13 (`tf.print(loss)`), which it does not support"
 READING = """
     import keras
 

@@ -24,7 +24,7 @@ PRINTING = """
             self.minimize(loss, tape, "model")
             return {"loss": loss}
 """
-LINE = 'StringFormat of printing.py:11 (`tf.print("loss", loss)`), which it does not know'
+LINE = 'StringFormat of printing.py:11 (`tf.print("loss", loss)`), which it does not support'
 ROTATION = (
     "model={name: sequential, layers: [{name: reshape, target_shape: [1, 1, 3]},"
     " {name: random_rotation, factor: 0.1}, flatten, {name: dense, units: 1}]}"
@@ -58,7 +58,7 @@ def test_a_plugins_operation_is_told_by_its_line(written):
 
 def test_a_layers_operation_is_told_by_the_layer(written):
     assert said(traced(written(ROTATION))) == (
-        "ImageProjectiveTransformV3 of the layer 'random_rotation', which it does not know"
+        "ImageProjectiveTransformV3 of the layer 'random_rotation', which it does not support"
     )
 
 

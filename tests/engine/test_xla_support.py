@@ -12,7 +12,7 @@ from fitx.steps.low_level import LowLevel
 from fitx.steps.supervised import Supervised
 
 SIZE = 4
-SIZES = "which takes sizes that it must know beforehand"
+SIZES = "whose sizes must be known before it runs"
 
 
 def sequential(shape, *inner, dtype="float32"):
@@ -146,7 +146,7 @@ def test_recurrent_layers_cannot_be_compiled_for_batches_of_any_size(layer):
 )
 def test_layers_with_operations_that_xla_does_not_know_are_found(operation, shape, dtype, inner):
     step = traced(sequential(shape, inner(), layers.Flatten(), dtype=dtype))
-    assert verdict(step) == (operation, "which it does not know")
+    assert verdict(step) == (operation, "which it does not support")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_layers_with_operations_that_xla_does_not_know_are_found(operation, shap
     ],
 )
 def test_python_and_strings_inside_a_step_are_found(operation, function):
-    assert of_function(function, 3) == (operation, "which it does not know")
+    assert of_function(function, 3) == (operation, "which it does not support")
 
 
 def test_an_operation_is_found_inside_branches_and_loops():
@@ -176,7 +176,7 @@ def test_an_operation_is_found_inside_branches_and_loops():
         return tf.switch_case(tf.cast(x[0, 0], "int32"), made)
 
     for function in (branched, looped, switched):
-        assert of_function(function, 3) == ("EagerPyFunc", "which it does not know")
+        assert of_function(function, 3) == ("EagerPyFunc", "which it does not support")
 
 
 def test_a_size_that_depends_on_values_is_found():
@@ -214,4 +214,4 @@ def test_a_step_of_a_user_is_judged_like_a_shipped_one():
     step = Printing(model=sequential((3,)))
     step.compile({"model": keras.optimizers.SGD()})
     step.execution.step_graphs["train"].graph((tf.TensorSpec((None, 3)), tf.TensorSpec((None, 1))))
-    assert verdict(step) == ("StringFormat", "which it does not know")
+    assert verdict(step) == ("StringFormat", "which it does not support")

@@ -10,8 +10,8 @@ import tensorflow as tf
 from fitx.compat.function_graphs import operations
 from fitx.compat.xla_compiler import Refusal, has_kernel, xla_refusal
 
-_UNKNOWN = "which it does not know"
-_SIZES = "which takes sizes that it must know beforehand"
+_UNKNOWN = "which it does not support"
+_SIZES = "whose sizes must be known before it runs"
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle 
 
     Args:
         graph: The graph of one batch, as `Batch.graph` gives it.
-        batch_size: What stands for a size that the graph leaves open.
+        batch_size: The size to use where the graph leaves a size open.
         device_kind: "cpu" or "gpu": what the program would be for.
     """
     refusal = _refusal(graph, batch_size)

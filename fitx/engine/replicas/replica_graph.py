@@ -47,7 +47,7 @@ class ReplicaGraph:
     def trace(self, function: Callable[[Any], Any], spec: Any) -> Any:
         """Return the graph of a function of a batch that calls `run`."""
         rows, count = tf.nest.flatten(spec)[0].shape[0], self._strategy.num_replicas_in_sync
-        with shared_steps.shared(rows % count == 0), by_example():
+        with shared_steps.replicas_traced(rows % count == 0), by_example():
             return tf.function(function).get_concrete_function(spec)
 
     @tf.autograph.experimental.do_not_convert
@@ -71,7 +71,7 @@ class ReplicaGraph:
         # Sliced on the host, so that each device is sent only its own rows.
         with tf.device("/CPU:0"):
             rows = tf.nest.map_structure(shared_steps.own_rows, data)
-        counted = self.log.step.metrics_variables if shared_steps.repeats() else []
+        counted = self.log.step.metrics_variables if shared_steps.is_redundant() else []
         before = [tf.identity(variable.value) for variable in counted]
         values: dict[str, Any] = self._step_graph.run(rows)
         for variable, value in zip(counted, before, strict=True):

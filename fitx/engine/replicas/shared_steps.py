@@ -2,8 +2,8 @@
 
 A strategy of `tf.distribute` runs a step once on each of several devices. Each gets its equal
 share of a batch's rows, and the gradients are averaged before an optimizer sees them, so that
-a step computes what it would on one device. A batch that cannot be shared equally is computed
-whole by every replica, and counted once.
+a step computes the same as on one device. A batch that cannot be shared equally is computed whole
+by every replica, and counted once.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from fitx.compat.replica_random import numbers_of_replicas
 _shared = [False]
 """True while a batch that replicas share is traced.
 
-TensorFlow traces each replica in a thread of its own, which no variable of the caller's context
-reaches, so this is the whole process's. It is set by `shared` alone.
+TensorFlow traces each replica in a thread of its own, which cannot see context variables of the
+caller, so the whole process shares this value. Only `replicas_traced` sets it.
 """
 
 _draws_for_all = ContextVar("_draws_for_all", default=False)
@@ -34,18 +34,18 @@ def strategy_in_scope() -> tf.distribute.Strategy | None:
     return tf.distribute.get_strategy() if tf.distribute.has_strategy() else None
 
 
-def sharers() -> int:
+def sharing_replicas() -> int:
     """Return the number of replicas that share the batch being traced; 1 where none do."""
     context = tf.distribute.get_replica_context()
     return int(context.num_replicas_in_sync) if _shared[0] and context is not None else 1
 
 
-def repeats() -> bool:
+def is_redundant() -> bool:
     """Return whether the replica being traced repeats what the first one computes and counts."""
     return not _shared[0] and _index() > 0
 
 
-def together(action: Callable[[], None]) -> None:
+def call_once(action: Callable[[], None]) -> None:
     """Call a function once for all replicas, each of which asks for it while it is traced."""
     context = tf.distribute.get_replica_context()
     if context is None or not tf.distribute.has_strategy():
@@ -56,7 +56,7 @@ def together(action: Callable[[], None]) -> None:
 
 def own_rows(values: tf.Tensor) -> tf.Tensor:
     """Return this replica's rows of a tensor with the rows of the whole batch."""
-    count = sharers()
+    count = sharing_replicas()
     if count == 1:
         return values
     rows = (values.shape[0] or tf.shape(values)[0]) // count
@@ -70,23 +70,23 @@ def drawn_for_rows(rows: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         rows: The number of rows of this replica.
         draw: Takes a number of rows and returns a tensor with as many.
     """
-    if sharers() == 1:
+    if sharing_replicas() == 1:
         return draw(rows)
     token = _draws_for_all.set(True)
     try:
-        return own_rows(draw(rows * sharers()))
+        return own_rows(draw(rows * sharing_replicas()))
     finally:
         _draws_for_all.reset(token)
 
 
 @contextmanager
-def shared(is_shared: bool) -> Iterator[None]:
+def replicas_traced(is_shared: bool) -> Iterator[None]:
     """Trace a batch that is shared by the replicas, or one that each computes whole."""
     before, _shared[0] = _shared[0], is_shared
     try:
         with (
-            means_of_replicas(sharers),
-            numbers_of_replicas(sharers, _own_stream, drawn_for_rows),
+            means_of_replicas(sharing_replicas),
+            numbers_of_replicas(sharing_replicas, _own_stream, drawn_for_rows),
         ):
             yield
     finally:
@@ -100,4 +100,4 @@ def _index() -> int:
 
 def _own_stream() -> int:
     """Return the number of the stream that this replica draws from; 0 is that of one device."""
-    return 0 if sharers() == 1 or _draws_for_all.get() else _index()
+    return 0 if sharing_replicas() == 1 or _draws_for_all.get() else _index()
