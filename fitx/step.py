@@ -47,9 +47,9 @@ class Step(Trainer):
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
         self._untracked = _Untracked()
-        taken = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
+        reserved = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
         for name, network in networks.items():
-            if name in taken:
+            if name in reserved:
                 text = f"a network cannot be called '{name}': every Step has that name already"
                 raise ValueError(text)
             setattr(self, name, network)
@@ -96,7 +96,7 @@ class Step(Trainer):
                 network.trainable = False
         attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
-        self._untracked.variables = {name: own.trainable_variables for name, own in owners.items()}
+        self._untracked.variables = {n: owner.trainable_variables for n, owner in owners.items()}
         for name, optimizer in attached.items():
             optimizer.build(self._untracked.variables[name])
             self.execution.usage.observe(name, optimizer)

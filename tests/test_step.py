@@ -1,4 +1,4 @@
-"""What the base of every algorithm absorbs: optimizers, freezing, precision, averages, names."""
+"""The base class of steps: optimizers, freezing, precision, averaged weights, reserved names."""
 
 import keras
 import numpy as np

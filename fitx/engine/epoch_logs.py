@@ -18,12 +18,12 @@ class NotOneNumber(UserCodeError):
 
     Args:
         name: The name of the value.
-        found: A description of the value.
+        description: A description of the value.
     """
 
-    def __init__(self, name: str, found: str) -> None:
-        super().__init__(f"the step returned '{name}' as {found}; return one number.")
-        self.name, self.found = name, found
+    def __init__(self, name: str, description: str) -> None:
+        super().__init__(f"the step returned '{name}' as {description}; return one number.")
+        self.name, self.description = name, description
 
 
 class EpochLogs:

@@ -92,8 +92,10 @@ def _unlisted_metrics(step: keras.Model) -> list[keras.metrics.Metric]:
     searched. This is done only if the graph uses variables that are not the step's.
     """
     handles = {id(outside) for outside, _ in captures()}
-    known = [*step.variables, *(v for metric in step.metrics for v in metric.variables)]
-    known_handles = {id(variable.value.handle) for variable in known if _has_handle(variable)}
+    listed_variables = [*step.variables, *(v for metric in step.metrics for v in metric.variables)]
+    known_handles = {
+        id(variable.value.handle) for variable in listed_variables if _has_handle(variable)
+    }
     if not handles - known_handles:
         return []
     listed = {id(metric) for metric in step.metrics}

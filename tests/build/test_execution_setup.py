@@ -1,4 +1,4 @@
-"""The mode of a step: as asked, by the rule, by measuring, and never one that cannot be."""
+"""The mode of a step is the requested, the chosen or the fastest one, and never one that fails."""
 
 import pytest
 

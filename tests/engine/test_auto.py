@@ -1,4 +1,4 @@
-"""The rule that chooses a mode by what a step computes."""
+"""The rule that chooses a mode by the operations and the arithmetic of a step."""
 
 import json
 from pathlib import Path

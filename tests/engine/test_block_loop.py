@@ -1,4 +1,4 @@
-"""Steps that run many in one call: each runs once, in its order, and callbacks hear of the last."""
+"""Functions that run many steps a call run each once, in order; callbacks get their numbers."""
 
 from functools import cache
 
@@ -46,28 +46,28 @@ class Counting(Step):
         return int(self.steps.value), int(self.order.value)
 
 
-class Hearing(keras.callbacks.Callback):
-    """Keeps what it hears of: begins and ends of training and test batches."""
+class CallRecorder(keras.callbacks.Callback):
+    """Records the calls for epochs and batches, in training and evaluation."""
 
     def __init__(self, at_end=lambda step, batch: None):
         super().__init__()
-        self.heard, self.at_end = [], at_end
+        self.calls, self.at_end = [], at_end
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.heard.append("epoch")
+        self.calls.append("epoch")
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.heard.append(("begin", batch))
+        self.calls.append(("begin", batch))
 
     def on_train_batch_end(self, batch, logs=None):
-        self.heard.append(("end", batch))
+        self.calls.append(("end", batch))
         self.at_end(self.model, batch)
 
     def on_test_batch_end(self, batch, logs=None):
-        self.heard.append(("tested", batch))
+        self.calls.append(("tested", batch))
 
     def of(self, what):
-        return [item[1] for item in self.heard if item[0] == what]
+        return [item[1] for item in self.calls if item[0] == what]
 
 
 @pytest.fixture(params=[None, 2], ids=["one_block_an_epoch", "three_blocks_an_epoch"])
@@ -78,7 +78,7 @@ def most(request, monkeypatch):
 
 
 def counting(mode, chunk=None):
-    """Return a step in a mode, whose training hears callbacks every `chunk` steps at the latest."""
+    """Return a step in a mode; its training calls callbacks at least every `chunk` steps."""
     step = Counting(keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)]))
     step.compile({})
     follow(step, mode)
@@ -106,7 +106,7 @@ def fit(step, mode, *, steps=STEPS, **keywords):
 
 
 def limit(step):
-    """Return the option of `fit` by which callbacks hear of a step at least every `chunk` steps."""
+    """Return the option of `fit` by which callbacks are called at least every `chunk` steps."""
     return {} if step.chunk is None else {"steps_until_due": lambda: step.chunk}
 
 
@@ -131,51 +131,51 @@ def test_every_batch_is_seen_once_and_in_order_however_long_an_epoch_is(mode, st
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_callbacks_hear_the_number_of_the_last_step_that_ran(chunk, most):
-    step, hearing = counting("fused", chunk), Hearing()
+def test_callbacks_get_the_number_of_the_last_step_that_ran(chunk, most):
+    step, recorder = counting("fused", chunk), CallRecorder()
 
-    fit(step, "fused", callbacks=[hearing])
+    fit(step, "fused", callbacks=[recorder])
 
-    first = hearing.heard.index("epoch", 1)
-    for heard in (hearing.heard[1:first], hearing.heard[first + 1 :]):
-        begins, ends = heard[::2], heard[1::2]
+    first = recorder.calls.index("epoch", 1)
+    for calls in (recorder.calls[1:first], recorder.calls[first + 1 :]):
+        begins, ends = calls[::2], calls[1::2]
         assert [what for what, _ in begins] == ["begin"] * len(ends)
         assert [what for what, _ in ends] == ["end"] * len(begins)
         assert begins[0] == ("begin", 0)
         assert ends[-1] == ("end", STEPS - 1)
         assert [b for _, b in begins[1:]] == [e + 1 for _, e in ends[:-1]]
         assert all(e - b < chunk for (_, b), (_, e) in zip(begins, ends, strict=True))
-    assert hearing.params == {"verbose": 0, "epochs": 2, "steps": STEPS}
+    assert recorder.params == {"verbose": 0, "epochs": 2, "steps": STEPS}
 
 
-def test_a_lambda_callback_hears_it_too():
+def test_a_lambda_callback_gets_it_too():
     ends = []
     told = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: ends.append(batch))
-    hearing = Hearing()
+    recorder = CallRecorder()
 
-    fit(counting("fused", 3), "fused", callbacks=[told, hearing])
+    fit(counting("fused", 3), "fused", callbacks=[told, recorder])
 
-    assert ends == hearing.of("end")
+    assert ends == recorder.of("end")
     assert ends.count(STEPS - 1) == 2
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_training_stops_within_an_epoch_where_a_callback_says_so(mode):
+def test_a_callback_stops_training_within_an_epoch(mode):
     def stop(step, batch):
         step.stop_training = batch >= 3
 
-    step, hearing = counting(mode, 1), Hearing(stop)
+    step, recorder = counting(mode, 1), CallRecorder(stop)
 
-    history = fit(step, mode, callbacks=[hearing])
+    history = fit(step, mode, callbacks=[recorder])
 
-    assert (step.seen[0], hearing.of("end")) == (4, [0, 1, 2, 3])
+    assert (step.seen[0], recorder.of("end")) == (4, [0, 1, 2, 3])
     assert len(history["mean"]) == 1
 
 
 @pytest.mark.parametrize("mode", ["plain", "fused"])
 @pytest.mark.parametrize("steps", [6, 2])
 def test_validation_measures_its_steps_whenever_it_is_due(mode, steps, most):
-    step, hearing = counting(mode), Hearing()
+    step, recorder = counting(mode), CallRecorder()
 
     history = fit(
         step,
@@ -184,12 +184,12 @@ def test_validation_measures_its_steps_whenever_it_is_due(mode, steps, most):
         validation_data=measured(mode, steps),
         validation_steps=steps,
         validation_freq=2,
-        callbacks=[hearing],
+        callbacks=[recorder],
     )
 
     assert history["val_mean"] == pytest.approx([X[: 4 * steps].mean()] * 2)
-    assert [end for end in hearing.of("tested") if end == steps - 1] == [steps - 1] * 2
-    assert hearing.of("tested")[-1] == steps - 1
+    assert [end for end in recorder.of("tested") if end == steps - 1] == [steps - 1] * 2
+    assert recorder.of("tested")[-1] == steps - 1
 
 
 @pytest.mark.parametrize("mode", ["plain", "fused", "fused_xla"])
@@ -199,32 +199,32 @@ def test_a_callback_may_evaluate_within_an_epoch_and_disturbs_nothing(mode):
     def ask(step, batch):
         found.append(step.evaluate(measured(mode, 2), steps=2, verbose=0, return_dict=True))
 
-    step, hearing = counting(mode, 2), Hearing(ask)
+    step, recorder = counting(mode, 2), CallRecorder(ask)
 
     validation = {"validation_data": measured(mode), "validation_steps": STEPS}
-    history = fit(step, mode, callbacks=[hearing], **validation)
+    history = fit(step, mode, callbacks=[recorder], **validation)
 
     expected, seen = plain()
     assert step.seen == seen
     assert history["mean"] == pytest.approx(expected["mean"], rel=1e-6)
-    assert found == [{"mean": X[:8].mean()}] * len(hearing.of("end"))
+    assert found == [{"mean": X[:8].mean()}] * len(recorder.of("end"))
     assert history["val_mean"] == pytest.approx([X.mean()] * 2)
-    assert hearing.of("tested")[-1] == STEPS - 1
+    assert recorder.of("tested")[-1] == STEPS - 1
 
 
 @pytest.mark.parametrize("mode", ["plain", "fused"])
 def test_evaluations_of_one_step_follow_each_other(mode, most):
-    step, hearing = counting(mode), Hearing()
+    step, recorder = counting(mode), CallRecorder()
 
     def evaluated(steps):
         return step.evaluate(
-            measured(mode, steps), steps=steps, verbose=0, return_dict=True, callbacks=[hearing]
+            measured(mode, steps), steps=steps, verbose=0, return_dict=True, callbacks=[recorder]
         )
 
     assert [evaluated(steps)["mean"] for steps in (6, 1, 6)] == pytest.approx(
         [X.mean(), X[:4].mean(), X.mean()]
     )
-    assert [end for end in hearing.of("tested") if end in (0, 5)][-1] == 5
+    assert [end for end in recorder.of("tested") if end in (0, 5)][-1] == 5
 
 
 def test_a_callback_that_reads_values_gets_the_means_so_far():
@@ -258,33 +258,33 @@ def test_blocks_without_the_number_of_steps_are_refused():
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("passed", [1, 4, 6])
-def test_steps_that_ran_before_are_passed_over_without_a_word_and_without_data(mode, passed, most):
-    step, hearing = counting(mode, chunk=1), Hearing()
+@pytest.mark.parametrize("skipped", [1, 4, 6])
+def test_skipped_steps_run_no_callback_and_take_no_data(mode, skipped, most):
+    step, recorder = counting(mode, chunk=1), CallRecorder()
     feed = training_blocks if MODES[mode].takes_blocks else training_batches
     step.fit(
-        feed(DATA, first_epoch=1, first_step=passed),
+        feed(DATA, first_epoch=1, first_step=skipped),
         steps_per_epoch=STEPS,
         initial_epoch=1,
         epochs=3,
-        skip_steps=passed,
-        callbacks=[hearing],
+        skip_steps=skipped,
+        callbacks=[recorder],
         verbose=0,
         shuffle=False,
         **limit(step),
     )
-    expected = [*range(passed, STEPS), *range(STEPS)]
-    assert hearing.of("begin") == hearing.of("end") == expected
+    expected = [*range(skipped, STEPS), *range(STEPS)]
+    assert recorder.of("begin") == recorder.of("end") == expected
     assert step.seen[0] == len(expected)
-    assert step.seen == passed_by_hand(passed)
+    assert step.seen == skipped_by_hand(skipped)
 
 
 @cache
-def passed_by_hand(passed):
+def skipped_by_hand(skipped):
     """Return what the plain mode sees of the batches of two epochs but the first few."""
     step, stream = counting("plain"), iter(training_batches(DATA, first_epoch=1))
     for number in range(2 * STEPS):
         batch = next(stream)
-        if number >= passed:
+        if number >= skipped:
             step.train_step(batch)
     return step.seen

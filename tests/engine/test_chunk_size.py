@@ -1,4 +1,4 @@
-"""Chunks become as long as they may, and no longer."""
+"""Chunks grow to the length they aim at, and shrink when one takes too long."""
 
 import pytest
 

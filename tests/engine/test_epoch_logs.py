@@ -1,4 +1,4 @@
-"""What steps return is logged as true values of whole epochs."""
+"""The values that a step returns are logged as values of whole epochs."""
 
 import keras
 import numpy as np
@@ -407,4 +407,4 @@ def test_a_metric_that_gives_an_array_is_named():
     with pytest.raises(NotOneNumber) as caught:
         compiled(step).execution.trace("train", batches().element_spec, 4)
 
-    assert (caught.value.name, caught.value.found) == ("f1", "an array of shape (1,)")
+    assert (caught.value.name, caught.value.description) == ("f1", "an array of shape (1,)")

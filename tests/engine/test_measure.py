@@ -1,4 +1,4 @@
-"""Modes are tried on real batches and leave no trace."""
+"""Modes are measured on real batches, and the state of the step is restored."""
 
 import random
 

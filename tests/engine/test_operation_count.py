@@ -1,4 +1,4 @@
-"""What a step computes is counted in its graph."""
+"""The operations and the arithmetic of a step are counted in its graph."""
 
 import keras
 import pytest

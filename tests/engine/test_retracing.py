@@ -1,4 +1,4 @@
-"""Batches that keep changing are told of once, by the name of what changed."""
+"""A step that is traced for too many kinds of batches gives one warning, which names the change."""
 
 import warnings
 
@@ -56,14 +56,14 @@ def x(*shape, dtype="float32"):
     return np.ones(shape, dtype)
 
 
-def test_two_kinds_of_batches_are_nothing_to_tell_of(step):
+def test_two_kinds_of_batches_give_no_warning(step):
     with warnings.catch_warnings(record=True) as caught:
         for rows in (8, 8, 4, 8, 4):
             fit(step, x(rows, 3))
     assert (caught, step.traces) == ([], 2)
 
 
-def test_the_third_kind_is_told_of_once_with_what_to_do(step):
+def test_the_third_kind_gives_one_warning_with_the_remedy(step):
     text = warning(step, *[x(rows, 3) for rows in (8, 7, 6, 5, 4)])
 
     assert text == (
@@ -93,7 +93,7 @@ def test_what_changed_is_named(step, last, change):
     assert f", because {change}. " in text
 
 
-def test_arrays_of_the_same_shape_may_be_put_together_otherwise(step):
+def test_another_structure_of_the_same_arrays_is_named(step):
     graph = step.execution.step_graphs["train"].graph
     specs = [tf.TensorSpec((4, 3)), tf.TensorSpec((4, None)), tf.RaggedTensorSpec((4, None))]
 
@@ -111,7 +111,7 @@ def test_an_array_inside_a_dictionary_is_named_by_its_path(step):
     )
 
 
-def test_evaluation_is_watched_by_itself(step):
+def test_evaluation_gives_a_warning_of_its_own(step):
     for rows in (8, 7):
         fit(step, x(rows, 3))
     with pytest.warns(UserWarning, match="^test_step is traced for the 3rd time, because x was"):

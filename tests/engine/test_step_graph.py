@@ -1,4 +1,4 @@
-"""A traced batch tells which variables it uses, and which of them it changes."""
+"""A traced graph lists the variables that it captures, and those that it may change."""
 
 import keras
 import pytest

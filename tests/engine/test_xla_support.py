@@ -1,4 +1,4 @@
-"""TensorFlow itself says what of a step XLA cannot compile."""
+"""Operations that XLA cannot compile are found by TensorFlow itself."""
 
 import keras
 import pytest

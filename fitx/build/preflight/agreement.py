@@ -135,7 +135,7 @@ def _trace(
         name = error.name if isinstance(error, NotOneNumber) else None
         path = _metric(experiment, name) if name is not None else None
         if isinstance(error, NotOneNumber) and path is not None:
-            text = f"gives {error.found}, and what is logged is one number; "
+            text = f"gives {error.description}, and what is logged is one number; "
             text += _to_one_number(experiment, path)
             raise experiment.error(path, text) from error
         method = getattr(built.step, f"{kind}_step")

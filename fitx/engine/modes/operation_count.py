@@ -55,10 +55,10 @@ def count_work(graph: Any, batch_size: int) -> StepWork:
 def _product(op: Any, batch_size: int) -> float:
     if op.type not in _PRODUCTS:
         return 0.0
-    left, right, made = (_size(t, batch_size) for t in (*op.inputs[:2], op.outputs[0]))
+    left, right, product = (_size(t, batch_size) for t in (*op.inputs[:2], op.outputs[0]))
     # For shapes (m, k) and (k, n) it is mkn, the root of the product of the sizes of both and of
     # the result.
-    return 2.0 * math.sqrt(left * right * made)
+    return 2.0 * math.sqrt(left * right * product)
 
 
 def _convolution(op: Any, batch_size: int) -> float:

@@ -44,9 +44,9 @@ def captured_resources(graph: Any) -> Iterator[Resource]:
     for outside, inside in graph.graph.captures:
         if outside.dtype not in (tf.resource, tf.variant) or id(outside) in variables:
             continue
-        found = Resource(outside, tuple(_uses(inside, set())))
-        if outside.dtype == tf.resource or found.is_used_by("Dataset"):
-            yield found
+        resource = Resource(outside, tuple(_uses(inside, set())))
+        if outside.dtype == tf.resource or resource.is_used_by("Dataset"):
+            yield resource
 
 
 def kept_by_name(graph: Any) -> Iterator[tf.Operation]:
