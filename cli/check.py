@@ -36,7 +36,7 @@ def command(
         if experiment.plugins and not experiment.part_index.is_shipped(
             "step", experiment.step.name
         ):
-            from fitx.build.step_class import check_step_class
+            from fitx.build.step_class_checks import check_step_class
 
             check_step_class(experiment)
     if as_json:

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
-from fitx.compat import replica_averages
+from fitx.compat import replica_means
 from fitx.compat.loss_scale import scaled
 from fitx.engine.replicas import shared_steps
 from fitx.engine.step_runner import MissingLoss
@@ -101,11 +101,11 @@ class Step(Trainer):
             optimizer.build(self._untracked.variables[name])
             self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
-                replica_averages.average_gradients(optimizer)
+                replica_means.average_gradients(optimizer)
             setattr(self, f"{name}_optimizer", optimizer)
         if self.execution.strategy is not None:
             for network in self.networks.values():
-                replica_averages.average_statistics(network)
+                replica_means.average_statistics(network)
         # None keeps Keras from making an RMSprop of its own, with slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(

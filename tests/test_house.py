@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = {"fitx": "fitx", "cli": "fitx.cli", "steps": "fitx.steps", "configs": "fitx.configs"}
 FLOORS = [
     ["errors", "redaction", "stages", "external_settings", "compat"],
-    ["experiment", "registry", "disk", "json_text", "json_model", "memory"],
+    ["experiment", "registry", "safe_files", "json_text", "json_model", "memory"],
     ["checkpoint", "rundir", "runtime", "data"],
     ["step", "engine"],
     ["steps", "models", "datasets", "callbacks"],
@@ -38,7 +38,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.stages",
     "fitx.experiment",
     "fitx.registry",
-    "fitx.disk",
+    "fitx.safe_files",
     "fitx.json_text",
     "fitx.json_model",
     "fitx.external_settings",
@@ -47,7 +47,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "array_checks", "prepare")),
     *(f"fitx.training.{name}" for name in ("train_request", "result", "expectations", "signals")),
-    "fitx.training.progress",
+    "fitx.training.display_interface",
     "fitx.training.resumption",
     *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest", "copy")),
     "fitx.cli",
@@ -304,7 +304,7 @@ def is_private(name):
 
 def test_every_use_of_a_private_name_has_a_test_that_its_docstring_names():
     wrong = []
-    tools = {"__init__", "presence", "replacement"}
+    tools = {"__init__", "required_names", "replacement"}
     for module in modules():
         if module.room != "compat" or module.file.stem in tools:
             continue

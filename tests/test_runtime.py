@@ -13,9 +13,9 @@ from tensorflow.python.framework.config import is_op_determinism_enabled
 
 from fitx import runtime
 from fitx.errors import DeviceError
-from fitx.runtime.absence import explain_absence
 from fitx.runtime.devices import Device, describe_device, no_such_gpu
 from fitx.runtime.machine import GpuRequirements, driver_version, inspect_machine
+from fitx.runtime.missing_gpu import explain_absence
 
 NO_DRIVER = "libcuda.so.1: cannot open shared object file: No such file or directory"
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-from fitx.training.progress import Display, Plan
+from fitx.training.display_interface import Display, Plan
 
 __all__ = ["NoDisplay", "choose_display", "can_redraw"]
 

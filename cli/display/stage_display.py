@@ -13,7 +13,7 @@ from typing import TextIO
 from fitx import stages
 from fitx.training.signals import blocked
 
-from .stage_indicators import Indicator, Spinner, StageLines, Write
+from .stage_spinner import Indicator, Spinner, StageLines, Write
 
 LONGEST_WAIT = 1.0
 """Seconds to wait for a terminal that accepts no output, such as one stopped by Ctrl-S."""

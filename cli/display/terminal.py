@@ -10,13 +10,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from fitx import stages
-from fitx.training.progress import Plan
+from fitx.training.display_interface import Plan
 
 from .._output import one_line
 from .epoch_table import EpochTable
 from .formatting import format_speed, shorten_middle
-from .frame import Bar, draw_bars, draw_values
-from .region import Region
+from .live_lines import Bar, draw_bars, draw_values
+from .live_region import Region
 from .speed import Speed
 
 SECONDS_BETWEEN_REDRAWS = 0.2

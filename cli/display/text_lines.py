@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-from fitx.training.progress import Plan
+from fitx.training.display_interface import Plan
 
 from .formatting import ascii_line, format_duration, format_estimate, format_speed, format_value
 from .speed import Speed

@@ -15,8 +15,8 @@ import keras
 
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
-from fitx.build.parts import call_part, class_of, make_value
-from fitx.build.preflight import agreement
+from fitx.build.make_parts import call_part, class_of, make_value
+from fitx.build.preflight import trace_and_check
 from fitx.errors import DeviceError, StorageError
 from fitx.experiment.checks.callback_files import make_folders, written_below
 from fitx.experiment.experiment import Experiment
@@ -63,7 +63,7 @@ def _writing_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
 def _keras_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:
     if class_of(part) is keras.callbacks.TensorBoard:
         _check_tensor_board(experiment, part, path)
-    part = agreement.with_mode(part, experiment.part_index)
+    part = trace_and_check.with_mode(part, experiment.part_index)
     # Schedules of Keras' callbacks count epochs.
     return make_value(experiment, part, path, experiment.fit.epochs)
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import reads_batches
 from fitx.build.operation_reports import uncompilable, xla_refused
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 from fitx.build.step_feeds import batch_layout
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
@@ -135,7 +135,7 @@ def prepare_execution(
     rows: dict[str, int] = {}
     for each in dict.fromkeys(planned):
         with Stage(f"tracing {each.kind}_step on the {each.split} split"):
-            agreement.trace(
+            trace_and_check.trace(
                 built, each.kind, each.split, each.steps_per_pass, returns_values=bool(readers)
             )
         batches = batch_layout(built, each.kind, each.split, each.steps_per_pass)

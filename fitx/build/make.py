@@ -16,11 +16,11 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
+from fitx.build.make_parts import call_part, make_value
 from fitx.build.metric_variables import make_variables
 from fitx.build.output_layer import output_layer_for
-from fitx.build.parts import call_part, make_value
-from fitx.build.preflight import agreement
-from fitx.build.step_class import check_step_class
+from fitx.build.preflight import trace_and_check
+from fitx.build.step_class_checks import check_step_class
 from fitx.compat import layer_names
 from fitx.data import prepare as preparation
 from fitx.data.array_checks import validate
@@ -65,7 +65,7 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
     with scope():
         compile_step(built)
     with Stage(f"comparing {rows_text(data.splits)} with the networks"):
-        agreement.check(built)
+        trace_and_check.check(built)
     check_callbacks(experiment)
     return built
 

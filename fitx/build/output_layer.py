@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fitx.build.preflight import targets
+from fitx.build.preflight import loss_groups
 from fitx.data.splits import Splits, are_class_labels
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
@@ -55,10 +55,10 @@ def output_layer(splits: Splits, loss: Part | None) -> OutputLayer:
             if are_classes
             else OutputLayer(width, "linear")
         )
-    cls = targets.class_of(loss, None if are_classes else width, is_sparse=are_classes) or ""
+    cls = loss_groups.class_of(loss, None if are_classes else width, is_sparse=are_classes) or ""
     outputs = _outputs(cls, labels, loss) or width
     return OutputLayer(
-        outputs, "linear" if targets.takes_logits(loss) else _activation(cls, labels)
+        outputs, "linear" if loss_groups.takes_logits(loss) else _activation(cls, labels)
     )
 
 
@@ -70,10 +70,10 @@ def loss_of(experiment: Experiment) -> Part | None:
 
 def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:
     """Return the number of classes for a loss over classes; None for the width of y."""
-    if cls in targets.CLASS_NUMBERS or cls == "CTC":
+    if cls in loss_groups.CLASS_NUMBERS or cls == "CTC":
         return _classes(labels, loss.options.get("ignore_class"))
-    compares_rows = cls in targets.CLASS_DISTRIBUTIONS or cls == "CategoricalHinge"
-    compares_masks = cls in targets.YES_OR_NO or cls in targets.OVERLAPS
+    compares_rows = cls in loss_groups.CLASS_DISTRIBUTIONS or cls == "CategoricalHinge"
+    compares_masks = cls in loss_groups.YES_OR_NO or cls in loss_groups.OVERLAPS
     are_classes = all(are_class_labels(y) for y in labels)
     if are_classes and (compares_rows or (compares_masks and _classes(labels) > 2)):
         # A user's step may convert them to one-hot rows; shipped steps refuse them.
@@ -83,13 +83,13 @@ def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:
 
 def _activation(cls: str, labels: list[np.ndarray]) -> str:
     """Return the activation whose range fits the predictions of a loss."""
-    if cls in targets.SPARSE_PROBABILITIES or cls in targets.CLASS_DISTRIBUTIONS:
+    if cls in loss_groups.SPARSE_PROBABILITIES or cls in loss_groups.CLASS_DISTRIBUTIONS:
         return "softmax"
-    if cls in targets.OVERLAPS and all(_are_one_hot(y) for y in labels):
+    if cls in loss_groups.OVERLAPS and all(_are_one_hot(y) for y in labels):
         return "softmax"
-    if cls in targets.YES_OR_NO or cls in targets.OVERLAPS:
+    if cls in loss_groups.YES_OR_NO or cls in loss_groups.OVERLAPS:
         return "sigmoid"
-    return "softplus" if cls in targets.NOT_NEGATIVE else "linear"
+    return "softplus" if cls in loss_groups.NOT_NEGATIVE else "linear"
 
 
 def _classes(labels: list[np.ndarray], ignored: int | None = None) -> int:

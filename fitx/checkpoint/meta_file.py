@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fitx import disk, json_text
+from fitx import json_text, safe_files
 from fitx.errors import StorageError
 from fitx.json_model import NOT_FINITE, Count, Model, Sha256, parse_model, shown
 
@@ -62,9 +62,9 @@ def write(path: Path, step: int, meta: Mapping[str, Any], state: Mapping[str, An
     if len(text) > LARGEST - 100:
         raise StorageError(f"cannot save a checkpoint with {len(text)} bytes beside its numbers")
     checksum = hashlib.sha256(text.encode()).hexdigest()
-    with disk.create(path) as file:
+    with safe_files.create(path) as file:
         file.write(f'{text[:-1]}, "sha256": "{checksum}"}}\n'.encode())
-        disk.sync(file)
+        safe_files.sync(file)
 
 
 def read(path: Path, step: int) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def read(path: Path, step: int) -> dict[str, Any]:
         OSError: it cannot be read.
         LookupError, TypeError, ValueError: it is damaged, or of another step or format.
     """
-    with disk.open_regular(path) as file:
+    with safe_files.open_regular(path) as file:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST:
             raise ValueError(f"meta.json has {size} bytes, more than fitx writes")
         try:

@@ -18,7 +18,7 @@ from typing import IO, Any, cast
 import ml_dtypes
 import numpy as np
 
-from fitx import disk
+from fitx import safe_files
 from fitx.errors import StorageError
 
 Array = np.ndarray[Any, Any]
@@ -50,7 +50,7 @@ def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
         StorageError: an array does not hold numbers.
     """
     variables = []
-    with disk.create(path) as file:
+    with safe_files.create(path) as file:
         hashed = _Hashed(file)
         stream = io.BufferedWriter(hashed, PIECE)
         with zipfile.ZipFile(cast(IO[bytes], stream), "w") as archive:
@@ -60,7 +60,7 @@ def write(path: Path, state: Mapping[str, Array]) -> dict[str, Any]:
                 entry = {"path": name, "shape": list(array.shape), "dtype": array.dtype.name}
                 variables.append(entry)
         stream.flush()
-        disk.sync(file)
+        safe_files.sync(file)
     return {"sha256": hashed.sha256.hexdigest(), "size": hashed.size, "variables": variables}
 
 

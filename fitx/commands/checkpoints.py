@@ -13,7 +13,7 @@ from fitx.checkpoint import folders
 from fitx.errors import StorageError
 from fitx.json_text import json_ready
 from fitx.rundir import record
-from fitx.rundir.checkpoint_meta import meta_check
+from fitx.rundir.checkpoint_meta_checks import meta_check
 from fitx.rundir.status import status
 
 MOST_ROUNDS = 10

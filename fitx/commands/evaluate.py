@@ -20,10 +20,10 @@ from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.runtime import Runtime
 from fitx.stages import Stage
+from fitx.training.display_interface import Display, Plan, showing
 from fitx.training.evaluation import Restored, evaluate_split, restore_for_evaluation
 from fitx.training.nan_search.search import refuse_measured
 from fitx.training.plan import parts_line
-from fitx.training.progress import Display, Plan, showing
 from fitx.training.result import Result, relative_to_cwd
 from fitx.training.run_record import split_fingerprint
 from fitx.training.setup import prepare_runtime

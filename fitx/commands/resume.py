@@ -14,12 +14,12 @@ from fitx.checkpoint import Newest
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.rundir import record, run_environment
-from fitx.rundir.checkpoint_meta import is_reshaping, meta_check, position_problem
+from fitx.rundir.checkpoint_meta_checks import is_reshaping, meta_check, position_problem
 from fitx.rundir.fingerprint import fingerprints
 from fitx.rundir.saved_experiment import commit
 from fitx.stages import Stage
+from fitx.training.display_interface import Display
 from fitx.training.loop import run_training
-from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.resumption import changes, env_seals, epochs
 from fitx.training.resumption.changes import Change

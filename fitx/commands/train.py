@@ -15,8 +15,8 @@ from fitx.rundir import folder
 from fitx.rundir.lock import hold
 from fitx.rundir.provenance import Provenance
 from fitx.runtime import Runtime
+from fitx.training.display_interface import Display
 from fitx.training.loop import run_training
-from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.run_record import data_fingerprint, start_record
 from fitx.training.session import OpenRun, naming_run, session

@@ -19,7 +19,7 @@ from types import ModuleType
 
 from tensorflow.python.autograph.pyct import loader as autograph
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(autograph, "load_source")
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from types import FunctionType
 
-from fitx.compat.presence import refuse
+from fitx.compat.required_names import refuse
 
 TRAIN_BATCHES, TEST_BATCHES = "_global_train_batch", "_global_test_batch"
 """The attributes in which TensorBoard counts batches."""

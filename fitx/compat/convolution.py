@@ -21,8 +21,8 @@ from typing import Any
 import tensorflow as tf
 from keras.src.backend.tensorflow import nn
 
-from fitx.compat.presence import demand
 from fitx.compat.replacement import replaced
+from fitx.compat.required_names import demand
 
 demand(nn, "conv")
 

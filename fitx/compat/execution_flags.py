@@ -11,7 +11,7 @@ from __future__ import annotations
 from tensorflow.python.framework import config
 from tensorflow.python.util import _pywrap_util_port as build_flags
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(config, "enable_op_determinism", "disable_op_determinism", "is_op_determinism_enabled")
 demand(build_flags, "IsMklEnabled")

@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(keras.Model, "_get_metrics_result_or_logs", "distribute_strategy")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 FuncGraph = tf.__internal__.FuncGraph
 demand(FuncGraph, "_get_function", "captures")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import keras
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 
 def unapplied(optimizer: keras.optimizers.Optimizer) -> int:

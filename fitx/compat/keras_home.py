@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 
 @contextmanager

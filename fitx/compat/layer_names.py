@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from keras.src.utils import naming
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(naming, "reset_uids")
 

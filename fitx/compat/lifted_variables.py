@@ -18,7 +18,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.ops import resource_variable_ops
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(resource_variable_ops, "default_variable_creator_v2")
 demand(tf.Graph, "_variable_creator_scope")

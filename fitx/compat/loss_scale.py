@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(keras.optimizers.LossScaleOptimizer, "_stateful_handle_finite_grads")
 

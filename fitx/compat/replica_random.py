@@ -17,8 +17,8 @@ from typing import Any
 import tensorflow as tf
 from keras.src.backend.tensorflow import random as keras_random
 
-from fitx.compat.presence import demand
 from fitx.compat.replacement import replaced
+from fitx.compat.required_names import demand
 
 demand(keras_random, "draw_seed", "dropout")
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 
 class ResidentDataset(tf.data.Dataset):

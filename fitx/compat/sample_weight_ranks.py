@@ -17,8 +17,8 @@ from typing import Any
 import keras
 from keras.src.losses import loss as keras_loss
 
-from fitx.compat.presence import demand
 from fitx.compat.replacement import replaced
+from fitx.compat.required_names import demand
 
 demand(keras_loss, "reduce_weighted_values")
 

@@ -23,8 +23,8 @@ from tensorflow.python.ops import gen_random_ops
 
 from fitx.compat.function_graphs import graphs_being_traced, operations
 from fitx.compat.lifted_variables import lifted_variables
-from fitx.compat.presence import demand
 from fitx.compat.replacement import replaced
+from fitx.compat.required_names import demand
 
 _PHILOX = 1
 """The algorithm by which TensorFlow's operations draw, as its own number for it."""

@@ -17,7 +17,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow.python.framework import kernels
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 
 demand(kernels, "get_registered_kernels_for_op")
 

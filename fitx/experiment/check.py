@@ -15,8 +15,8 @@ from fitx.experiment.checks.consistency import find_inconsistencies
 from fitx.experiment.checks.paths import with_absolute_paths
 from fitx.experiment.checks.validation import validate
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.not_secret import names_and_numbers
 from fitx.experiment.problems import ConfigError, Problem, listed, nearest
-from fitx.experiment.public import names_and_numbers
 from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.yaml.load import Document, load
 from fitx.registry.kinds import FILLED_BY_FITX, Part

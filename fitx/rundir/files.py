@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from fitx import disk, json_text
+from fitx import json_text, safe_files
 from fitx.errors import StorageError
 
 
@@ -43,15 +43,15 @@ def write_atomically(path: Path, data: bytes | str) -> None:
     temporary = path.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(4)}")
     with storage_errors("write", path):
         try:
-            with disk.create(temporary) as file:
+            with safe_files.create(temporary) as file:
                 file.write(content)
-                disk.sync(file)
+                safe_files.sync(file)
             os.replace(temporary, path)
         except BaseException:
             with suppress(OSError):
                 temporary.unlink()
             raise
-        disk.sync_folder(path.parent)
+        safe_files.sync_folder(path.parent)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -92,7 +92,7 @@ def read_regular(path: Path, most: int = -1) -> bytes:
     """
     with storage_errors("read", path):
         try:
-            with disk.open_regular(path) as file:
+            with safe_files.open_regular(path) as file:
                 return file.read(most)
         except ValueError as error:
             raise StorageError(f"cannot read {path}: it is not a regular file") from error

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from fitx import disk
+from fitx import safe_files
 from fitx.errors import StorageError
 
 WHOLE_BYTES = 1 << 28
@@ -68,7 +68,7 @@ def _files_below(folder: Path) -> Iterator[Path]:
 
 def _add(file: Path, digest: Any) -> int:
     """Add a file to a hash, or evenly spaced samples of a large one; return its size."""
-    with disk.open_regular(file) as stream:
+    with safe_files.open_regular(file) as stream:
         size = os.fstat(stream.fileno()).st_size
         if size <= WHOLE_BYTES:
             while chunk := stream.read(SAMPLE_BYTES):

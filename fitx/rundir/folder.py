@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fitx import disk, redaction
+from fitx import redaction, safe_files
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.schema import LATEST as LATEST
 from fitx.rundir.files import storage_errors
@@ -49,14 +49,14 @@ def create_run(out: Path, name: str, *, has_link: bool = True) -> Path:
             f"and neither '.', '..' nor '{LATEST}'"
         )
     with storage_errors("make a run in", out / name):
-        disk.make_folder(out / name)
+        safe_files.make_folder(out / name)
         run = make_first_free(out / name, _names(out / name))
         for subfolder in SUBFOLDERS:
             (run / subfolder).mkdir()
-        disk.sync_folder(run)
+        safe_files.sync_folder(run)
         _point_latest(out / name, run.name if has_link else None)
         _publish(run)
-        disk.sync_folder(out / name)
+        safe_files.sync_folder(out / name)
     return run
 
 

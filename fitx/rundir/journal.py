@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fitx import disk, json_text
+from fitx import json_text, safe_files
 from fitx.errors import StorageError, UserCodeError
 from fitx.json_model import parse_model
 from fitx.json_text import json_ready
@@ -45,7 +45,7 @@ class Journal:
             self._file = os.fdopen(os.open(self.path, flags, 0o666), "wb", buffering=0)
         try:
             with storage_errors("write", self.path):
-                disk.sync_folder(run)
+                safe_files.sync_folder(run)
             self.size = self._cut(size)
         except StorageError:
             self.close()

@@ -12,8 +12,8 @@ import tensorflow as tf
 from fitx.compat import execution_flags
 from fitx.compat.autograph_sources import keep_in_memory
 from fitx.runtime import cluster, devices
+from fitx.runtime.cpu_threads import set_threads, threads
 from fitx.runtime.devices import why_no_gpu
-from fitx.runtime.parallelism import set_threads, threads
 from fitx.runtime.strategy import choose_strategy
 
 __all__ = ["Runtime", "prepare", "threads", "why_no_gpu"]

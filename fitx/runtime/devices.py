@@ -9,8 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.errors import DeviceError
-from fitx.runtime.absence import Absence, explain_absence
 from fitx.runtime.machine import inspect_machine
+from fitx.runtime.missing_gpu import Absence, explain_absence
 
 
 @dataclass(frozen=True)

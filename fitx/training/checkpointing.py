@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fitx import checkpoint
-from fitx.checkpoint.writer import Writer
+from fitx.checkpoint.background_writer import Writer
 from fitx.experiment.schema import Checkpoint
 from fitx.training.state.snapshot import FINAL, Snapshot, part, prefixed
 from fitx.training.state.variables import State

@@ -15,10 +15,10 @@ from fitx.build.step_feeds import evaluation_feed
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.problems import listed
 from fitx.rundir import record
-from fitx.rundir.checkpoint_meta import parse_meta
+from fitx.rundir.checkpoint_meta_checks import parse_meta
 from fitx.stages import Stage
 from fitx.step import Step
-from fitx.training.progress import Display
+from fitx.training.display_interface import Display
 from fitx.training.state.snapshot import BEST, FINAL, part
 from fitx.training.state.variables import NETWORKS, State, assign, mismatches, model_variables
 

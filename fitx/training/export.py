@@ -14,12 +14,12 @@ from typing import Any
 
 import keras
 
-from fitx.disk import sync_folder
 from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.plugins import PACKAGE
 from fitx.experiment.problems import listed
 from fitx.rundir.files import storage_errors
+from fitx.safe_files import sync_folder
 from fitx.step import Step
 from fitx.training.state.best_epoch import BestEpoch
 from fitx.training.state.variables import NETWORKS, assign, capture, network_variables

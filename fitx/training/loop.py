@@ -19,11 +19,11 @@ from fitx.rundir.journal import Journal
 from fitx.stages import Stage
 from fitx.step import Step
 from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.display_interface import Display
 from fitx.training.evaluation import evaluate_split
 from fitx.training.export import custom_object_notes, dates_within_range, save_networks
 from fitx.training.monitor import RunMonitor, ValidationStart
 from fitx.training.nan_search.search import Failure, explained, refuse_measured
-from fitx.training.progress import Display
 from fitx.training.result import Result
 from fitx.training.resumption.experiment_values import callback_options
 from fitx.training.run_record import write_summary

@@ -13,8 +13,8 @@ from fitx.rundir import journal as journals
 from fitx.rundir.journal import Journal
 from fitx.step import Step
 from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.display_interface import Display, FirstSteps
 from fitx.training.nan_search.replay import ReplayLog
-from fitx.training.progress import Display, FirstSteps
 from fitx.training.signals import StopRequest
 from fitx.training.state.finite import position_text, refuse_values
 from fitx.training.state.run_state import RunState

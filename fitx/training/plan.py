@@ -10,7 +10,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.preflight.activations import last_activation
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
-from fitx.training.progress import Plan
+from fitx.training.display_interface import Plan
 from fitx.training.result import relative_to_cwd
 
 

@@ -13,9 +13,9 @@ from fitx.rundir.journal import Journal
 from fitx.rundir.record import Record
 from fitx.runtime import Runtime
 from fitx.training.checkpointing import CheckpointSaver
+from fitx.training.display_interface import Display, showing
 from fitx.training.loop import TrainingContext
 from fitx.training.plan import make_plan
-from fitx.training.progress import Display, showing
 from fitx.training.result import relative_to_cwd
 from fitx.training.run_record import recording_end
 from fitx.training.signals import StopRequest, listening

@@ -10,7 +10,7 @@ from fitx import runtime
 from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
@@ -59,7 +59,7 @@ def build_and_trace(
     """
     built = make(experiment, device)
     prepare_execution(built, device, _planned_steps(built), modes)
-    agreement.check_names(built)
+    trace_and_check.check_names(built)
     if experiment.plugins:
         refuse_unsavable(built.step)
     return built

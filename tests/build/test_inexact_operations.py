@@ -2,7 +2,7 @@
 
 from fitx.build.make import make
 from fitx.build.operation_reports import inexact_operations
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 
 HIDING = """
     import tensorflow as tf
@@ -68,7 +68,7 @@ HOLDING = """
 
 def traced(experiment):
     built = make(experiment)
-    agreement.trace(built)
+    trace_and_check.trace(built)
     return built
 
 

@@ -3,7 +3,7 @@
 import keras
 import pytest
 
-from fitx.build.parts import make_value
+from fitx.build.make_parts import make_value
 from fitx.experiment.check import read
 from fitx.experiment.problems import ConfigError
 from fitx.registry import keras_parts

@@ -5,7 +5,7 @@ import pytest
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.operation_reports import uncompilable
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 from fitx.experiment.problems import ConfigError
 from fitx.training.setup import prepare_runtime
 
@@ -33,7 +33,7 @@ ROTATION = (
 
 def traced(experiment):
     built = make(experiment)
-    agreement.trace(built)
+    trace_and_check.trace(built)
     return built
 
 

@@ -24,12 +24,12 @@ from fitx.cli.display.formatting import (
     format_value,
     shorten_middle,
 )
-from fitx.cli.display.frame import draw_values
+from fitx.cli.display.live_lines import draw_values
 from fitx.cli.display.speed import Speed
 from fitx.cli.display.terminal import TerminalDisplay
 from fitx.cli.display.text_lines import TextDisplay
 from fitx.stages import Stage
-from fitx.training.progress import Plan
+from fitx.training.display_interface import Plan
 
 DIGITS = Plan(
     title="digits",
@@ -674,7 +674,7 @@ def test_the_cursor_is_never_hidden():
 INTERRUPTED = """
 import signal, sys, time
 from fitx.cli.display import NoDisplay, choose_display
-from fitx.training.progress import Plan
+from fitx.training.display_interface import Plan
 from fitx.stages import Stage
 asked = []
 signal.signal(signal.SIGINT, lambda *_: asked.append(True))
@@ -770,7 +770,8 @@ def test_plain_lines_do_not_pay_for_rich_or_tensorflow():
 
 def test_a_full_or_closed_stderr_does_not_change_the_exit_code():
     code = (
-        "from fitx.cli.display import choose_display; from fitx.training.progress import Plan;"
+        "from fitx.cli.display import choose_display;"
+        "from fitx.training.display_interface import Plan;"
         "display = choose_display(False); display.begin(Plan('t', '', 'd', 1, 1, 's'));"
         "display.note('x'); display.end(); print('trained')"
     )

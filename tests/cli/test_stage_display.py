@@ -13,9 +13,9 @@ import pytest
 
 from fitx import stages
 from fitx.cli.display.stage_display import hide_stages, show_stages
-from fitx.cli.display.stage_indicators import Spinner, StageLines
+from fitx.cli.display.stage_spinner import Spinner, StageLines
 from fitx.stages import Stage
-from fitx.training.progress import FirstSteps
+from fitx.training.display_interface import FirstSteps
 from fitx.training.signals import STOPPING
 
 from .test_display import Clock, Screen

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fitx import checkpoint, disk
+from fitx import checkpoint, safe_files
 from fitx.checkpoint import state_file
 from fitx.errors import FitxError
 from fitx.rundir import files, folder, journal, lock, record
@@ -142,7 +142,7 @@ def save(run, report):
 
 
 def save_unsynced(run, report):
-    disk.sync = disk.sync_folder = lambda file: None
+    safe_files.sync = safe_files.sync_folder = lambda file: None
     save(run, report)
 
 

@@ -5,7 +5,7 @@ import inspect
 import keras
 import pytest
 
-from fitx.build.parts import class_of
+from fitx.build.make_parts import class_of
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex

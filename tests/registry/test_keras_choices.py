@@ -4,7 +4,7 @@ import keras
 import pytest
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from fitx.build.parts import class_of
+from fitx.build.make_parts import class_of
 from fitx.registry import keras_parts
 from fitx.registry.keras_choices import BY_CLASS, BY_KIND, MAY_BE_NULL, choices_of
 from fitx.registry.kinds import KERAS_KINDS, Part

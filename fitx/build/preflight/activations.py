@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.preflight import targets
+from fitx.build.preflight import loss_groups
 from fitx.experiment.problems import Problem
 from fitx.registry.kinds import Part
 
@@ -48,7 +48,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
     lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
     metrics = [((key, i), part) for key, parts in lists.items() for i, part in enumerate(parts)]
     for path, part in (*loss, *metrics):
-        text = _misuse(part, targets.class_of(part, width, is_sparse=is_sparse), activation)
+        text = _misuse(part, loss_groups.class_of(part, width, is_sparse=is_sparse), activation)
         if text is None and activation == "softmax" and width == 1 and part.kind == "loss":
             text = f"gets softmax over one output, which is always 1; {_end_in('sigmoid')}."
         if text is not None:
@@ -74,7 +74,7 @@ def last_activation(network: Any) -> str | None:
 def _misuse(part: Part, cls: str | None, activation: str) -> str | None:
     """Return why a loss or metric cannot use an activation's values, and the remedy."""
     ending = f"the network ends in {activation}"
-    if targets.takes_logits(part):
+    if loss_groups.takes_logits(part):
         if activation not in ("sigmoid", "softmax"):
             return None
         return f"is to take logits, but {ending}; {_end_in('linear')}, or remove from_logits."
@@ -83,9 +83,9 @@ def _misuse(part: Part, cls: str | None, activation: str) -> str | None:
         return f"takes vectors of length 1, but {ending}; {advice}."
     if not gives_negative_numbers(activation):
         return None
-    if cls in targets.PROBABILITIES:
-        likely = "sigmoid" if cls in targets.YES_OR_NO | targets.OVERLAPS else "softmax"
-        or_logits = ", or add from_logits: true" if cls in targets.FROM_LOGITS else ""
+    if cls in loss_groups.PROBABILITIES:
+        likely = "sigmoid" if cls in loss_groups.YES_OR_NO | loss_groups.OVERLAPS else "softmax"
+        or_logits = ", or add from_logits: true" if cls in loss_groups.FROM_LOGITS else ""
         return f"takes probabilities, but {ending}; {_end_in(likely)}{or_logits}."
     if cls == "Poisson":
         return f"takes no negative predictions, but {ending}; {_end_in('softplus')}."

@@ -10,7 +10,7 @@ import numpy as np
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.output_layer import loss_of
-from fitx.build.preflight import targets
+from fitx.build.preflight import loss_groups
 from fitx.data.splits import are_class_labels
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
@@ -20,7 +20,7 @@ Shape = tuple[int | None, ...]
 _OF_THEIR_OWN = {"CTC", "Circle", "IoU", "MeanIoU"}
 """Those with labels of a form of their own. All others compare number by number."""
 
-_IN_UNIT_RANGE = targets.YES_OR_NO | targets.CLASS_DISTRIBUTIONS | targets.OVERLAPS
+_IN_UNIT_RANGE = loss_groups.YES_OR_NO | loss_groups.CLASS_DISTRIBUTIONS | loss_groups.OVERLAPS
 """Those that take labels from 0 to 1 only."""
 
 
@@ -67,12 +67,12 @@ def _label_problems(built: BuiltExperiment, outputs: Shape, part: Part) -> Itera
     labels = {split: a.y for split, a in built.data.splits.items() if a.y is not None}
     y = labels["train"]
     width = outputs[-1] if outputs else 1
-    cls = targets.class_of(part, width, is_sparse=y.ndim <= len(outputs) or y.shape[-1] == 1)
+    cls = loss_groups.class_of(part, width, is_sparse=y.ndim <= len(outputs) or y.shape[-1] == 1)
     if cls is None or cls in _OF_THEIR_OWN:
         return
-    of_classes = cls in targets.CLASS_NUMBERS
+    of_classes = cls in loss_groups.CLASS_NUMBERS
     ranges = [found for split, y in labels.items() if (found := _out_of_range(split, y, part, cls))]
-    if ranges and cls not in targets.CLASS_DISTRIBUTIONS:
+    if ranges and cls not in loss_groups.CLASS_DISTRIBUTIONS:
         yield from ranges
     elif not _agree(_squeezed(outputs[:-1] if of_classes else outputs), _squeezed(y.shape[1:])):
         text = f"{part.name} compares them number by number.{_sparse_instead(y, outputs, part)}"
@@ -89,7 +89,7 @@ def _senseless(y: np.ndarray, width: int | None, part: Part, cls: str) -> Iterat
     """Yield reasons why labels and outputs of fitting shapes cannot be learned from."""
     if part.kind != "loss":
         return
-    if width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
+    if width == 1 and cls in loss_groups.CLASS_DISTRIBUTIONS:
         advice = "take binary_crossentropy, or sparse_categorical_crossentropy for class numbers."
         yield f"{part.name} compares the probabilities of classes, and y has one column; {advice}"
     elif width == 1 and cls == "CosineSimilarity":
@@ -109,7 +109,7 @@ def _out_of_range(split: str, y: np.ndarray, part: Part, cls: str) -> str | None
     hint = of_classes if are_class_labels(y) and part.kind == "loss" else ""
     if cls in _IN_UNIT_RANGE and (least < 0 or most > 1):
         return f"{found} values from 0 to 1.{hint}"
-    if cls in targets.MARGINS and are_class_labels(y) and most > 1:
+    if cls in loss_groups.MARGINS and are_class_labels(y) and most > 1:
         return f"{found} -1 and 1, or 0 and 1.{hint}"
     if cls == "Poisson" and least < 0:
         return f"{found} no negative values."

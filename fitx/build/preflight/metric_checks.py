@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.preflight import targets
+from fitx.build.preflight import loss_groups
 from fitx.build.preflight.activations import gives_negative_numbers, last_activation
 from fitx.experiment.problems import Problem
 from fitx.registry import keras_parts
@@ -87,7 +87,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
     lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
     for key, parts in lists.items():
         for index, part in enumerate(parts):
-            text = _misuse(part, targets.class_of(part, width, is_sparse=is_sparse) or "", fed)
+            text = _misuse(part, loss_groups.class_of(part, width, is_sparse=is_sparse) or "", fed)
             if text is not None:
                 yield experiment.problem((key, index), f"{part.name} {text}")
 
@@ -124,7 +124,7 @@ def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
         name = "binary_accuracy" if cls == "BinaryAccuracy" else part.name
         write = f"{{name: {name}, {option}: 0.0}}"
         return f"compares predictions with 0.5, but {ending}; for logits write {write}."
-    if cls == "AUC" and not targets.takes_logits(part):
+    if cls == "AUC" and not loss_groups.takes_logits(part):
         return f"takes probabilities, but {ending}; for logits add from_logits: true."
     if cls in _CURVES or (cls in _F_SCORES and (fed.width == 1 or part.options.get("threshold"))):
         return f"takes probabilities, but {ending}; let it end in sigmoid, or remove the metric."
@@ -144,7 +144,7 @@ def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
     is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SHAPE_DEPENDENT["metric"]
     if is_chosen and not all(_are_probabilities(y) for y in fed.labels):
         return "counts right classes, and the rows of y are no probabilities of classes; remove it."
-    if fed.width == 1 and cls in targets.CLASS_DISTRIBUTIONS:
+    if fed.width == 1 and cls in loss_groups.CLASS_DISTRIBUTIONS:
         return "compares the probabilities of classes, and there is one output."
     is_correlation = cls in ("PearsonCorrelation", "ConcordanceCorrelation")
     if is_correlation and part.options.get("axis", -1) == -1 and _has_even_rows(fed.labels):

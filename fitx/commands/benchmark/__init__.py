@@ -24,8 +24,8 @@ from fitx.errors import FitxError, Interrupted
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 from fitx.stages import Stage
+from fitx.training.display_interface import Display, Plan, showing
 from fitx.training.plan import parts_line
-from fitx.training.progress import Display, Plan, showing
 from fitx.training.setup import prepare_runtime
 from fitx.training.signals import StopRequest, listening
 from fitx.training.train_request import demand_training

@@ -15,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from fitx.compat.replica_losses import means_of_replicas
+from fitx.compat.replica_means import means_of_replicas
 from fitx.compat.replica_random import numbers_of_replicas
 
 _shared = [False]

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from pydantic import ValidationError
 
-from fitx.experiment.checks.explain import as_text_where_expected, explain
 from fitx.experiment.checks.options import OptionCheck
+from fitx.experiment.checks.pydantic_errors import as_text_where_expected, explain
 from fitx.experiment.problems import Problem, describe
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.load import Document

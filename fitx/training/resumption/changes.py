@@ -12,14 +12,13 @@ from fitx.experiment.problems import shorten
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.training.resumption.env_seals import is_sealed_value
 from fitx.training.resumption.experiment_values import (
-    Verdict,
     differing,
     leaves,
     shown_text,
     value_text,
     values,
-    verdict,
 )
+from fitx.training.resumption.verdicts import Verdict, verdict
 
 ENVIRONMENT = (
     *("python", "machine", "processor", "versions", "variables"),

@@ -12,7 +12,8 @@ from typing import Any
 
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
-from fitx.training.resumption.experiment_values import leaves, shown_text, values, verdict
+from fitx.training.resumption.experiment_values import leaves, shown_text, values
+from fitx.training.resumption.verdicts import verdict
 
 ROUNDS = 50_000
 """Rounds of the hash, about 15 ms, so that values are slow to guess from a run folder."""

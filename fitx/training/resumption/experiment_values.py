@@ -6,8 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import zip_longest
-from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 from fitx.experiment.checks.options import data_options
 from fitx.experiment.experiment import Experiment
@@ -34,9 +33,6 @@ _KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
     *("weighted_metrics", "data", "callbacks", "expect"),
 )
-
-Verdict: TypeAlias = Literal["harmless", "inexact", "incompatible"]
-"""The effect of a change on a resumed run: the same result, another result, or no resume at all."""
 
 
 def values(experiment: Experiment) -> dict[str, Any]:
@@ -157,23 +153,3 @@ def _canonical_name(part: Part) -> str:
     """Return the one name of a Keras part that has several; a metric keeps the name it logs by."""
     name = None if part.kind == "metric" else keras_parts.class_name(part.kind, part.name)
     return name or part.name
-
-
-def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
-    """Return the effect of a change of one key on a resumed run.
-
-    An option that changes the shape of a variable counts as inexact: the checkpoint shows it later.
-    """
-    match path:
-        case ("name" | "callbacks" | "checkpoint" | "expect", *_):
-            return "harmless"
-        case ("fit", "epochs" | "allow_nan", *_):
-            return "harmless"
-        case _ if isinstance(old, Path) and isinstance(new, Path):
-            # The path of a file does not matter: its content is compared by a hash.
-            return "harmless"
-        case ("step", "name") | ("metrics" | "weighted_metrics", *_):
-            return "incompatible"
-        case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
-            return "incompatible"
-    return "inexact"

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fitx.build.make import make
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 from fitx.errors import StorageError
 from fitx.training.state.variables import (
     assign,
@@ -132,7 +132,7 @@ class Plugin(Step):
 
 def test_bytes_that_are_no_table_and_no_string_are_refused_before_anything_is_set(tiny):
     built = make(tiny("step=plugin", "~loss", "~metrics", "~checkpoint", plugin=TABLE))
-    agreement.trace(built)
+    trace_and_check.trace(built)
     named = variables(built.step)
     state = capture(named)
     packed = [name for name in state if state[name].dtype == np.uint8]

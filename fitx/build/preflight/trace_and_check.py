@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_sentence, raised_by_user_code, user_errors
-from fitx.build.preflight import activations, effects, labels, metric_checks, network_checks
+from fitx.build.preflight import activations, labels, metric_checks, network_checks, unused_keys
 from fitx.build.step_errors import returning_frame
 from fitx.build.step_feeds import batch_layout
 from fitx.compat.error_texts import came_through
@@ -84,7 +84,7 @@ def check_names(built: BuiltExperiment) -> None:
     tested = [*seen, *(f"test_{name}" for name in test if "test" in splits)]
     watched = [(path, name, seen) for path, name in _monitors(built)]
     watched += [(("expect", name), name, tested) for name in built.experiment.expect]
-    problems = [*effects.problems(built), *_allowed_nan(built, {*train, *test})]
+    problems = [*unused_keys.problems(built), *_allowed_nan(built, {*train, *test})]
     problems += [_not_logged(built, *item) for item in watched if item[1] not in item[2]]
     if problems:
         raise ConfigError(problems)

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.checkpoint.writer import Writer
+from fitx.checkpoint.background_writer import Writer
 from fitx.errors import StorageError
 
 ENDLESS = """
 import os, signal, sys, threading
-from fitx.checkpoint.writer import Writer
+from fitx.checkpoint.background_writer import Writer
 writer, begun = Writer(), threading.Event()
 
 def write():
@@ -92,7 +92,7 @@ def test_a_second_task_waits_for_the_first(gate):
 
 def test_it_tells_how_long_the_last_task_took(monkeypatch):
     clock = [100.0]
-    monkeypatch.setattr("fitx.checkpoint.writer.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("fitx.checkpoint.background_writer.time.perf_counter", lambda: clock[0])
 
     def lasting(seconds):
         clock[0] += seconds

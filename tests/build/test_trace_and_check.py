@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fitx.build.make import make
-from fitx.build.preflight import agreement
+from fitx.build.preflight import trace_and_check
 from fitx.errors import DataError, UserCodeError
 from fitx.experiment.problems import ConfigError
 
@@ -52,9 +52,9 @@ def problems(error):
 
 def traced(experiment):
     built = make(experiment)
-    agreement.trace(built)
+    trace_and_check.trace(built)
     if "validation" in built.data.splits:
-        agreement.trace(built, "test", "validation")
+        trace_and_check.trace(built, "test", "validation")
     return built
 
 
@@ -250,7 +250,7 @@ def test_names_that_only_a_trace_can_tell_are_checked_before_the_first_epoch(wri
     built = traced(written(*words, own=plugin))
 
     with pytest.raises(ConfigError) as caught:
-        agreement.check_names(built)
+        trace_and_check.check_names(built)
 
     known = "big_error, small_error, val_big_error, val_small_error"
     assert sorted(problems(caught)) == [

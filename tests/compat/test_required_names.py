@@ -6,7 +6,7 @@ import keras
 import pytest
 from keras.src.losses import loss
 
-from fitx.compat.presence import demand
+from fitx.compat.required_names import demand
 from fitx.errors import DeviceError
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fitx.errors import StorageError
-from fitx.rundir.checkpoint_meta import meta_check, parse_meta, position_problem
+from fitx.rundir.checkpoint_meta_checks import meta_check, parse_meta, position_problem
 
 LINES = [
     {"epoch": 1, "step": 3, "seconds": 0.5, "loss": 2.0},
