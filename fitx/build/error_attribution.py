@@ -75,6 +75,7 @@ def _of_step(error: BaseException) -> bool:
     """Return whether a step raised an error, while it was traced or run, and not a callback."""
     files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
     within = {file.name for file in files if _ENGINE in file.parents}
+    # callback_list.py calls callbacks, and never runs a step.
     return bool(within) and Path(callback_list.__file__).name not in within
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from fitx.engine.epoch_logs import Logs
-from fitx.engine.loops.batch_loop import DistributedFunction, PlainFunction
-from fitx.engine.loops.block_loop import BlockFunction, ChunkListener
+from fitx.engine.loops.batch_loop import SkippingFunction
+from fitx.engine.loops.block_loop import BlockFunction, ChunkedEpochs
 from fitx.engine.step_runner import StepFunction
 
 KerasFunction = Callable[[Any], Logs]
@@ -61,8 +61,8 @@ class ChunkCallbackList(keras.callbacks.CallbackList):
                 return _refuse_blocks, None
             self._chunked.add(kind)
             listener = _CallbackListener(self, kind, steps_until_due)
-            return _ChunkedEpochs(function, steps, listener, skip_steps), 1
-        return (_SkippingFunction(function, skip_steps) if skip_steps else function), steps
+            return ChunkedEpochs(function, steps, listener, skip_steps), 1
+        return (SkippingFunction(function, skip_steps) if skip_steps else function), steps
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Call the callbacks unless the function does, or the step is skipped."""
@@ -88,33 +88,6 @@ class ChunkCallbackList(keras.callbacks.CallbackList):
         """Call the callbacks unless the function does."""
         if "test" not in self._chunked:
             super().on_test_batch_end(batch, logs)
-
-
-class _ChunkedEpochs:
-    """Runs all steps of an epoch in one call of Keras."""
-
-    def __init__(
-        self, function: BlockFunction, steps: int, listener: ChunkListener, skip_steps: int
-    ) -> None:
-        self._function, self._steps, self._listener = function, steps, listener
-        self._skip_steps = skip_steps
-
-    def __call__(self, iterator: Any) -> Logs:
-        skip_steps, self._skip_steps = self._skip_steps, 0
-        return self._function.run(iterator, self._steps, self._listener, skip_steps)
-
-
-class _SkippingFunction:
-    """Runs one batch a call, and nothing in the first calls, whose steps are skipped."""
-
-    def __init__(self, function: PlainFunction | DistributedFunction, skip_steps: int) -> None:
-        self._function, self._skip_steps = function, skip_steps
-
-    def __call__(self, iterator: Any) -> Logs:
-        if self._skip_steps:
-            self._skip_steps -= 1
-            return Logs(self._function.log, {})
-        return self._function(iterator)
 
 
 def _refuse_blocks(iterator: Any) -> Logs:

@@ -33,19 +33,21 @@ def test_running_out_of_memory_is_the_machines(written):
     assert str(caught.value).startswith("out of memory: OOM when allocating tensor. This process ")
 
 
-def test_numbers_that_an_operation_refuses_are_the_datas(trained, arrays):
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+def test_numbers_that_an_operation_refuses_are_the_datas(trained, arrays, mode):
     word = arrays(x=[[0, 1], [2, 3]], y=[[0.0, 1.0], [1.0, 0.0]])
 
     with pytest.raises(DataError) as caught:
-        trained(word, TABLE, "loss=mse")
+        trained(word, TABLE, "loss=mse", f"execution.mode={mode}")
 
     text = "train_step on the train split cannot take a batch: indices[1,1] = 3 is not in [0, 3)."
     assert str(caught.value) == text
 
 
-def test_what_fails_inside_the_graph_of_a_plugin_is_the_users(trained):
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+def test_what_fails_inside_the_graph_of_a_plugin_is_the_users(trained, mode):
     with pytest.raises(UserCodeError) as caught:
-        trained("step=own", "~loss", own=LOOKING_UP)
+        trained("step=own", "~loss", f"execution.mode={mode}", own=LOOKING_UP)
 
     assert str(caught.value).startswith(
         "train_step on the train split: InvalidArgumentError: indices = 1"

@@ -67,6 +67,20 @@ class DistributedFunction:
         return Logs(self.log, graph(batch))
 
 
+class SkippingFunction:
+    """Runs one batch a call, and nothing in the first calls, whose steps are skipped."""
+
+    def __init__(self, function: PlainFunction | DistributedFunction, skip_steps: int) -> None:
+        self._function, self._skip_steps = function, skip_steps
+
+    def __call__(self, iterator: Any) -> Logs:
+        """Run one batch, or nothing."""
+        if self._skip_steps:
+            self._skip_steps -= 1
+            return Logs(self._function.log, {})
+        return self._function(iterator)
+
+
 class AdHocFunction:
     """A function that Keras calls once a batch of data which the experiment does not feed.
 

@@ -139,6 +139,21 @@ class BlockFunction:
         return Logs(self.log, self.log.result() if self._returns_values else {})
 
 
+class ChunkedEpochs:
+    """Runs all steps of an epoch in one call of Keras."""
+
+    def __init__(
+        self, function: BlockFunction, steps: int, listener: ChunkListener, skip_steps: int
+    ) -> None:
+        self._function, self._steps, self._listener = function, steps, listener
+        self._skip_steps = skip_steps
+
+    def __call__(self, iterator: Any) -> Logs:
+        """Run the steps of an epoch, in the first one without those to skip."""
+        skip_steps, self._skip_steps = self._skip_steps, 0
+        return self._function.run(iterator, self._steps, self._listener, skip_steps)
+
+
 class _BlockCursor:
     """The current block, which is kept between calls, and the number of its next batch."""
 
