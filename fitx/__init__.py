@@ -7,7 +7,7 @@ In a plugin: `from fitx import Step, steps`, then `@steps.register` on a subclas
 from importlib import import_module
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> Any:
