@@ -43,8 +43,9 @@ def test_names_of_an_own_step_are_judged_by_epoch_once_it_is_traced(tiny, traine
     words = (*OWN, "fit.epochs=2", "fit.validation_freq=3")
     run, error = trained(tiny(*words, "checkpoint={monitor: val_error}", plugin=OWN_NAMES))
     assert keys(error) == ["checkpoint.monitor"]
-    assert "'val_error' is never logged: fit.validation_freq is 3, and fit.epochs is 2." in str(
-        error
+    assert (
+        "'val_error' is never logged: validation runs every 3 epochs, and fit.epochs is 2."
+        in str(error)
     )
     assert run is None
     # The step itself logs this name in every epoch.

@@ -36,17 +36,19 @@ def find_monitor_problems(
         return
     names = sorted(logged(settings, facts)) if facts is not None else []
     in_training = [*names, *(f"val_{name}" for name in names)]
-    if facts is not None:
-        yield from _without_validation(settings, part_index)
     for path, name, mode in _monitors(settings, part_index):
         if facts is not None and name not in in_training:
             yield path, not_logged(name, in_training)
+        elif facts is not None and _is_never_validated(name, settings.fit):
+            yield path, never_validated(name, settings.fit)
         elif mode is None and direction(name) is None:
             yield path, unknown_direction(name)
     at_the_end = [*in_training, *(f"test_{name}" for name in names)]
     for name in settings.expect if facts is not None else ():
         if name not in at_the_end:
             yield ("expect", name), not_logged(name, at_the_end)
+        elif _is_never_validated(name, settings.fit):
+            yield ("expect", name), never_validated(name, settings.fit)
 
 
 def direction(name: str) -> Literal["min", "max"] | None:
@@ -95,16 +97,12 @@ def unknown_direction(name: str) -> str:
 
 def never_validated(name: str, fit: Fit) -> str:
     """Return the message for a monitored name of a validation that does not take place."""
-    epochs = f"fit.epochs is {fit.epochs}"
-    return f"'{name}' is never logged: fit.validation_freq is {fit.validation_freq}, and {epochs}."
+    validation = f"validation runs every {fit.validation_freq} epochs"
+    return f"'{name}' is never logged: {validation}, and fit.epochs is {fit.epochs}."
 
 
-def _without_validation(settings: Settings, part_index: PartIndex) -> Findings:
-    """Yield monitored names of a validation, if the training ends before the first one."""
-    monitors = [(path, name) for path, name, _ in _monitors(settings, part_index)]
-    for path, name in [*monitors, *((("expect", name), name) for name in settings.expect)]:
-        if name.startswith("val_") and settings.fit.is_never_validated:
-            yield path, never_validated(name, settings.fit)
+def _is_never_validated(name: str, fit: Fit) -> bool:
+    return name.startswith("val_") and fit.is_never_validated
 
 
 def _monitors(
