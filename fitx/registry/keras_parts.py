@@ -56,7 +56,7 @@ REFUSED = {
 """Parts of Keras that an experiment cannot use, with the reason."""
 
 SHAPE_DEPENDENT = {
-    "metric": ("accuracy", "acc", "crossentropy", "ce"),
+    "metric": ("accuracy", "acc"),
     "loss": ("crossentropy", "ce"),
 }
 """Names that Keras resolves by the shapes of labels and predictions; they take no options."""
