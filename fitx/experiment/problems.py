@@ -91,8 +91,7 @@ def closest(word: str, candidates: Iterable[str], *, cutoff: float = 0.6) -> str
     word = word.lower()
     longer = [name for name in names if "_" in word and _abbreviates(word, name)]
     spelled_out = [name for name in names if len(word) > 1 and word == _initials(name)]
-    similar = difflib.get_close_matches(word, names, n=1, cutoff=cutoff)
-    ranked = [*sorted(longer, key=len), *spelled_out, *similar]
+    ranked = [*sorted(longer, key=len), *spelled_out, *_similar(word, names, cutoff)]
     return names[ranked[0]] if ranked else None
 
 
@@ -130,6 +129,17 @@ def _abbreviates(word: str, name: str) -> bool:
         or difflib.get_close_matches(start, parts, n=1, cutoff=0.8)
         for start in word.split("_")
     )
+
+
+def _similar(word: str, names: Iterable[str], cutoff: float) -> list[str]:
+    """Return the names similar to a word, the most similar first; of equals, one as long."""
+
+    def similarity(name: str) -> tuple[float, int]:
+        ratio = difflib.SequenceMatcher(None, name, word).ratio()
+        return ratio, -abs(len(name) - len(word))
+
+    matches = difflib.get_close_matches(word, list(names), n=12, cutoff=cutoff)
+    return sorted(matches, key=similarity, reverse=True)
 
 
 def _initials(name: str) -> str:

@@ -52,6 +52,10 @@ def test_the_caret_is_under_the_column_after_any_characters():
     assert caret(9, 1) == []
 
 
+def test_of_equally_similar_names_one_of_the_word_s_length_is_suggested():
+    assert closest("mpl", ["simple", "mlp", "sample"]) == "mlp"
+
+
 def test_a_problem_is_plain_json_too():
     problem = Problem(Place(FILE, 1, 7), ("step", "name"), "is unknown.")
     assert problem.to_json() == {
