@@ -46,7 +46,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "array_checks", "prepare")),
-    *(f"fitx.training.{name}" for name in ("train_request", "result", "expectations", "signals")),
+    *(f"fitx.training.{name}" for name in ("train_request", "result", "signals")),
     "fitx.training.display_interface",
     "fitx.training.resumption",
     *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest", "copy")),
@@ -159,6 +159,11 @@ def test_no_leaf_imports_a_neighbour():
         and not imported.split(".")[2].startswith("_")
     ]
     assert not wrong
+
+
+def test_every_name_without_tensorflow_is_that_of_a_module():
+    names = [module.name for module in modules()]
+    assert not [name for name in WITHOUT_TENSORFLOW if name not in names]
 
 
 def test_the_lower_rooms_and_the_command_import_no_tensorflow_at_their_top():
