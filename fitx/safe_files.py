@@ -1,4 +1,4 @@
-"""Files of a run: new ones only, regular ones only, on the disk when that is claimed."""
+"""Safe file access: creates only new files, opens only regular ones, and flushes them to disk."""
 
 from __future__ import annotations
 

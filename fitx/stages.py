@@ -1,4 +1,4 @@
-"""Stages of a command without other progress, reported to a watcher that shows them.
+"""Named stages of a command, such as `loading TensorFlow`, and the watcher that displays them.
 
 A stage is reading data, importing TensorFlow, tracing a step, and so on. Stages are started and
 ended by the main thread.

@@ -1,4 +1,4 @@
-"""The base class of training algorithms."""
+"""`Step`, the base class of training algorithms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide's second step: its own loss, its own metrics, only the optimizer from outside."""
+"""The guide's "Going lower-level" example: the step computes its own loss and metric."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guide's first step: descend the compiled loss on labelled, possibly weighted, batches."""
+"""Supervised training, the guide's first example: minimizes the loss on labelled batches."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Builds an experiment: the only room that makes parts."""
+"""Builds experiments: the only package that makes networks, steps, optimizers and callbacks."""

@@ -1,4 +1,4 @@
-"""Everything of one experiment, made and ready to run."""
+"""`BuiltExperiment`: the step, the data and the steps per epoch of one experiment, ready to run."""
 
 from __future__ import annotations
 

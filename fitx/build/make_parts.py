@@ -1,4 +1,4 @@
-"""Makes parts from their descriptions: Keras' own, shipped ones and those of plugins."""
+"""Constructs the parts that an experiment names: Keras' own, shipped ones and those of plugins."""
 
 from __future__ import annotations
 

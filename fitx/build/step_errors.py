@@ -1,4 +1,4 @@
-"""Adds to errors of a step's own code: the line that returns a value, and what to write instead."""
+"""Adds hints to errors of a user's step: the line at fault, and what to write instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data of `fit` and `evaluate`: single batches or blocks, as the execution mode takes them."""
+"""Makes the data sets that `fit` and `evaluate` read: batches or blocks, as the mode requires."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures of what a generator has learnt, one per epoch."""
+"""Draws a grid of a generator's images after each epoch."""
 
 from pathlib import Path
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""state.npz: arrays under numbers (`v00017.npy`), with their paths in meta.json.
+"""state.npz: the arrays, stored as `v00017.npy` and so on; meta.json maps these names to variables.
 
 `numpy.load` opens it, but for dtypes that NumPy lacks: bfloat16 and its like are stored as
 unsigned integers of their size.

@@ -1,4 +1,4 @@
-"""Resumes a run from its newest whole checkpoint, with the result of a run that never stopped."""
+"""Resumes a run from its newest undamaged checkpoint, so that it ends as if never interrupted."""
 
 from __future__ import annotations
 

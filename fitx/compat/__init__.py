@@ -1,1 +1,1 @@
-"""Every use of a private name of Keras or TensorFlow, one file per use."""
+"""Private names of Keras and TensorFlow: one file per use, each with a test."""

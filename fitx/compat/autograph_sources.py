@@ -1,9 +1,9 @@
-"""Keeps the Python code that AutoGraph generates in memory, where TensorFlow writes files.
+"""Keeps the code that AutoGraph generates in memory instead of in temporary files.
 
 TensorFlow writes each function that it converts to a file of the temporary folder, imports it, and
 removes the file when the interpreter ends: a process that is killed leaves all of its files behind.
 No public setting changes that, so the function that writes and imports is replaced.
-Noticed by tests/compat/test_autograph_sources.py:
+Test that fails when TensorFlow changes: tests/compat/test_autograph_sources.py:
 test_tensorflow_still_imports_generated_code_by_load_source.
 """
 

@@ -1,9 +1,9 @@
-"""Attributes in which Keras' callbacks keep what they learn during a training.
+"""The attributes in which Keras' callbacks keep their state.
 
 Keras restores no callback; fitx saves these attributes with each checkpoint. Some of them exist
 only once training has begun, so one that was renamed would be missed without a word. They are
 looked for among the names that the methods of the class use.
-Noticed by tests/compat/test_callback_attributes.py:
+Tests that fail when Keras changes: tests/compat/test_callback_attributes.py:
 test_keras_still_keeps_what_a_callback_learns_in_these_attributes and
 test_keras_still_counts_batches_of_tensor_board_in_these_attributes.
 """

@@ -1,4 +1,4 @@
-"""Convolutions to one channel, such as the last of a generator, as products of matrices.
+"""Replaces convolutions with one output channel by matrix products, which are faster on a CPU.
 
 With few channels to make, oneDNN's kernels leave most of a CPU unused: the 7x7 convolution of the
 guide's GAN, 128 channels to 1, does 5 % of the step's arithmetic and took 38 % of its time. Here
@@ -8,7 +8,7 @@ Without it a training step of the shipped GAN (guide/gan, `plain`) takes 1.3 tim
 time: 163 ms instead of 123 ms, the median of steps measured in turn with it and without; three such
 measurements gave 1.32, 1.36 and 1.34.
 The convolution of Keras' backend is replaced while a step is traced.
-Noticed by tests/compat/test_convolution.py:
+Test that fails when Keras changes: tests/compat/test_convolution.py:
 test_keras_still_convolves_by_the_conv_of_its_backend.
 """
 

@@ -1,8 +1,8 @@
-"""Settings of TensorFlow's process that it has no public function for.
+"""TensorFlow's settings without a public function: determinism off again, and the use of oneDNN.
 
 TensorFlow's public interface turns deterministic operations on, and never off again; and it does
 not tell whether oneDNN computes on the CPU, whose results differ in the last bits.
-Noticed by tests/compat/test_execution_flags.py:
+Tests that fail when TensorFlow changes: tests/compat/test_execution_flags.py:
 test_tensorflow_still_turns_determinism_off_again and test_tensorflow_still_tells_of_onednn.
 """
 

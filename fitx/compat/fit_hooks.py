@@ -1,11 +1,11 @@
-"""Two private parts of keras.Model that decide what `fit` runs and what it logs.
+"""Overrides two private members of keras.Model that decide what `fit` runs and logs.
 
 `fit` and `evaluate` of Keras ask a private method for an epoch's values, which gives those of the
 metrics or of the last batch. fitx gives means over the epoch instead; were the method called
 otherwise, callbacks would be given no values.
 A model that is made under a strategy keeps it in a private attribute, by which `fit` would
 distribute the data and probe the networks once more; fitx distributes batches itself.
-Noticed by tests/compat/test_fit_hooks.py:
+Tests that fail when Keras changes: tests/compat/test_fit_hooks.py:
 test_keras_still_asks_for_an_epochs_values_by_get_metrics_result_or_logs and
 test_keras_still_distributes_data_by_the_strategy_of_the_model.
 """

@@ -2,7 +2,7 @@
 
 TensorFlow's public names give the concrete function of a trace. The functions that its graph calls
 it gives only by a private method; and what a graph captures, by an attribute of an internal class.
-Noticed by tests/compat/test_function_graphs.py:
+Tests that fail when TensorFlow changes: tests/compat/test_function_graphs.py:
 test_tensorflow_still_gives_called_functions_by_name and
 test_tensorflow_still_lists_what_a_graph_captures.
 """

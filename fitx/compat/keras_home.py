@@ -4,7 +4,8 @@ When Keras is imported it reads `keras.json` in KERAS_HOME, which changes result
 import fail. It keeps the folder in a private variable, for the data sets that it downloads. Needed
 instead: no settings during the import, and the user's folder for data sets afterwards. This module
 imports no Keras, as it acts around the first import.
-Noticed by tests/compat/test_keras_home.py: test_keras_still_keeps_its_home_where_it_is_set.
+Test that fails when Keras changes: tests/compat/test_keras_home.py:
+test_keras_still_keeps_its_home_where_it_is_set.
 """
 
 from __future__ import annotations

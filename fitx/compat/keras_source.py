@@ -3,7 +3,8 @@
 Public modules list Keras' parts by name. Their short names, such as `mse`, stand only in
 dictionaries of private packages; the names that are resolved by shapes, such as `accuracy`, in
 functions of another; and texts that several docstrings share in a third.
-Noticed by tests/compat/test_keras_source.py: test_keras_still_keeps_short_names_in_dictionaries,
+Tests that fail when Keras changes: tests/compat/test_keras_source.py:
+test_keras_still_keeps_short_names_in_dictionaries,
 test_keras_still_resolves_names_by_shapes_in_compile_utils and
 test_keras_still_shares_texts_of_docstrings_by_constants.
 """

@@ -1,9 +1,10 @@
-"""Layers' automatic names, counted anew for each network.
+"""Restarts Keras' numbering of layer names for each network.
 
 Keras numbers the layers of a process: the second Dense layer is `dense_1`, whichever network it is
 in. Checkpoints find variables by these names, so they may not depend on what the process has made
 before. `keras.backend.clear_session` would forget more than the numbers.
-Noticed by tests/compat/test_layer_names.py: test_keras_still_numbers_layers_from_where_it_is_reset.
+Test that fails when Keras changes: tests/compat/test_layer_names.py:
+test_keras_still_numbers_layers_from_where_it_is_reset.
 """
 
 from __future__ import annotations

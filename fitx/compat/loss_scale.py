@@ -3,7 +3,7 @@
 Keras doubles the scale after every 2,000 steps with finite gradients, without an end. Where nothing
 is left to learn the gradients are 0 and stay finite, so the scale would grow to infinity, and from
 then on every gradient would be NaN. The one method that doubles it is private.
-Noticed by tests/compat/test_loss_scale.py:
+Test that fails when Keras changes: tests/compat/test_loss_scale.py:
 test_keras_still_doubles_the_scale_by_stateful_handle_finite_grads.
 """
 

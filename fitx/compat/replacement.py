@@ -1,4 +1,4 @@
-"""Functions of Keras and TensorFlow with others in their place, for as long as a step is traced."""
+"""Replaces functions of Keras and TensorFlow while a step is traced."""
 
 from __future__ import annotations
 

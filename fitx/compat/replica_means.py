@@ -1,4 +1,4 @@
-"""Gradients, batch statistics and losses of replicas that share a batch, as means over them.
+"""Averages gradients, batch statistics and losses over the replicas that share a batch.
 
 Keras' optimizers sum the replicas' gradients, after they have clipped each replica's own; and the
 statistics of batch normalization stay each replica's own, of which the first's are saved. Here
@@ -11,8 +11,9 @@ step computes itself is; where Keras' reduction is a sum, or a mean by weights, 
 replicas comes out as the whole batch's loss. One number a batch, which Keras' means would count
 once a replica, counts once.
 Two methods of an optimizer and a private attribute of TensorFlow's variables are set, and four
-functions of two private modules of Keras are replaced while a step is traced. Noticed by
-tests/compat/test_replica_means.py: test_keras_still_applies_all_gradients_by_apply,
+functions of two private modules of Keras are replaced while a step is traced.
+Tests that fail when Keras or TensorFlow changes: tests/compat/test_replica_means.py:
+test_keras_still_applies_all_gradients_by_apply,
 test_keras_still_sums_gradients_of_replicas_by_all_reduce_sum_gradients,
 test_tensorflow_still_aggregates_a_variable_as_its_aggregation_says,
 test_keras_still_scales_losses_by_scale_loss_for_distribution,

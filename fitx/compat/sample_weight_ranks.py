@@ -1,10 +1,10 @@
-"""Sample weights and labels that meet the numbers of their own examples, whatever the ranks.
+"""Aligns sample weights and labels with their examples where the ranks differ.
 
 Keras multiplies a loss's values by the weights, and compares labels with predictions, as NumPy
 would: where one has more axes than the other, the axis of the examples can meet another axis.
 Weights are multiplied in a private function that every loss goes through; no public one knows the
 shape of a loss's values. It and `keras.losses.Loss.__call__` are replaced while a step is traced.
-Noticed by tests/compat/test_sample_weight_ranks.py:
+Test that fails when Keras changes: tests/compat/test_sample_weight_ranks.py:
 test_keras_still_multiplies_weights_in_reduce_weighted_values.
 """
 

@@ -1,8 +1,9 @@
-"""The part of TensorFlow that hands graphs to XLA: what it can lower, and what it says if not.
+"""Asks TensorFlow which operations of a graph XLA cannot compile, and reads its error messages.
 
 Public functions compile a graph and fail; which of its operations XLA does not know, TensorFlow
 tells only by its list of kernels, and which operation needs a size beforehand only in words.
-Noticed by tests/compat/test_xla_compiler.py: test_tensorflow_still_lists_the_kernels_of_xla,
+Tests that fail when TensorFlow changes: tests/compat/test_xla_compiler.py:
+test_tensorflow_still_lists_the_kernels_of_xla,
 test_tensorflow_still_says_compile_time_constant_of_a_size_it_must_know and
 test_tensorflow_still_names_the_operation_that_it_cannot_lower.
 """

@@ -1,4 +1,4 @@
-"""Blocks of consecutive batches, each of which one call can run."""
+"""Blocks of consecutive batches; one call of the training function runs many batches of a block."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds the metrics that a step's graph updates, and those that a returned number comes from.
+"""Finds the metrics that a step updates, and the metric behind each returned number.
 
 A step returns numbers, such as `self.loss_tracker.result()`. To log them correctly, the graph being
 traced is searched from each number back to its inputs. For example, `DivNoNan(total, count)` ends

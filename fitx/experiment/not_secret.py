@@ -1,4 +1,4 @@
-"""Names and numbers of an experiment that may be shown, even if the environment holds them."""
+"""Names and numbers that redaction must not hide, even if an environment variable holds them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line per epoch, each valid JSON, never half a line."""
+"""metrics.jsonl: one JSON object per epoch; an incomplete last line is dropped."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One run, from where it stands to its end: loop, monitor, checkpoints, export and summary."""
+"""Trains one run to its end: loop, monitor, checkpoints, export and summary."""

@@ -1,4 +1,4 @@
-"""Trains a built experiment to its end, then saves its networks, tests them and sums up."""
+"""Trains a built experiment, saves its networks, tests it and writes summary.json."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The self-test of resuming: trains straight, trains interrupted, and compares the results."""
+"""The self-test of resuming: trains with and without interruptions, and compares the results."""
 
 from __future__ import annotations
 

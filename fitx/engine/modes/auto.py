@@ -1,4 +1,4 @@
-"""Chooses the mode of a step by a fixed rule on its operations: the same file always runs alike.
+"""The rule of `mode: auto`, by the step's operations, the number of steps and the kind of device.
 
 The rule was read off `bench/grid.jsonl`, what `bench/grid.py` measured on two CPU cores with
 TensorFlow 2.21: times of a step against those of `plain`, so less is better.

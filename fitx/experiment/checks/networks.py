@@ -1,4 +1,4 @@
-"""Checks networks and optimizers against the step, and names them as the step does."""
+"""Checks networks and optimizers against the step, and resolves `model` and `optimizer`."""
 
 from __future__ import annotations
 

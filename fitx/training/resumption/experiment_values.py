@@ -1,4 +1,4 @@
-"""Effective values of an experiment by key: how two differ, what that means, how to show them."""
+"""Effective values of an experiment by key: finds the differences of two, and shows values."""
 
 from __future__ import annotations
 
