@@ -28,7 +28,7 @@ from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.step_feeds import evaluation_feed
 from fitx.cli.display import NoDisplay
-from fitx.commands.benchmark.ways import Fitx, Stock
+from fitx.commands.benchmark.timed_training import FitxTraining, StockTraining, TimedTraining
 from fitx.commands.train import train
 from fitx.experiment.check import read
 from fitx.experiment.experiment import Experiment
@@ -51,23 +51,24 @@ def main() -> None:
 
 
 def fit(experiment: Experiment) -> Callable[[], float]:
-    """Return what trains and tells the median time of an epoch."""
+    """Return a function that trains and returns the median time of an epoch."""
     built, device = prepared(experiment, "train")
     mode = built.step.execution.plan.modes["train"]
-    return epochs_of(Fitx(built, lambda: None, mode, device))
+    return epochs_of(FitxTraining(built, lambda: None, mode, device))
 
 
 def stock(experiment: Experiment) -> Callable[[], float]:
     """Return the same for Keras' own `fit`."""
     prepare_runtime(experiment)
-    return epochs_of(Stock(make(experiment), lambda: None))
+    return epochs_of(StockTraining(make(experiment), lambda: None))
 
 
-def epochs_of(way: Fitx | Stock) -> Callable[[], float]:
-    """Return what trains by a way that has taken its first steps."""
-    way.epochs(2)
-    count = max(1, int(SECONDS / way.epochs(1)[0]))
-    return lambda: statistics.median(way.epochs(count))
+def epochs_of(training: TimedTraining) -> Callable[[], float]:
+    """Return a function that trains on, after the first steps, and returns the median time."""
+    training.prepare()
+    training.epochs(2)
+    count = max(1, int(SECONDS / training.epochs(1)[0]))
+    return lambda: statistics.median(training.epochs(count))
 
 
 def evaluate(experiment: Experiment) -> Callable[[], float]:

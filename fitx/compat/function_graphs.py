@@ -1,4 +1,4 @@
-"""The graphs of functions: what they capture, what they call, and one to throw away.
+"""Lists what a function's graph captures and calls, and provides graphs to throw away.
 
 TensorFlow's public names give the concrete function of a trace. The functions that its graph calls
 it gives only by a private method; and what a graph captures, by an attribute of an internal class.
