@@ -131,6 +131,19 @@ def room_of(imported):
     return (imported.split(".") + [""])[1] if imported.startswith("fitx.") else ""
 
 
+def test_the_levels_are_those_of_the_documentation():
+    documented = []
+    rows = re.findall(
+        r"^\| (\d*) ?\| (`[^|]+`) \|", (ROOT / "docs/extending.md").read_text(), re.MULTILINE
+    )
+    for level, packages in rows:
+        if level:
+            documented.append((int(level), set()))
+        documented[-1][1].update(re.findall(r"`(?:fitx/)?(\w+)(?:\.py)?`", packages))
+    # No package imports __main__.
+    assert sorted(documented) == list(enumerate(map(set, FLOORS[:-1])))
+
+
 def test_every_room_stands_on_a_floor():
     rooms = {module.room for module in modules()} - {"", "configs"}
     assert rooms <= set(FLOOR)
