@@ -57,6 +57,14 @@ class Part:
 INVALID_PART = object()
 """Replaces an invalid part in a list, so that the indices of the others stay the same."""
 
+
+@dataclass(frozen=True)
+class PartWithWrongOptions:
+    """Replaces a part whose options are wrong, so that checks of its name take place."""
+
+    name: str
+
+
 Check = Callable[[str, str, dict[str, Any], Any], dict[str, Any]]
 """Checks the options of a part, given (kind, name, options, info); kept in pydantic's context."""
 
@@ -65,6 +73,8 @@ def read_part(kind: str, value: Any, info: ValidationInfo) -> Part:
     """Read `name` or `{name: ..., options}` as a checked part."""
     if value is INVALID_PART:
         return Part(kind, "")
+    if isinstance(value, PartWithWrongOptions):
+        return Part(kind, value.name)
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, dict):

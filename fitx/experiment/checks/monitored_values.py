@@ -22,7 +22,7 @@ _MORE = "accuracy|acc|auc|precision|recall|f1|f_beta|iou|r2|similarity|correlati
 def find_monitor_problems(
     settings: Settings, part_index: PartIndex, facts: StepFacts | None, wrong_keys: set[str]
 ) -> Findings:
-    """Yield monitored names that are never logged, and those whose direction is unknown.
+    """Yield names of values that are never logged, and monitored ones of unknown direction.
 
     Args:
         settings: The settings, without values that are wrong.
@@ -43,8 +43,17 @@ def find_monitor_problems(
             yield path, never_validated(name, settings.fit)
         elif mode is None and direction(name) is None:
             yield path, unknown_direction(name)
-    at_the_end = [*in_training, *(f"test_{name}" for name in names)]
-    for name in settings.expect if facts is not None else ():
+    if facts is not None:
+        yield from _find_unlogged(settings, names)
+
+
+def _find_unlogged(settings: Settings, names: Sequence[str]) -> Findings:
+    """Yield names of `allow_nan` and of expectations that are never logged."""
+    for index, name in enumerate(settings.fit.allow_nan):
+        if name not in names:
+            yield ("fit", "allow_nan", index), not_logged(name, names)
+    at_the_end = [f"{prefix}{name}" for prefix in ("", "val_", "test_") for name in names]
+    for name in settings.expect:
         if name not in at_the_end:
             yield ("expect", name), not_logged(name, at_the_end)
         elif _is_never_validated(name, settings.fit):

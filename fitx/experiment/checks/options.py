@@ -45,12 +45,12 @@ class OptionCheck:
                 context holds the signature of the part.
         """
         signature = self.part_index.signature(kind, name)
-        unread = self.part_index.unread
+        unreadable_names = self.part_index.unread
         part = {"kind": kind, "name": name}
-        if name in unread or (signature is None and closest(name, unread)):
+        if name in unreadable_names or (signature is None and closest(name, unreadable_names)):
             raise PydanticCustomError("unread_part", "unread part", part)
         if signature is None:
-            raise PydanticCustomError("unknown_part", "unknown part", part)
+            raise _unknown_part(part, options)
         if kind == "activation" or name in keras_parts.SHAPE_DEPENDENT.get(kind, ()):
             if options:
                 raise PydanticCustomError("no_options", "no options", part)
@@ -91,8 +91,9 @@ def accepted_options(signature: Signature) -> tuple[Parameter, ...]:
     if signature.kind == "step":
         return signature.options
     if signature.kind == "callback":
-        only_fitx = FILLED_BY_FITX["callback"]
-        return tuple(p for p in signature.parameters if not (p.positional and p.name in only_fitx))
+        set_by_fitx = FILLED_BY_FITX["callback"]
+        options = (p for p in signature.parameters if not p.positional or p.name not in set_by_fitx)
+        return tuple(options)
     if signature.kind == "metric":
         return (*signature.parameters, _AS)
     return (*signature.parameters, *(data_options() if signature.kind == "dataset" else ()))
@@ -121,15 +122,36 @@ def data_options() -> tuple[Parameter, ...]:
 
 def options_type(signature: Signature) -> Any:
     """Return the type of a part's options: a TypedDict that pydantic validates."""
-    fed = FILLED_BY_FITX.get(signature.kind, set())
-    types: dict[str, Any] = {
-        p.name: Required[p.type] if p.required and p.name not in fed else NotRequired[p.type]
-        for p in accepted_options(signature)
-    }
-    make: Any = TypedDict
-    options = make("options", types)
+    set_by_fitx = FILLED_BY_FITX.get(signature.kind, set())
+    return _typed_dict(
+        {
+            p.name: Required[p.type]
+            if p.required and p.name not in set_by_fitx
+            else NotRequired[p.type]
+            for p in accepted_options(signature)
+        }
+    )
+
+
+def _typed_dict(types: dict[str, Any]) -> Any:
+    create: Any = TypedDict
+    options = create("options", types)
     options.__pydantic_config__ = _CONFIG
     return options
+
+
+def _unknown_part(part: dict[str, str], options: dict[str, Any]) -> ValidationError:
+    """Return the error of an unknown part; of a dataset, with those of every dataset's options."""
+    error = PydanticCustomError("unknown_part", "unknown part", part)
+    details = [InitErrorDetails(type=error, loc=(), input=part["name"])]
+    if part["kind"] == "dataset":
+        types = {p.name: NotRequired[p.type] for p in data_options() if p.name in options}
+        try:
+            adapter = TypeAdapter(_typed_dict(types))
+            adapter.validate_python({name: options[name] for name in types})
+        except ValidationError as option_errors:
+            details += option_errors.errors()  # type: ignore[arg-type]
+    return ValidationError.from_exception_data(part["name"], details)
 
 
 def _with_signature(error: ValidationError, signature: Signature) -> ValidationError:
@@ -139,15 +161,16 @@ def _with_signature(error: ValidationError, signature: Signature) -> ValidationE
     """
     details = []
     for item in error.errors():
-        name, context = item["type"], item.get("ctx", {})
-        kind: PydanticCustomError | str = name
-        if len(item["loc"]) == 1 and name in _OPTION_ERRORS:
+        type_name, context = item["type"], item.get("ctx", {})
+        error_type: PydanticCustomError | str = type_name
+        if len(item["loc"]) == 1 and type_name in _OPTION_ERRORS:
             context = {"signature": signature}
-            kind = PydanticCustomError(_OPTION_ERRORS[name], "option", context)
-        elif name not in _PYDANTIC_ERRORS:
-            kind = PydanticCustomError(name, item["msg"], context)  # type: ignore[arg-type]
-        detail = InitErrorDetails(type=kind, loc=item["loc"], input=item["input"], ctx=context)
-        details.append(detail)
+            error_type = PydanticCustomError(_OPTION_ERRORS[type_name], "option", context)
+        elif type_name not in _PYDANTIC_ERRORS:
+            error_type = PydanticCustomError(type_name, item["msg"], context)  # type: ignore[arg-type]
+        details.append(
+            InitErrorDetails(type=error_type, loc=item["loc"], input=item["input"], ctx=context)
+        )
     return ValidationError.from_exception_data(signature.title, details)
 
 

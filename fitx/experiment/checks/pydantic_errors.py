@@ -29,11 +29,12 @@ def explain(error: ValidationError, document: Document, part_index: PartIndex) -
     for item in _without_misspelt(error.errors()):
         by_path.setdefault(_path_in_file(item, document.tree), []).append(item)
     # A value that may have several types has an error for each; the deepest fits the value best.
+    # The name of an unknown part is wrong besides.
     outer = {path[:length] for path in by_path for length in range(len(path))}
     return [
         _problem(path, items, document, part_index)
         for path, items in by_path.items()
-        if path not in outer
+        if path not in outer or items[0]["type"] == "unknown_part"
     ]
 
 

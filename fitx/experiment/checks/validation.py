@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +15,7 @@ from fitx.experiment.problems import Problem, describe
 from fitx.experiment.schema import SECTIONS, Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath, Node
-from fitx.registry.kinds import INVALID_PART
+from fitx.registry.kinds import INVALID_PART, PartWithWrongOptions
 from fitx.registry.part_index import PartIndex
 
 
@@ -64,12 +65,19 @@ def _without(tree: Node, problems: Sequence[Problem]) -> Node:
 
 
 def _cut(tree: Node, path: KeyPath) -> Node:
-    """Return the tree without the value at `path`; if it is within a part, without the part."""
+    """Return the tree without the value at `path`; if it is within a part, without the part.
+
+    Of the step its name is left, which tells what the other keys may hold.
+    """
     if not path or not isinstance(tree.value, dict) or str(path[0]) not in tree.value:
         return tree
     key, rest = str(path[0]), path[1:]
     child = tree.value[key]
     others = {k: v for k, v in tree.value.items() if k != key}
+    if key == "step" and rest and isinstance(child.value, dict):
+        name = child.value["name"].value if "name" in child.value else None
+        if isinstance(name, str):
+            return replace(tree, value={**others, key: _without_options(child, name)})
     if key in _LISTS and isinstance(child.value, list) and rest:
         # The parts after it keep their indices.
         items = [_invalid(item) if i == rest[0] else item for i, item in enumerate(child.value)]
@@ -82,6 +90,11 @@ def _cut(tree: Node, path: KeyPath) -> Node:
 
 _LISTS = ("metrics", "weighted_metrics", "callbacks")
 """Keys that hold lists of parts."""
+
+
+def _without_options(part: Node, name: str) -> Node:
+    value: Any = PartWithWrongOptions(name)
+    return replace(part, value=value, raw=None)
 
 
 def _invalid(node: Node) -> Node:
