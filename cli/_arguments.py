@@ -54,7 +54,7 @@ def _run_names() -> Iterable[str]:
 def _kind_names() -> Iterable[str]:
     from fitx.registry.kinds import KINDS
 
-    return (*KINDS, "config")
+    return (*KINDS, "experiment")
 
 
 def _part_names() -> Iterable[str]:
@@ -105,7 +105,7 @@ def out_option(command: Command) -> Command:
 
 def training_options(command: Command) -> Command:
     """Add the options that `fitx launch` passes on to the `fitx train` of each worker."""
-    smoke = "Only try the experiment: two steps each of training, validation and test."
+    smoke = "Run two steps each of training, validation and test."
     resume = "Resume RUN; auto: resume the newest unfinished run of FILE, if there is one."
     for add in (progress_options, json_option, allow_inexact_option):
         command = add(command)

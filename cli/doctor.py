@@ -45,7 +45,7 @@ def _report_rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _device_rows(report)
     for setting in report["overridden"]:
         yield "overridden", setting
-    yield "configs", f"{report['configs']} shipped"
+    yield "experiments", f"{report['configs']} shipped"
     for problem in report["problems"] or ["none"]:
         yield "problem" if report["problems"] else "problems", problem
 
@@ -53,11 +53,12 @@ def _report_rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
 def _device_rows(report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for device in report["devices"]:
         yield "device", device["name"] + (f" ({device['model']})" if device["model"] else "")
-    yield "auto takes", report["device"]
+    # The reason for a missing GPU follows in a row of its own.
+    yield "auto uses", report["device"].partition(": ")[0] if report["no_gpu"] else report["device"]
     if report["no_gpu"]:
         yield "no GPU", report["no_gpu"]
     cuda, cudnn = report["built_for"]["cuda"], report["built_for"]["cudnn"]
     yield "built for", f"CUDA {cuda}, cuDNN {cudnn}" if cuda else "the CPU only"
-    yield "threads", f"{report['threads']} for one operation, on {report['cpus']} CPUs"
+    yield "threads", f"{report['threads']} per operation, {report['cpus']} CPUs"
     yield "oneDNN", "on" if report["onednn"] else "off"
     yield "datasets", report["datasets"]

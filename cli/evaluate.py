@@ -34,7 +34,7 @@ from .display.stage_display import show_stages
     help="The weights of the run: of its last or of its best epoch.",
 )
 @_arguments.out_option
-@click.option("--smoke", is_flag=True, help="Only try the evaluation: two steps.")
+@click.option("--smoke", is_flag=True, help="Evaluate two steps only.")
 @_arguments.json_option
 @_arguments.progress_options
 def command(target: str, overrides: tuple[str, ...], out: Path, **options: Any) -> None:

@@ -45,7 +45,7 @@ def _config_text(name: str) -> Iterator[str]:
     if file is not None:
         name = max((n for n, f in shipped().items() if f == file), key=len)
         text = file.read_text(encoding="utf-8").rstrip()
-        yield f"config {name}\n\n{_layout.indented(text)}\n\n  {file}"
+        yield f"experiment {name}\n\n{_layout.indented(text)}\n\n  {file}"
 
 
 def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
@@ -64,7 +64,7 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     signatures = [signature for signature in candidates if signature is not None]
     if not signatures and name not in shipped():
         known = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
-        hint = nearest(name, known) or nearest(word, known) or " `fitx list` names all."
+        hint = nearest(name, known) or nearest(word, known) or " `fitx list` lists all names."
         raise UsageError(f"nothing is called '{name}'.{hint}")
     return signatures
 
@@ -96,7 +96,7 @@ def _step_text(signature: Signature, part_index: PartIndex) -> str:
     """Return what a step takes from the experiment besides its options, and what it logs."""
     facts = part_index.step_facts(signature.name)
     if facts is None:
-        return "Whether it takes `loss` and `metrics`, and what it logs, is checked before a run."
+        return "Before a run, fitx finds out if it takes `loss` and `metrics`, and what it logs."
     taken = sorted(facts.uses) + ["weighted_metrics"] * ("metrics" in facts.uses)
     takes = f"Takes `{'`, `'.join(taken)}` from the experiment." if taken else "Takes no loss."
     names = [*sorted(facts.logs), *["the metrics"] * ("metrics" in facts.uses)]

@@ -68,7 +68,7 @@ class _RunOptions:
 
     def __post_init__(self) -> None:
         if self.smoke and self.resume is not None:
-            raise UsageError("--smoke tries a new run and --resume resumes a run; use only one.")
+            raise UsageError("--smoke and --resume cannot be combined.")
 
 
 def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerRole) -> Result:

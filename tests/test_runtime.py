@@ -88,7 +88,7 @@ def test_a_gpu_that_is_not_among_those_there_are_is_named_beside_them():
             Device("/GPU:0", "gpu", ("NVIDIA L4",)),
             "auto",
             "NVIDIA L4 (the only GPU; memory taken as needed, CPU with 8 threads): "
-            "auto takes a GPU where there is one",
+            "auto uses a GPU if there is one",
         ),
         (
             Device("/GPU:0", "gpu", ("NVIDIA L4", "NVIDIA T4"), 1),

@@ -157,15 +157,15 @@ def _mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
     """Return the mode of a method, and why it was chosen."""
     requested = inputs.built.experiment.execution.mode
     if inputs.built.step.execution.strategy is not None:
-        return PLAIN, "as execution.strategy asks for"
+        return PLAIN, "required by execution.strategy"
     if recorded is not None:
         _refuse_counting_calls(inputs, MODES[recorded])
-        return MODES[recorded], "as the run began"
+        return MODES[recorded], "the mode in which the run started"
     if requested in MODES:
         return _requested_mode(inputs, MODES[requested])
     if inputs.readers:
         name = _callback(inputs, inputs.readers[0]).name
-        return PLAIN, f"callback {name} looks at every batch"
+        return PLAIN, f"callback {name} needs every batch"
     choice = auto.choose_mode(inputs.work, inputs.steps, inputs.device_kind)
     mode, why = _compilable_mode(inputs, *choice)
     is_measured = requested == "measure" and inputs.kind == "train"
@@ -209,7 +209,7 @@ def _measured_mode(inputs: ModeInputs, default: Mode, why: str) -> tuple[Mode, s
     """Return the mode that is fastest on real batches, or the default if time is too short."""
     unsaved = unsaved_operations(inputs.graph)
     if any(each.location is not StateLocation.ORDER for each in unsaved):
-        return default, f"{why}; trying modes would change a state that cannot be put back"
+        return default, f"{why}; timing the modes would change state that cannot be restored"
     block = next(iter(training_blocks(inputs.built.data)))
     modes = [
         mode
@@ -221,7 +221,7 @@ def _measured_mode(inputs: ModeInputs, default: Mode, why: str) -> tuple[Mode, s
     with Stage(f"measuring the modes {', '.join(mode.name for mode in modes)}"):
         seconds = measure_modes(graph, block, modes, steps=inputs.steps, operations=operations)
     if len(seconds) < 2:
-        return default, f"{why}; too short a training to measure more"
+        return default, f"{why}; the training is too short to time more than one mode"
     fastest = sorted(seconds, key=lambda name: seconds[name])
     times = ", ".join(f"{name} {1000 * seconds[name]:.3g} ms" for name in fastest)
     return MODES[fastest[0]], f"measured per step: {times}"

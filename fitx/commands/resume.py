@@ -62,7 +62,7 @@ def resume(request: ResumeRequest, display: Display) -> Result:
         start = _start(request, built, environment_changes)
         notes = [*changes.change_notes(environment_changes), *_notes(request, built, start)]
         if request.on_threads(available) is not request.experiment:
-            notes.append(f"on {device.threads} of {available} threads, as the run began")
+            notes.append(f"on {device.threads} of {available} threads, as when the run started")
         fields = {**now, **_resume_fields(request, start, environment_changes)}
         reopened_run = _reopened_run(request, start, fields, notes)
         with session(reopened_run, built, device, display, request.stop_after) as context:
@@ -172,8 +172,8 @@ def _notes(request: ResumeRequest, built: BuiltExperiment, start: _Start | None)
         return
     if position.stopping and position.epoch < last_epoch:
         yield (
-            f"a callback ended the training after epoch {position.epoch}, and it stays ended; "
-            "change the callbacks to train on"
+            f"a callback stopped the training after epoch {position.epoch}, so there is nothing to "
+            "do; change the callbacks to continue training"
         )
     elif note := epochs.nothing_left_note(last_epoch, position.epoch):
         yield note

@@ -64,4 +64,5 @@ def _link_note(run: Path, *, has_link: bool) -> str | None:
     """Return a note if the run has no link `latest`."""
     if has_link:
         return folder.without_latest(run)
-    return folder.without_latest(run, "is not made, as TensorBoard would show the run twice by it")
+    reason = "is not created, because TensorBoard would show the run twice"
+    return folder.without_latest(run, reason)

@@ -106,7 +106,7 @@ def find_run(run: str, out: Path) -> Path:
             _publish(found)
             return found
     places = " or ".join(str(folder / RECORD) for folder in looked_for)
-    raise UsageError(f"no run '{run}': there is no {places}. {_hint(run, out)}")
+    raise UsageError(f"no run is called '{run}': there is no {places}. {_hint(run, out)}")
 
 
 def runs(parent: Path) -> list[Path]:
@@ -231,12 +231,12 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 def _hint(run: str, out: Path) -> str:
     known = list(_known(out))
     if not known:
-        return f"There is no run under {out} yet."
+        return f"There are no runs in {out}/ yet."
     inside = [name for name in known if name.startswith(f"{run}/")]
     near = inside[-1:] or difflib.get_close_matches(run, known, n=1, cutoff=0.5)
     if near:
         return f"Did you mean '{near[0]}'?"
-    return f"Runs under {out}: {', '.join(name for name in known if '/' not in name)}."
+    return f"Runs in {out}/: {', '.join(name for name in known if '/' not in name)}."
 
 
 def _known(out: Path) -> Iterator[str]:

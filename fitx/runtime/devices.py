@@ -90,7 +90,7 @@ def describe_device(device: Device, asked: str, threads: str) -> str:
     count = len(device.models)
     seen = "the only GPU" if count == 1 else f"GPU {device.number} of {count}, counted from 0"
     rest = f"memory taken as needed, CPU with {threads}"
-    auto = "auto takes a GPU where there is one"
+    auto = "auto uses a GPU if there is one"
     return f"{device.models[device.number]} ({seen}; {rest}): {auto if asked == 'auto' else why}"
 
 

@@ -157,8 +157,8 @@ def _resume_warnings(built: BuiltExperiment, run_monitor: RunMonitor) -> Iterato
     for name, callback in run_monitor.state.callbacks.items():
         if callback_state.loses_state(callback):
             yield (
-                f"callback {name}: it has no get_state and set_state, so what it remembers is lost "
-                "when the run is resumed"
+                f"callback {name}: it has no get_state and set_state, so its state is lost on "
+                "resume"
             )
     yield from inexact_operations(built)
 

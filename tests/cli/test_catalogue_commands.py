@@ -69,8 +69,8 @@ def in_terminal(columns, *words):
 
 def test_list_names_what_fitx_ships(fitx):
     assert fitx("list").splitlines()[:6] == [
-        "config: digits, guide/class_weight, guide/evaluation, guide/gan, guide/low_level,",
-        "        guide/simple, guide/weighted",
+        "experiment: digits, guide/class_weight, guide/evaluation, guide/gan, guide/low_level,",
+        "            guide/simple, guide/weighted",
         "step: gan, low_level, supervised",
         "model: convnet, dcgan_discriminator, dcgan_generator, linear, mlp, sequential",
         "dataset: cifar10, digits, fashion_mnist, mnist, npz, random",
@@ -87,12 +87,16 @@ def test_list_knows_the_plural_of_loss(fitx):
     assert "huber" in fitx("list", "losses").splitlines()
 
 
+def test_list_accepts_config_for_experiment(fitx):
+    assert fitx("list", "config") == fitx("list", "experiment")
+
+
 def test_list_prints_json(fitx):
     assert json.loads(fitx("list", "--json", "step")) == {
         "step": ["gan", "low_level", "supervised"]
     }
     assert set(json.loads(fitx("list", "--json"))) == {
-        "config",
+        "experiment",
         "step",
         "model",
         "dataset",
@@ -155,9 +159,9 @@ def test_show_says_what_a_step_takes_and_logs(fitx):
 
 def test_show_prints_every_part_of_a_name_and_the_experiment(fitx):
     kinds = [line.split()[0] for line in fitx("show", "digits").splitlines() if line[:1].isalpha()]
-    assert kinds == ["dataset", "config"]
-    assert "config guide/gan\n\n  # The guide's GAN" in fitx("show", "gan")
-    assert fitx("show", "guide/gan").startswith("config guide/gan\n\n  # The guide's GAN")
+    assert kinds == ["dataset", "experiment"]
+    assert "experiment guide/gan\n\n  # The guide's GAN" in fitx("show", "gan")
+    assert fitx("show", "guide/gan").startswith("experiment guide/gan\n\n  # The guide's GAN")
     assert [part["kind"] for part in json.loads(fitx("show", "poisson", "--json"))] == [
         "loss",
         "metric",
@@ -218,7 +222,7 @@ def test_show_tells_what_is_wrong_with_a_plugin(fitx, tmp_path):
         ("guide/gna", "nothing is called 'guide/gna'. Did you mean 'guide/gan'?"),
         ("los/mse", "nothing is called 'los/mse'. Did you mean 'mse'?"),
         ("loss/mes", "nothing is called 'loss/mes'. Did you mean 'mse'?"),
-        ("xyzzy", "nothing is called 'xyzzy'. `fitx list` names all."),
+        ("xyzzy", "nothing is called 'xyzzy'. `fitx list` lists all names."),
     ],
 )
 def test_show_names_the_nearest(fitx, name, said):

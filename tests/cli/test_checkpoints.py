@@ -239,7 +239,7 @@ def test_a_training_may_replace_them_meanwhile(run):
 
 def test_a_run_that_is_not_there_and_checkpoints_that_cannot_be_read_are_told(run):
     folder = run()
-    with pytest.raises(UsageError, match="^no run 'mime': .* Did you mean 'mine'"):
+    with pytest.raises(UsageError, match="^no run is called 'mime': .* Did you mean 'mine'"):
         typed("mime")
     (folder / "checkpoints").write_text("")
     with pytest.raises(StorageError) as error:

@@ -157,9 +157,9 @@ def test_progress_goes_to_stderr_a_line_for_every_epoch(trained):
     pattern = rf"""rich
   supervised: model narrow, 10 softmax outputs, 610 parameters; {rest}
   device  CPU \(\d+ threads?\): TensorFlow sees no GPU \(.+\)
-  mode    plain: 54 steps are too few to compile more for
+  mode    plain: 54 steps are too few for compiling to pay off
   run     runs/rich/{run.name}
-callback Marks: it has no get_state and set_state, so what it remembers is lost .+
+callback Marks: it has no get_state and set_state, so its state is lost .+
 epoch 1/9  6 steps  {seconds}  {values}  val_loss {value}  val_sparse_categorical_accuracy {value}
 epoch 2/9  6 steps  {seconds}  {values}  val_loss {value}  val_sparse_categorical_accuracy {value}
 epoch 3/9  6 steps  {seconds}  {values}  val_loss {value}  val_sparse_categorical_accuracy {value}

@@ -73,7 +73,7 @@ def test_nothing_is_overwritten_and_then_nothing_is_written(tmp_path, monkeypatc
     [
         ("guide/gna", "nothing shipped is called 'guide/gna'. Did you mean 'guide/gan'?"),
         ("supervized", "nothing shipped is called 'supervized'. Did you mean 'supervised'?"),
-        ("xyz", "nothing shipped is called 'xyz'. `fitx list` names all."),
+        ("xyz", "nothing shipped is called 'xyz'. `fitx list` lists all names."),
         ("model/gan", "nothing shipped is called 'model/gan'. Did you mean 'guide/gan'?"),
     ],
 )

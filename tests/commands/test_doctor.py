@@ -71,9 +71,9 @@ def test_a_broken_installation_is_told_line_by_line_and_exits_4(broken):
 
     assert run.returncode == 4
     assert run.stdout.splitlines()[-2:] == [
-        "problem     keras 3.12.0 is installed, but fitx needs >=3.15.1,<3.16: "
+        "problem      keras 3.12.0 is installed, but fitx needs >=3.15.1,<3.16: "
         "run `pip install 'keras>=3.15.1,<3.16'`",
-        "problem     TensorFlow cannot be imported: ImportError: libfoo.so.2",
+        "problem      TensorFlow cannot be imported: ImportError: libfoo.so.2",
     ]
     assert run.stderr == ""
 

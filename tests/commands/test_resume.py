@@ -402,8 +402,8 @@ def test_a_finished_run_of_which_nothing_is_asked_is_left_as_it_is(straight):
 def test_a_run_that_a_callback_ended_stays_ended_unless_the_callbacks_change(stopped):
     run, notes = stopped("plateau", 40, revision="-1"), Silent()
     assert going_on(run, "fit.epochs=9", display=notes).step == 40
-    ended = "a callback ended the training after epoch 5, and it stays ended; change the callbacks "
-    assert f"{ended}to train on" in notes.notes
+    ended = "a callback stopped the training after epoch 5, so there is nothing to do; change "
+    assert f"{ended}the callbacks to continue training" in notes.notes
     assert going_on(run, "~callbacks", "fit.epochs=6").step == 48
 
 
@@ -440,7 +440,7 @@ def test_a_learning_rate_that_is_changed_counts_from_there_on(stopped):
     assert str(error.value) == (
         "the run cannot be resumed exactly: these changes affect its result:\n"
         "  optimizers.model.learning_rate: 0.01 -> 0.5\n"
-        "`--allow-inexact` resumes it all the same, no longer bit-exact."
+        "Use `--allow-inexact` to resume anyway; the result will no longer be bit-identical."
     )
     words = ("optimizers.model.learning_rate=0.5", "~callbacks", "fit.epochs=2")
     after = going_on(run, *words, allow_inexact=True)
@@ -490,7 +490,7 @@ def test_callbacks_that_say_nothing_of_their_state_are_named(tmp_path, own):
     (tmp_path / "moody.py").write_text(MOODY.replace("get_state", "a").replace("set_state", "b"))
     display = Silent()
     train(read(str(tmp_path / "own.yaml")), TrainRequest(tmp_path / "runs"), display)
-    lost = "it has no get_state and set_state, so what it remembers is lost when the run is resumed"
+    lost = "it has no get_state and set_state, so its state is lost on resume"
     assert f"callback Moody: {lost}" in display.notes
 
 

@@ -191,7 +191,9 @@ def test_the_events_of_tensorboard_lie_below_the_runs_once(tiny, trained, record
     walked = tf.io.gfile.walk(str(tmp_path / "runs"))
     events = [name for _, _, names in walked for name in names if ".tfevents." in name]
     assert len(events) == len(list(run.folder.rglob("*.tfevents.*"))) == 1
-    assert any("latest is not made, as TensorBoard would show" in note for note in display.notes)
+    assert any(
+        "latest is not created, because TensorBoard would show" in note for note in display.notes
+    )
 
 
 def test_a_smoke_runs_name_still_is_one(tiny, trained):

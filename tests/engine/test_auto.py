@@ -42,7 +42,7 @@ def test_on_a_cpu_the_mode_follows_from_what_a_step_computes(changes, mode, why)
 def test_few_steps_are_not_worth_compiling_for(device):
     chosen, why = choose_mode(SMALL, 999, device)
 
-    assert (chosen.name, why) == ("plain", "999 steps are too few to compile more for")
+    assert (chosen.name, why) == ("plain", "999 steps are too few for compiling to pay off")
 
 
 def test_on_a_gpu_xla_compiles_each_step_as_keras_does():

@@ -183,7 +183,7 @@ def test_a_misspelt_run_names_the_nearest(tmp_path):
     with pytest.raises(UsageError) as error:
         folder.find_run("digts", tmp_path)
     assert str(error.value) == (
-        f"no run 'digts': there is no digts/run.json or {tmp_path}/digts/run.json. "
+        f"no run is called 'digts': there is no digts/run.json or {tmp_path}/digts/run.json. "
         "Did you mean 'digits'?"
     )
 
@@ -192,12 +192,12 @@ def test_an_unlike_name_lists_the_runs(tmp_path):
     finished(folder.create_run(tmp_path, "digits"))
     finished(folder.create_run(tmp_path, "gan"))
 
-    with pytest.raises(UsageError, match=rf"Runs under {tmp_path}: digits, gan\.$"):
+    with pytest.raises(UsageError, match=rf"Runs in {tmp_path}/: digits, gan\.$"):
         folder.find_run("something", tmp_path)
 
 
 def test_without_any_run_that_is_what_is_said(tmp_path):
-    with pytest.raises(UsageError, match=rf"There is no run under {tmp_path}/runs yet\.$"):
+    with pytest.raises(UsageError, match=rf"There are no runs in {tmp_path}/runs/ yet\.$"):
         folder.find_run("digits", tmp_path / "runs")
 
 
@@ -253,7 +253,7 @@ def test_a_latest_that_points_elsewhere_is_not_followed(tmp_path, target):
     (tmp_path / "runs" / "digits").mkdir(parents=True)
     (tmp_path / "runs" / "digits" / "latest").symlink_to(target)
 
-    with pytest.raises(UsageError, match="^no run 'digits'"):
+    with pytest.raises(UsageError, match="^no run is called 'digits'"):
         folder.find_run("digits", tmp_path / "runs")
 
 
@@ -261,7 +261,7 @@ def test_a_latest_that_points_elsewhere_is_not_followed(tmp_path, target):
 def test_strange_words_are_a_usage_error(tmp_path, monkeypatch, run):
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(UsageError, match="^no run '"):
+    with pytest.raises(UsageError, match="^no run is called '"):
         folder.find_run(run, tmp_path / "runs")
 
 

@@ -77,7 +77,7 @@ def test_what_is_neither_is_told_with_the_nearest(run, tmp_path):
     with pytest.raises(UsageError) as error:
         read_target("mime", (), tmp_path / "runs")
     assert str(error.value) == (
-        f"no run 'mime': there is no mime/run.json or {tmp_path}/runs/mime/run.json. "
+        f"no run is called 'mime': there is no mime/run.json or {tmp_path}/runs/mime/run.json. "
         "Did you mean 'mine'?\n"
         "Nor is there an experiment: mime: there is no such file. Did you mean 'simple'?"
     )

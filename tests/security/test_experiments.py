@@ -147,7 +147,7 @@ def test_names_of_files_cannot_draw_on_the_terminal(light, place):
     name = "a\x1b[2J\x9b31m\r\u202eb"
     place.write(f"runs/{name}/20260101-000000-0000/run.json", "{}")
     answer = light("evaluate", "nothing", code=2)
-    assert r"Runs under runs: a\x1b[2J\x9b31m\r\u202eb." in answer["err"]
+    assert r"Runs in runs/: a\x1b[2J\x9b31m\r\u202eb." in answer["err"]
     answer = light("check", f"{name}.yaml", code=2)
     assert answer["err"].startswith(r"a\x1b[2J\x9b31m\r\u202eb.yaml: there is no such file.")
 

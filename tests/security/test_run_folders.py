@@ -235,7 +235,7 @@ def test_a_latest_that_leads_elsewhere_is_not_followed(light, hostile, place, co
     (place.work / "runs/mine").mkdir(parents=True)
     os.rename(hostile.folder, place.outside / "run")
     (place.work / "runs/mine/latest").symlink_to(place.outside / "run")
-    assert "no run 'mine'" in light(command, "mine", code=2)["err"]
+    assert "no run is called 'mine'" in light(command, "mine", code=2)["err"]
 
 
 PIPES = ("run.json", "experiment.yaml", "run.lock", "metrics.jsonl", "checkpoints/000002/meta.json")

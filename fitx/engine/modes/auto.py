@@ -47,7 +47,7 @@ def choose_mode(work: StepWork, steps: int, device_kind: str) -> tuple[Mode, str
         device_kind: "cpu" or "gpu"; for GPUs the choice is Keras' own, and not calibrated.
     """
     if steps < FEWEST_STEPS:
-        return PLAIN, f"{steps:,} steps are too few to compile more for"
+        return PLAIN, f"{steps:,} steps are too few for compiling to pay off"
     if device_kind == "gpu":
         return MODES["xla"], "as Keras does on a GPU"
     started = f"{work.operations:,} operations a step"

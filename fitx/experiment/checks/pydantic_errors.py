@@ -156,7 +156,7 @@ def _unknown_part_text(kind: str, name: str, part_index: PartIndex) -> str:
     if others:
         return f"no {kind} is called '{name}'; that is {with_article(others[0])}."
     hint = nearest(name, part_index.spellings(kind))
-    return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` names all.'}"
+    return f"no {kind} is called '{name}'.{hint or f' `fitx list {kind}` lists them.'}"
 
 
 def _no_options(part: dict[str, str], part_index: PartIndex) -> str:

@@ -112,7 +112,8 @@ def refuse_incompatible(changes: Iterable[Change], *, allow_inexact: bool = Fals
     if incompatible:
         lines += ["Train a new run with `fitx train`."]
     elif lines:
-        lines += ["`--allow-inexact` resumes it all the same, no longer bit-exact."]
+        remedy = "Use `--allow-inexact` to resume anyway"
+        lines += [f"{remedy}; the result will no longer be bit-identical."]
     if lines:
         raise UsageError("\n".join(lines))
 
@@ -120,7 +121,7 @@ def refuse_incompatible(changes: Iterable[Change], *, allow_inexact: bool = Fals
 def change_notes(changes: Iterable[Change]) -> list[str]:
     """Return a line for each change that a run is resumed with."""
     remarks = {"processor": ": the last bits may differ"}
-    inexact = ": no longer bit-exact"
+    inexact = ": no longer bit-identical"
     return [
         f"{change}{inexact if change.verdict == 'inexact' else remarks.get(change.key, '')}"
         for change in changes

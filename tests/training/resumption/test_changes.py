@@ -269,13 +269,13 @@ def test_inexact_changes_are_refused_all_at_once_unless_they_are_allowed(experim
         "the run cannot be resumed exactly: these changes affect its result:\n"
         "  seed: 0 -> 7\n"
         "  data.batch_size: 32 -> 8\n"
-        "`--allow-inexact` resumes it all the same, no longer bit-exact."
+        "Use `--allow-inexact` to resume anyway; the result will no longer be bit-identical."
     )
     assert error.value.exit_code == 2
     refuse_incompatible(changes, allow_inexact=True)
     assert change_notes(changes) == [
-        "seed: 0 -> 7: no longer bit-exact",
-        "data.batch_size: 32 -> 8: no longer bit-exact",
+        "seed: 0 -> 7: no longer bit-identical",
+        "data.batch_size: 32 -> 8: no longer bit-identical",
         "fit.epochs: 3 -> 5",
     ]
 
