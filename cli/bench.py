@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from fitx.commands.benchmark import Comparison, Row
 
 
-@click.command()
+@click.command(short_help="Time stock Keras and every mode on an experiment.")
 @_arguments.experiment_arguments
 @click.option(
     "--rounds",
     type=click.IntRange(min=1),
     default=5,
     show_default=True,
-    help="How often each is timed; the medians are shown.",
+    help="Number of times that each is timed; the medians are shown.",
 )
 @_arguments.json_option
 @_arguments.progress_options
@@ -43,9 +43,9 @@ def command(
     fitx bench digits
     fitx bench my.yaml data.batch_size=256 --json
 
-    Stock Keras is timed twice: one step a call, and several. Each way trains networks of its own on
-    the same rows; all are timed in turn, and long epochs are cut short. Callbacks, validation and
-    checkpoints are not timed. No run folder is made.
+    Stock Keras is timed twice: with one step per call, and with several. Each trains its own
+    networks on the same rows; they run alternately, and long epochs are cut short. Callbacks,
+    validation and checkpoints are not timed. No run folder is created.
     """
     from fitx.training.train_request import demand_training
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fitx.experiment.experiment import Experiment
 
 
-@click.command()
+@click.command(short_help="Report every problem of an experiment file.")
 @_arguments.experiment_arguments
 @click.option("--resolved", is_flag=True, help="Print the experiment with all defaults filled in.")
 @_arguments.json_option

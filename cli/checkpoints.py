@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 HEADINGS = ("checkpoint", "epoch", "phase", "size", "written", "best by then", "state")
 
 
-@click.command()
+@click.command(short_help="List and verify a run's checkpoints.")
 @click.argument("run", metavar="RUN", type=_arguments.RUN)
 @_arguments.out_option
 @_arguments.json_option

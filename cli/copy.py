@@ -11,7 +11,7 @@ from ._output import print_lines
 from .display.stage_display import show_stages
 
 
-@click.command()
+@click.command(short_help="Copy a shipped experiment or part.")
 @click.argument("name", type=_arguments.PART)
 @click.argument("destination", required=False, type=click.Path(path_type=Path))
 def command(name: str, destination: Path | None) -> None:

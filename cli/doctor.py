@@ -14,7 +14,7 @@ from .display.stage_display import show_stages
 MISSING = 4
 
 
-@click.command()
+@click.command(short_help="Show versions and devices, and why there is no GPU.")
 @_arguments.json_option
 @_arguments.verbose_option
 @click.pass_context

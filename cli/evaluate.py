@@ -15,7 +15,7 @@ from .display import choose_display
 from .display.stage_display import show_stages
 
 
-@click.command()
+@click.command(short_help="Evaluate a run or an untrained experiment.")
 @click.argument("target", metavar="RUN|FILE", type=_arguments.RUN_OR_EXPERIMENT)
 @_arguments.overrides_argument
 @click.option(

@@ -9,7 +9,7 @@ import click
 from . import _arguments
 
 
-@click.command()
+@click.command(short_help="Train with several workers on this machine.")
 @_arguments.experiment_arguments
 @click.option(
     "--workers", type=click.IntRange(1, 64), required=True, help="The number of worker processes."

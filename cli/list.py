@@ -13,7 +13,7 @@ EXPERIMENT = "experiment"
 """The kind of the shipped experiments; `config` is accepted too."""
 
 
-@click.command()
+@click.command(short_help="List parts and shipped experiments.")
 @click.argument("kind", required=False, type=_arguments.KIND)
 @_arguments.json_option
 def command(kind: str | None, as_json: bool) -> None:

@@ -15,7 +15,7 @@ from .display import choose_display
 from .display.stage_display import show_stages
 
 
-@click.command()
+@click.command(short_help="Continue a run.")
 @click.argument("run", metavar="RUN", type=_arguments.RUN)
 @_arguments.overrides_argument
 @_arguments.allow_inexact_option

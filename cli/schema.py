@@ -7,7 +7,7 @@ import click
 from ._output import print_json
 
 
-@click.command()
+@click.command(short_help="Print the JSON Schema of experiment files.")
 @click.option(
     "--plugin",
     "plugins",

@@ -14,7 +14,7 @@ from ._output import print_error, print_json, print_text
 from .display.stage_display import show_stages
 
 
-@click.group()
+@click.group(short_help="Test that a training resumes exactly.")
 def command() -> None:
     """Test properties that your own steps and callbacks must have."""
 

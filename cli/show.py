@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fitx.registry.signature import Signature
 
 
-@click.command()
+@click.command(short_help="Show a part or an experiment.")
 @click.argument("name", type=_arguments.PART)
 @_arguments.json_option
 def command(name: str, as_json: bool) -> None:

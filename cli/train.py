@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fitx.training.result import Result
 
 
-@click.command()
+@click.command(short_help="Train an experiment.")
 @_arguments.experiment_arguments
 @_arguments.training_options
 @_arguments.stop_after_option

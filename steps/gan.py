@@ -16,7 +16,7 @@ from fitx.steps import register
 class GAN(Step):
     """Train a generator against a discriminator, one update of each per batch.
 
-    Batches: real samples `x` (batch, ...); labels and weights in a batch are passed over.
+    Batches: real samples `x` (batch, ...); labels and weights in a batch are ignored.
     The discriminator learns to give high logits to generated samples and low ones to real
     samples; its labels are noisy. Logged are `d_loss` and `g_loss`, means over all examples.
 
@@ -27,8 +27,8 @@ class GAN(Step):
     Args:
         discriminator: Network from samples to logits (batch, 1); high means generated.
         generator: Network from latent vectors (batch, latent_dim) to samples like `x`.
-        seed: Seed of the latent vectors and of the label noise; default: the experiment's.
-        label_noise: Largest amount, in labels of 0 and 1, by which noise raises a label.
+        seed: Seed of the latent vectors and of the label noise; by default the experiment's.
+        label_noise: Upper bound of the noise added to the labels 0 and 1.
     """
 
     USES = ()

@@ -13,16 +13,15 @@ from fitx.steps import register
 
 @register
 class LowLevel(Step):
-    """Fit one network to labelled batches by a loss and a metric that the step makes itself.
+    """Train one network on labelled batches with a loss and a metric that the step defines itself.
 
     Batches: `(x, y)`. The loss is the mean squared error; logged are `loss` and `mae`, the mean
-    absolute error, both as means over examples. The experiment gives an optimizer and nothing
-    else.
+    absolute error, both as means over examples. The experiment gives only an optimizer.
 
     After "Customizing what happens in fit()", "Going lower-level":
     https://keras.io/guides/custom_train_step_in_tensorflow/
 
-    This step descends the mean of the batch's losses. The guide's text of 2020 calls the function
+    This step minimizes the mean of the batch's losses. The guide's text of 2020 calls the function
     `keras.losses.mean_squared_error`, which returns one loss per example, so its gradient is that
     of their sum: batch size times as large, and with SGD that times the learning rate. The mean
     keeps the learning rate independent of the batch size, as the guide's later text does. Both

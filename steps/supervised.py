@@ -13,13 +13,13 @@ from fitx.steps import register
 
 @register
 class Supervised(Step):
-    """Fit one network to labelled batches by descending the experiment's loss.
+    """Train one network on labelled batches by minimizing the experiment's loss.
 
     Batches: `(x, y)`, or `(x, y, sample_weight)` with one weight per example (batch,) or
-    (batch, 1), which counts for all its values, or one per value of the loss, as (batch, time):
-    2.0 pulls twice as hard, 0.0 not at all. The weights enter the loss and the
-    experiment's `weighted_metrics`; its `metrics` stay unweighted. As with Keras' own `fit`,
-    `loss` is logged as the mean over examples: each batch counts by its number of rows.
+    (batch, 1), which applies to all its values, or one per value of the loss, as (batch, time):
+    an example of weight 2.0 counts twice, one of weight 0.0 not at all. The weights enter the loss
+    and the experiment's `weighted_metrics`; its `metrics` stay unweighted. As with Keras' own
+    `fit`, `loss` is logged as the mean over examples: each batch counts by its number of rows.
 
     After "Customizing what happens in fit()", first, third and fourth example:
     https://keras.io/guides/custom_train_step_in_tensorflow/

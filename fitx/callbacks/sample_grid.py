@@ -19,23 +19,24 @@ _GAP = 2
 class SampleGrid(keras.callbacks.Callback):
     """Draws images from the same latent vectors after each epoch, as one PNG: epoch-0001.png.
 
-    The network takes one latent vector and gives images in [0, 1] with 1 or 3 channels. It is run
-    as for inference, and the random state of the training is left as it was.
+    The network maps latent vectors to images in [0, 1] with 1 or 3 channels. It is called with
+    `training=False`, and the random state of the training is not changed.
 
     Args:
-        folder: Where the pictures go; the run's samples folder.
+        folder: Folder of the pictures; the run's samples folder.
         network: Name of the step's network to draw with.
         rows: Images from top to bottom.
         columns: Images from left to right.
-        every: Epochs from one picture to the next.
-        seed: What the latent vectors follow from.
+        every: Number of epochs between pictures.
+        seed: Seed of the latent vectors; by default 0.
 
     Raises:
-        UsageError: Before the first epoch, if the step has no such network or it draws no images.
+        UsageError: If the step has no such network or it does not generate images; before the
+            first epoch.
     """
 
     stateless = True
-    """It remembers nothing from one epoch to the next, which a resumed run would need."""
+    """Checkpoints need no state of this callback: it keeps none from one epoch to the next."""
 
     def __init__(
         self,

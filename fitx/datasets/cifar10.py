@@ -22,14 +22,15 @@ _SOURCE = ImageArchive(
 def cifar10(*, image_size: Annotated[int, Ge(8)] | None = None) -> Splits:
     """Return CIFAR-10: 50,000 colour photographs to train on and 10,000 to test on.
 
-    x: float32 in [0, 1], shape (rows, 32, 32, 3). y: int32 from 0 to 9, what the picture shows,
-    shape (rows,). Kept in Keras' cache folder, ~/.keras or what KERAS_HOME says.
+    x: float32 in [0, 1], shape (rows, 32, 32, 3). y: int32 from 0 to 9, the class of the picture,
+    shape (rows,). Stored in Keras' cache folder, ~/.keras or KERAS_HOME.
     By A. Krizhevsky, V. Nair and G. Hinton.
 
     Args:
-        image_size: Height and width to scale the images to; they are 32x32 unless it is set.
+        image_size: Height and width to scale the images to; by default they are 32x32.
 
     Raises:
-        DataError: Without both the network and the files in the cache; says which to put where.
+        DataError: If the files are not in the cache and cannot be downloaded; it says where to put
+            them.
     """
     return load(_SOURCE, image_size)

@@ -24,13 +24,13 @@ def digits(
     """Return the 1,797 handwritten digits of the UCI optical recognition set.
 
     x: float32 in [0, 1], shape (rows, 8, 8, 1). y: int32 from 0 to 9, shape (rows,).
-    1,437 rows are 'train' and 360 'test', the same ones whatever the seed.
+    1,437 rows are 'train' and 360 'test', the same ones for any seed.
     By E. Alpaydin and C. Kaynak, CC BY 4.0, https://archive.ics.uci.edu/dataset/80
 
     Args:
-        image_size: Height and width to scale the images to; they are 8x8 unless this is set.
-        rare: By digit, the share of its rows to leave in train, which makes the set imbalanced;
-            at least one row stays, and test keeps all.
+        image_size: Height and width to scale the images to; by default they are 8x8.
+        rare: For each digit, the share of its training rows to keep, which makes the data
+            imbalanced; at least one row is kept, and test keeps all.
     """
     with (
         as_file(files("fitx.datasets") / "digits.npz") as path,

@@ -28,13 +28,14 @@ def fashion_mnist(*, image_size: Annotated[int, Ge(8)] | None = None) -> Splits:
     """Return Fashion-MNIST: 60,000 pictures of clothes to train on and 10,000 to test on.
 
     x: float32 in [0, 1], shape (rows, 28, 28, 1). y: int32 from 0 to 9, the kind of clothing,
-    shape (rows,). Kept in Keras' cache folder, ~/.keras or what KERAS_HOME says.
+    shape (rows,). Stored in Keras' cache folder, ~/.keras or KERAS_HOME.
     By Zalando SE, MIT licence.
 
     Args:
-        image_size: Height and width to scale the images to; they are 28x28 unless it is set.
+        image_size: Height and width to scale the images to; by default they are 28x28.
 
     Raises:
-        DataError: Without both the network and the files in the cache; says which to put where.
+        DataError: If the files are not in the cache and cannot be downloaded; it says where to put
+            them.
     """
     return load(_SOURCE, image_size)

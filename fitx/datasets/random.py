@@ -18,12 +18,12 @@ def random(
     targets: Annotated[int, Ge(1)] = 1,
     sample_weight: bool = False,
 ) -> Splits:
-    """Return random numbers, uniform in [0, 1): the same for a seed on every machine.
+    """Return random numbers, uniform in [0, 1); a seed gives the same ones on every machine.
 
     x: float32, shape (rows, features). y: float32, shape (rows, targets). Only 'train'.
 
     Args:
-        seed: What the numbers follow from; the experiment's.
+        seed: Seed of the random numbers; by default the experiment's.
         rows: Number of rows.
         features: Numbers in one x.
         targets: Numbers in one y.

@@ -20,20 +20,22 @@ def convnet(
     activation: str = "relu",
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
 ) -> keras.Model:
-    """Return a convolutional network: for each entry of `filters` a 3x3 convolution and a halving.
+    """Return a convolutional network that ends in one dense layer.
+
+    It has one 3x3 convolution and one 2x2 downsampling per entry of `filters`.
 
     Args:
         input_shape: Shape of one image: (height, width, channels).
-        outputs: Numbers in one answer; by default what the loss and the labels ask for: one per
-            class for class losses, else as many as y has.
-        output_activation: Activation of the answer; by default what the loss takes: 'softmax',
-            'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
-        filters: Channels that each convolution makes.
+        outputs: Size of the output; by default it follows from the loss and the labels: one per
+            class for classification, else as many as y has.
+        output_activation: Activation of the output; by default the one that fits the loss:
+            'softmax', 'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
+        filters: Number of output channels of each convolution.
         activation: Activation of the convolutions.
         dropout: Fraction of the last convolution's values to drop in training.
 
     Raises:
-        ValueError: If the data are no images, or too small to be halved that often.
+        ValueError: If the data is not images, or if they are too small to be halved that often.
     """
     height, width, _ = height_width_channels(input_shape, "convnet")
     halvings = min(height, width).bit_length() - 1

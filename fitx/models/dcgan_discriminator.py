@@ -10,7 +10,7 @@ from fitx.models import register
 
 @register
 def dcgan_discriminator(input_shape: Sequence[int]) -> keras.Model:
-    """Return a network that tells real images from drawn ones by one logit.
+    """Return a network that distinguishes real from generated images, with one logit.
 
     For 28x28x1 it is the discriminator of the guide "Customizing what happens in fit()".
 
@@ -18,7 +18,7 @@ def dcgan_discriminator(input_shape: Sequence[int]) -> keras.Model:
         input_shape: Shape of one image: (height, width, channels).
 
     Raises:
-        ValueError: If that is not the shape of an image.
+        ValueError: If this is not the shape of an image.
     """
     height_width_channels(input_shape, "dcgan_discriminator")
     # Under mixed precision a logit of 16 bits would make the losses coarse.

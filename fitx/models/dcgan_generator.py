@@ -14,7 +14,7 @@ from fitx.models import register
 def dcgan_generator(
     image_shape: Sequence[int], *, latent_dim: Annotated[int, Ge(1)] = 128
 ) -> keras.Model:
-    """Return a network that draws images, values in [0, 1], from latent vectors.
+    """Return a network that generates images, with values in [0, 1], from latent vectors.
 
     For 28x28x1 it is the generator of the guide "Customizing what happens in fit()"; for other
     sizes it starts from a quarter of the height and width.

@@ -19,15 +19,15 @@ def mlp(
     activation: str = "relu",
     dropout: Annotated[float, Ge(0), Lt(1)] = 0.0,
 ) -> keras.Model:
-    """Return a multi-layer perceptron, which flattens what is not a vector.
+    """Return a multi-layer perceptron, which flattens its input.
 
     Args:
         input_shape: Shape of one x.
-        outputs: Numbers in one answer; by default what the loss and the labels ask for: one per
-            class for class losses, else as many as y has.
-        output_activation: Activation of the answer; by default what the loss takes: 'softmax',
-            'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
-        units: Size of each hidden layer; none make the network linear.
+        outputs: Size of the output; by default it follows from the loss and the labels: one per
+            class for classification, else as many as y has.
+        output_activation: Activation of the output; by default the one that fits the loss:
+            'softmax', 'sigmoid', 'softplus' for counts, 'linear' for other numbers and for logits.
+        units: Size of each hidden layer; an empty list makes the network linear.
         activation: Activation of the hidden layers.
         dropout: Fraction of each hidden layer's values to drop in training.
     """

@@ -137,9 +137,9 @@ def test_a_training_too_short_to_measure_follows_the_rule(written):
     mode, why = settled(written("execution.mode=measure"), steps=5)
 
     assert mode == "plain"
-    assert (
-        why
-        == "5 steps are too few for compiling to pay off; the training is too short to time more than one mode"
+    assert why == (
+        "5 steps are too few for compiling to pay off; the training is too short to time more than "
+        "one mode"
     )
 
 
