@@ -1,4 +1,4 @@
-"""fitx itself, timed in turn with others: python ours.py WHAT FILE [key=value ...]
+"""Times fitx in turn with other programs: python ours.py WHAT FILE [key=value ...]
 
 WHAT is fit (the epochs of `fit`, as `fitx train` calls it, no callbacks), stock (the same step in
 Keras' own `fit`), evaluate (one call of `evaluate`, on the training rows), train (an epoch of
@@ -39,11 +39,11 @@ from fitx.training.state.snapshot import Snapshot
 from fitx.training.train_request import TrainRequest
 
 SECONDS = 0.3
-"""That a turn takes, if its least does not take longer."""
+"""The duration of a turn, unless a single epoch takes longer."""
 
 
 def main() -> None:
-    """Make the experiment, and run it whenever it is asked for."""
+    """Prepare the experiment, and time it at every request."""
     what, file, *words = sys.argv[1:]
     experiment = read(file, words)
     turns = {"fit": fit, "stock": stock, "evaluate": evaluate, "train": whole}
@@ -58,7 +58,7 @@ def fit(experiment: Experiment) -> Callable[[], float]:
 
 
 def stock(experiment: Experiment) -> Callable[[], float]:
-    """Return the same for Keras' own `fit`."""
+    """Return such a function for Keras' own `fit`."""
     prepare_runtime(experiment)
     return epochs_of(StockTraining(make(experiment), lambda: None))
 
@@ -72,7 +72,7 @@ def epochs_of(training: TimedTraining) -> Callable[[], float]:
 
 
 def evaluate(experiment: Experiment) -> Callable[[], float]:
-    """Return what measures, and tells the median time of a call."""
+    """Return a function that evaluates and returns the median time of a call."""
     built, _ = prepared(experiment, "test")
     feed, steps = evaluation_feed(built, "train"), built.data.steps("train")
 
@@ -84,21 +84,20 @@ def evaluate(experiment: Experiment) -> Callable[[], float]:
 
 
 def whole(experiment: Experiment) -> Callable[[], float]:
-    """Return what trains and tells the median time from one epoch's end to the next one's."""
-
+    """Return a function that trains and returns the median time between the ends of epochs."""
     return lambda: statistics.median(spans(experiment))
 
 
 def mean(experiment: Experiment) -> Callable[[], float]:
-    """Return what trains and tells the mean time from one epoch's end to the next one's."""
+    """Return a function that trains and returns the mean time between the ends of epochs."""
     return lambda: statistics.mean(spans(experiment))
 
 
 def stall(experiment: Experiment) -> Callable[[], float]:
-    """Return what trains with a checkpoint at every other epoch's end, and tells what that costs.
+    """Return a function that trains with a checkpoint at the end of every other epoch.
 
-    That is how much longer an epoch takes in which a checkpoint is written, less the time in which
-    the state is copied.
+    It returns by how much longer an epoch with a checkpoint takes, without the time in which the
+    state is copied.
     """
     copies: list[float] = []
     take = RunState.capture
@@ -128,13 +127,13 @@ def spans(experiment: Experiment) -> list[float]:
 
 
 class EpochEnds(NoDisplay):
-    """Shows nothing, and notes when epochs end."""
+    """Shows nothing, and records the times at which epochs end."""
 
     def __init__(self) -> None:
         self.ends: list[float] = []
 
     def epoch_end(self, epoch: int, values: dict[str, float], seconds: float) -> None:
-        """Note it."""
+        """Record the time."""
         self.ends.append(time.perf_counter())
 
 

@@ -1,8 +1,8 @@
 """The attributes in which Keras' callbacks keep their state.
 
-Keras restores no callback; fitx saves these attributes with each checkpoint. Some of them exist
-only once training has begun, so one that was renamed would be missed without a word. They are
-looked for among the names that the methods of the class use.
+Keras does not save or restore callbacks; fitx saves these attributes with each checkpoint. Some of
+them exist only once training has begun, so a renamed one would be missed silently. Therefore fitx
+looks for them among the names that the methods of the class use.
 Tests that fail when Keras changes: tests/compat/test_callback_attributes.py:
 test_keras_still_keeps_what_a_callback_learns_in_these_attributes and
 test_keras_still_counts_batches_of_tensor_board_in_these_attributes.

@@ -1,12 +1,12 @@
 """Replaces convolutions with one output channel by matrix products, which are faster on a CPU.
 
-With few channels to make, oneDNN's kernels leave most of a CPU unused: the 7x7 convolution of the
+With few output channels, oneDNN's kernels leave most of a CPU unused: the 7x7 convolution of the
 guide's GAN, 128 channels to 1, does 5 % of the step's arithmetic and took 38 % of its time. Here
-every number of the kernel multiplies all pixels in one product of matrices, and the products are
-shifted and added, which is four times as fast. Results differ by rounding: 3e-6 of their size.
-Without it a training step of the shipped GAN (guide/gan, `plain`) takes 1.3 times the processor
-time: 163 ms instead of 123 ms, the median of steps measured in turn with it and without; three such
-measurements gave 1.32, 1.36 and 1.34.
+one matrix product multiplies all pixels by every number of the kernel, and the products are shifted
+and added, which is four times as fast. Results differ by rounding: 3e-6 of their size. Without it a
+training step of the shipped GAN (guide/gan, `plain`) takes 1.3 times the processor time: 163 ms
+instead of 123 ms, the median of steps measured in turn with it and without; three such measurements
+gave 1.32, 1.36 and 1.34.
 The convolution of Keras' backend is replaced while a step is traced.
 Test that fails when Keras changes: tests/compat/test_convolution.py:
 test_keras_still_convolves_by_the_conv_of_its_backend.

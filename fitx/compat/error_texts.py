@@ -1,7 +1,7 @@
 """Reads the causes of Keras' and TensorFlow's errors from their messages.
 
-Their exceptions have no fields for the operation, the layer or the worker that failed; these stand
-in the text alone, and of Keras' own code only in the frames.
+Their exceptions have no fields for the operation, the layer or the worker that failed: the message
+alone names them. Errors of Keras' own code are recognized by the files in the traceback.
 Tests that fail when Keras or TensorFlow changes: tests/compat/test_error_texts.py:
 test_tensorflow_still_says_where_in_a_graph_on_lines_of_their_own,
 test_tensorflow_still_keeps_the_origin_of_an_operation_that_fails,

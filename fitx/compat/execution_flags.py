@@ -1,7 +1,7 @@
 """TensorFlow's settings without a public function: determinism off again, and the use of oneDNN.
 
-TensorFlow's public interface turns deterministic operations on, and never off again; and it does
-not tell whether oneDNN computes on the CPU, whose results differ in the last bits.
+TensorFlow's public API can turn deterministic operations on, but not off again; and it does not say
+whether oneDNN, whose results differ in the last bits, computes on the CPU.
 Tests that fail when TensorFlow changes: tests/compat/test_execution_flags.py:
 test_tensorflow_still_turns_determinism_off_again and test_tensorflow_still_tells_of_onednn.
 """

@@ -1,10 +1,10 @@
 """Overrides two private members of keras.Model that decide what `fit` runs and logs.
 
-`fit` and `evaluate` of Keras ask a private method for an epoch's values, which gives those of the
-metrics or of the last batch. fitx gives means over the epoch instead; were the method called
-otherwise, callbacks would be given no values.
-A model that is made under a strategy keeps it in a private attribute, by which `fit` would
-distribute the data and probe the networks once more; fitx distributes batches itself.
+`fit` and `evaluate` of Keras get an epoch's values from a private method, which returns those of
+the metrics or of the last batch. fitx overrides it to return means over the epoch; if Keras renamed
+the method, callbacks would get no values.
+A model that is created under a strategy keeps it in a private attribute, by which `fit` would
+distribute the data and trace the networks once more; fitx distributes batches itself.
 Tests that fail when Keras changes: tests/compat/test_fit_hooks.py:
 test_keras_still_asks_for_an_epochs_values_by_get_metrics_result_or_logs and
 test_keras_still_distributes_data_by_the_strategy_of_the_model.

@@ -1,7 +1,7 @@
 """Lists what a function's graph captures and calls, and provides graphs to throw away.
 
-TensorFlow's public names give the concrete function of a trace. The functions that its graph calls
-it gives only by a private method; and what a graph captures, by an attribute of an internal class.
+TensorFlow's public API returns the concrete function of a trace. The functions that its graph calls
+are available only by a private method, and its captures by an attribute of an internal class.
 Tests that fail when TensorFlow changes: tests/compat/test_function_graphs.py:
 test_tensorflow_still_gives_called_functions_by_name and
 test_tensorflow_still_lists_what_a_graph_captures.

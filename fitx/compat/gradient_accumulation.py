@@ -1,7 +1,7 @@
 """Counts the gradients that an optimizer has accumulated but not yet applied.
 
-Keras' `iterations` counts updates of the weights; how many gradients came, of which every
-`gradient_accumulation_steps` together make one update, is in a private variable.
+Keras' `iterations` counts updates of the weights. The number of gradients, of which
+`gradient_accumulation_steps` together make one update, is kept in a private variable.
 Test that fails when Keras changes: tests/compat/test_gradient_accumulation.py:
 test_keras_still_counts_gradients_that_are_not_applied_yet.
 """

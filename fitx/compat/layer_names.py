@@ -1,8 +1,8 @@
 """Restarts Keras' numbering of layer names for each network.
 
 Keras numbers the layers of a process: the second Dense layer is `dense_1`, whichever network it is
-in. Checkpoints find variables by these names, so they may not depend on what the process has made
-before. `keras.backend.clear_session` would forget more than the numbers.
+in. Checkpoints find variables by these names, so the names must not depend on the layers that the
+process has created before. `keras.backend.clear_session` would reset more than the numbers.
 Test that fails when Keras changes: tests/compat/test_layer_names.py:
 test_keras_still_numbers_layers_from_where_it_is_reset.
 """

@@ -1,9 +1,9 @@
 """Creates variables during tracing that `tf.function` does not count as created by the function.
 
-`tf.function` makes variables of its own kind within a trace, and traces a second time after it has
-seen one. The means that fitx keeps, and the states of random operations, are made while the step is
-traced and have nothing to do with that: they are made by TensorFlow's default creator, which is
-private, below the creators of distribution strategies, whose order is private too.
+`tf.function` creates variables of its own kind within a trace, and traces a second time if there
+was one. The means that fitx keeps, and the states of random operations, are created during tracing
+too, but need no second trace: TensorFlow's default creator, which is private, creates them, below
+the creators of distribution strategies, whose order is private too.
 Tests that fail when TensorFlow changes: tests/compat/test_lifted_variables.py:
 test_tensorflow_still_traces_once_where_variables_are_lifted and
 test_tensorflow_still_lets_a_strategy_make_lifted_variables.

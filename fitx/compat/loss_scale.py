@@ -1,8 +1,8 @@
 """Keras' optimizer for float16, with a loss scale that stays finite.
 
-Keras doubles the scale after every 2,000 steps with finite gradients, without an end. Where nothing
-is left to learn the gradients are 0 and stay finite, so the scale would grow to infinity, and from
-then on every gradient would be NaN. The one method that doubles it is private.
+Keras doubles the scale after every 2,000 steps with finite gradients, without an upper bound. When
+the loss no longer changes, the gradients are 0 and stay finite, so the scale would grow to
+infinity, and then every gradient would be NaN. The only method that doubles the scale is private.
 Test that fails when Keras changes: tests/compat/test_loss_scale.py:
 test_keras_still_doubles_the_scale_by_stateful_handle_finite_grads.
 """

@@ -1,7 +1,7 @@
 """Finds Keras' own loss tracker among a model's metrics.
 
-Keras lists it among the metrics of the model, and no public name tells it from the others: a step
-that computes its loss itself does not feed it, and would log 0.0.
+Keras adds it to the metrics of every compiled model, and no public name distinguishes it from the
+others. A step that computes its loss itself does not update it, and would log 0.0.
 Test that fails when Keras changes: tests/compat/test_loss_tracker.py:
 test_keras_still_lists_a_loss_tracker_among_the_metrics_of_a_compiled_model.
 """

@@ -1,15 +1,15 @@
 """Averages gradients, batch statistics and losses over the replicas that share a batch.
 
 Keras' optimizers sum the replicas' gradients, after they have clipped each replica's own; and the
-statistics of batch normalization stay each replica's own, of which the first's are saved. Here
-gradients are averaged before an optimizer looks at them, and not summed again; and what a network
-gathers besides its weights is averaged where it is assigned. Without this, gradients would be as
-many times too large as there are replicas.
-Keras divides a replica's loss by the number of replicas, for gradients that it sums afterwards, and
-multiplies again what it logs. Here a loss is the mean over the rows of the replica, as one that the
-step computes itself is; where Keras' reduction is a sum, or a mean by weights, the mean over the
-replicas comes out as the whole batch's loss. One number a batch, which Keras' means would count
-once a replica, counts once.
+statistics of batch normalization differ between replicas, and only the first replica's are saved.
+Here gradients are averaged before the optimizer clips them, and not summed again; and the
+statistics of a network are averaged when they are assigned. Without this, gradients would be too
+large by a factor of the number of replicas.
+Keras divides a replica's loss by the number of replicas, because it sums gradients afterwards, and
+multiplies it again for the logs. Here a loss is the mean over the rows of the replica, as is a loss
+that the step computes itself; where Keras' reduction is a sum or a weighted mean, the mean over the
+replicas equals the loss of the whole batch. A scalar of the whole batch, which Keras' means would
+count once for each replica, counts once.
 Two methods of an optimizer and a private attribute of TensorFlow's variables are set, and four
 functions of two private modules of Keras are replaced while a step is traced.
 Tests that fail when Keras or TensorFlow changes: tests/compat/test_replica_means.py:

@@ -1,8 +1,8 @@
 """Gives each of the replicas that share a batch random numbers of its own.
 
-All replicas draw from one seed, whose state Keras keeps alike on each, so their rows would get the
-same noise. Here every replica adds a number of its own to the seeds, and dropout takes its rows of
-the mask that one device would have drawn for the whole batch.
+Keras keeps the same state of the seed on all replicas, so the rows of each would get the same
+noise. Here every replica adds a number of its own to the seeds, and dropout takes the replica's
+rows of the mask that one device would have drawn for the whole batch.
 Two functions of a private module are replaced while a step is traced.
 Tests that fail when Keras changes: tests/compat/test_replica_random.py:
 test_keras_still_draws_every_random_number_by_draw_seed and

@@ -1,8 +1,9 @@
 """A tf.data.Dataset of one element whose iterator is created once and reused.
 
-Keras' `evaluate` takes batches from a tf.data.Dataset and sets up its stream each time, which takes
-longer than a small evaluation. A subclass of the dataset can give an iterator of its own, if it
-hands on the private tensor and the private list of inputs by which TensorFlow knows a dataset.
+Keras' `evaluate` takes batches from a tf.data.Dataset and creates an iterator each time, which
+takes longer than a small evaluation. A subclass of the dataset can return an iterator of its own,
+if it passes on the private tensor and the private list of inputs by which TensorFlow identifies a
+dataset.
 Tests that fail when Keras or TensorFlow changes: tests/compat/test_resident_dataset.py:
 test_tensorflow_still_lets_a_dataset_have_an_iterator_of_its_own and
 test_keras_still_evaluates_by_the_iterator_of_a_dataset.

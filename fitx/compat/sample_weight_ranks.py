@@ -1,9 +1,10 @@
 """Aligns sample weights and labels with their examples where the ranks differ.
 
-Keras multiplies a loss's values by the weights, and compares labels with predictions, as NumPy
-would: where one has more axes than the other, the axis of the examples can meet another axis.
-Weights are multiplied in a private function that every loss goes through; no public one knows the
-shape of a loss's values. It and `keras.losses.Loss.__call__` are replaced while a step is traced.
+Keras multiplies the values of a loss by the weights, and compares labels with predictions, by
+NumPy's broadcasting: where one has more axes than the other, the axis of the examples can be
+matched with another axis. A private function of all losses multiplies the weights; no public one
+gets the shape of the loss values. It and `keras.losses.Loss.__call__` are replaced while a step is
+traced.
 Test that fails when Keras changes: tests/compat/test_sample_weight_ranks.py:
 test_keras_still_multiplies_weights_in_reduce_weighted_values.
 """

@@ -1,10 +1,10 @@
 """Replaces TensorFlow's stateful random operations by ones whose position checkpoints save.
 
-`tf.random.normal`, `tf.random.uniform`, `tf.nn.dropout` and others keep how far they have drawn
-inside the operation, where nobody can read it: a resumed run would draw other numbers. While a step
-is traced, each of them gets a variable for that instead. Normal, truncated normal and uniform
-numbers, of integers too, stay the same to the bit; permutations, and numbers of categorical, gamma
-and Poisson distributions, are others.
+`tf.random.normal`, `tf.random.uniform`, `tf.nn.dropout` and others keep their position in the
+stream of random numbers inside the operation, where it cannot be read: a resumed run would draw
+other numbers. While a step is traced, each of them gets a variable for its position instead.
+Normal, truncated normal and uniform numbers, of integers too, stay the same to the bit;
+permutations, and numbers of categorical, gamma and Poisson distributions, are others.
 Eight functions of a private module are replaced while a step is traced.
 Tests that fail when TensorFlow changes: tests/compat/test_stateful_random.py:
 test_numbers_are_the_same_to_the_bit_call_after_call, for each operation, and

@@ -1,7 +1,7 @@
 """Asks TensorFlow which operations of a graph XLA cannot compile, and reads its error messages.
 
-Public functions compile a graph and fail; which of its operations XLA does not know, TensorFlow
-tells only by its list of kernels, and which operation needs a size beforehand only in words.
+Public functions compile a graph, or fail. Only TensorFlow's list of kernels says which operations
+XLA supports, and only an error message says which operation needs a size at compile time.
 Tests that fail when TensorFlow changes: tests/compat/test_xla_compiler.py:
 test_tensorflow_still_lists_the_kernels_of_xla,
 test_tensorflow_still_says_compile_time_constant_of_a_size_it_must_know and

@@ -1,4 +1,4 @@
-"""Shows a run to the user: its plan, the display's interface, and the wait for first steps."""
+"""The interface of displays, the plan that they show, and the stages before the first steps."""
 
 from __future__ import annotations
 
