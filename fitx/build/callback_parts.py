@@ -42,9 +42,11 @@ def check_callbacks(experiment: Experiment) -> None:
 
 def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:
     """Make the callbacks of a run, which write into its folder, and images into `samples`."""
-    fed = {"folder": run / "samples", "seed": experiment.seed}
+    values_from_fitx = {"folder": run / "samples", "seed": experiment.seed}
     return [
-        plugin_checks.callback(part, call_part(experiment, part, ("callbacks", index), fed))
+        plugin_checks.callback(
+            part, call_part(experiment, part, ("callbacks", index), values_from_fitx)
+        )
         if _is_own(experiment, part)
         else _writing_callback(experiment, written_below(part, run), ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)
@@ -89,17 +91,17 @@ def _reads_batches(experiment: Experiment, part: Part) -> bool:
         # With other options it writes once per epoch, although it has methods for batches.
         by_batch = part.options.get("update_freq", "epoch") != "epoch"
         return by_batch or any(part.options.get(k) for k in _BY_BATCH)
-    made = _made_by(experiment, part)
+    result = _made_by(experiment, part)
     # A function that makes a callback may return one with batch methods.
     plain = keras.callbacks.Callback
-    return any(getattr(made, hook, None) is not getattr(plain, hook) for hook in _BATCH_HOOKS)
+    return any(getattr(result, hook, None) is not getattr(plain, hook) for hook in _BATCH_HOOKS)
 
 
 def writes_events(experiment: Experiment) -> bool:
     """Return whether a TensorBoard callback, or one derived from it, writes into the run."""
     return any(
-        isinstance(made := _made_by(experiment, part), type)
-        and issubclass(made, keras.callbacks.TensorBoard)
+        isinstance(result := _made_by(experiment, part), type)
+        and issubclass(result, keras.callbacks.TensorBoard)
         for part in experiment.callbacks
     )
 
@@ -112,8 +114,8 @@ def _made_by(experiment: Experiment, part: Part) -> Any:
 
 def _is_own(experiment: Experiment, part: Part) -> bool:
     """Return whether a part belongs to a plugin or to fitx, not to Keras."""
-    found = experiment.part_index.find(part.kind, part.name)
-    is_plugin = found is not None and found.module.path in experiment.plugins
+    definition = experiment.part_index.find(part.kind, part.name)
+    is_plugin = definition is not None and definition.module.path in experiment.plugins
     return is_plugin or experiment.part_index.is_shipped(part.kind, part.name)
 
 
@@ -128,12 +130,12 @@ def with_columns(
     validates = "validation" in built.data.splits and not built.experiment.fit.is_never_validated
     measured = built.step.execution.logs["test"].names if validates else ()
     names = tuple(f"val_{name}" for name in measured)
-    found: list[keras.callbacks.Callback] = []
+    wrapped: list[keras.callbacks.Callback] = []
     for callback in callbacks:
         if isinstance(callback, keras.callbacks.CSVLogger):
-            found.append(_Columns(callback, names))
-        found.append(callback)
-    return found
+            wrapped.append(_Columns(callback, names))
+        wrapped.append(callback)
+    return wrapped
 
 
 class _Columns(keras.callbacks.Callback):

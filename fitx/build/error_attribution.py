@@ -105,9 +105,9 @@ def _user_code_error(experiment: Experiment, error: BaseException, running: str)
     if instead:
         # TensorFlow's own advice is about AutoGraph, which fitx does not apply to steps.
         what = f"{what.split('. You can')[0].rstrip('.')}. {instead}"
-    said = f"{type(error).__name__}: {what}" if what else type(error).__name__
+    description = f"{type(error).__name__}: {what}" if what else type(error).__name__
     where = f"{running}: " if running else ""
-    return UserCodeError(f"{where}{said}", _frames(experiment, error))
+    return UserCodeError(f"{where}{description}", _frames(experiment, error))
 
 
 def _frames(experiment: Experiment, error: BaseException) -> str:

@@ -74,13 +74,15 @@ def make_data(experiment: Experiment) -> Data:
     """Load the dataset's splits, check every number, and set up batches."""
     part = experiment.data
     shared = {field.name for field in fields(DataOptions)}
-    own = {k: v for k, v in part.options.items() if k not in shared}
+    dataset_options = {k: v for k, v in part.options.items() if k not in shared}
     options = DataOptions(**{k: v for k, v in part.options.items() if k in shared})
-    fed = {"seed": experiment.seed}
+    values_from_fitx = {"seed": experiment.seed}
     with Stage(f"reading {part.name}"):
-        made = call_part(experiment, replace(part, options=own), ("data",), fed)
-        splits = plugin_checks.splits(part, made)
-    source = f"{part.name} '{own['path']}'" if "path" in own else part.name
+        dataset_result = call_part(
+            experiment, replace(part, options=dataset_options), ("data",), values_from_fitx
+        )
+        splits = plugin_checks.splits(part, dataset_result)
+    source = f"{part.name} '{dataset_options['path']}'" if "path" in dataset_options else part.name
     with Stage(f"checking {rows_text(splits)}"):
         validate(splits, source)
     with Stage(f"preparing {rows_text(splits)}"):
@@ -102,21 +104,27 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     head = output_layer_for(experiment, data.splits)
     end = {"outputs": head.outputs, "output_activation": head.activation}
-    fed = {**data_signature(data.splits), **end, "seed": experiment.seed}
-    return {name: _network(experiment, part, name, fed) for name, part in parts.items()}
+    values_from_fitx = {**data_signature(data.splits), **end, "seed": experiment.seed}
+    return {
+        name: _network(experiment, part, name, values_from_fitx) for name, part in parts.items()
+    }
 
 
-def _network(experiment: Experiment, part: Part, name: str, fed: dict[str, Any]) -> keras.Model:
+def _network(
+    experiment: Experiment, part: Part, name: str, values_from_fitx: dict[str, Any]
+) -> keras.Model:
     # Checkpoints identify variables by layer names, which must not depend on other networks of
     # the process.
     layer_names.number_anew()
-    return plugin_checks.network(part, call_part(experiment, part, ("networks", name), fed))
+    return plugin_checks.network(
+        part, call_part(experiment, part, ("networks", name), values_from_fitx)
+    )
 
 
 def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
     """Construct the step around its networks."""
-    fed = {**networks, "seed": experiment.seed}
-    step = call_part(experiment, experiment.step, ("step",), fed)
+    values_from_fitx = {**networks, "seed": experiment.seed}
+    step = call_part(experiment, experiment.step, ("step",), values_from_fitx)
     return plugin_checks.step(experiment.step, step, networks)
 
 

@@ -90,11 +90,13 @@ def _by_epoch(schedule: Any) -> Any:
     return lambda epoch, learning_rate: float(schedule(epoch))
 
 
-def call_part(experiment: Experiment, part: Part, path: KeyPath, fed: dict[str, Any]) -> Any:
-    """Call a shipped part or a plugin's with its options and the values of `fed` that it takes."""
+def call_part(
+    experiment: Experiment, part: Part, path: KeyPath, values_from_fitx: dict[str, Any]
+) -> Any:
+    """Call a shipped part or a plugin's with its options and those values that it takes."""
     signature = experiment.part_index.signature(part.kind, part.name)
     names = {p.name for p in signature.parameters} if signature else set()
-    filled = {name: value for name, value in fed.items() if name in names}
+    filled = {name: value for name, value in values_from_fitx.items() if name in names}
     options = make_value(experiment, part.options, path)
     with attribute_errors(experiment, path):
         return REGISTRIES[part.kind].get(part.name)(**{**filled, **options})

@@ -29,9 +29,11 @@ def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
         return
     answer = np.zeros((1, *(side or 1 for side in shape[1:])), np.float32)
     is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
-    given = [metric for metric in metrics if isinstance(metric, keras.metrics.Metric)]
-    fed = [m for m in built.step.metrics if m.name != "loss"] if is_shipped else given
-    for metric in fed:
+    own_metrics = [metric for metric in metrics if isinstance(metric, keras.metrics.Metric)]
+    checked_metrics = (
+        [m for m in built.step.metrics if m.name != "loss"] if is_shipped else own_metrics
+    )
+    for metric in checked_metrics:
         # Metrics that do not fit are reported by the trace, which comes next.
         with suppress(Exception), keras.StatelessScope():
             metric.update_state(y[:1], answer)

@@ -97,10 +97,10 @@ def inexact_operations(
     execution = built.step.execution
     is_distributed = execution.strategy is not None
     lines = [
-        f"{kind}_step {_message(built, found)}"
+        f"{kind}_step {_message(built, obstacle)}"
         for kind in kinds
         for graph in execution.graphs(kind)
-        for found in unsaved_operations(graph, is_distributed=is_distributed)
+        for obstacle in unsaved_operations(graph, is_distributed=is_distributed)
     ]
     # A step has a graph for each batch size: remove repeated messages.
     return list(dict.fromkeys(lines))
@@ -124,12 +124,12 @@ def uncompilable(
         batch_size: The rows of a batch, for graphs of any batch size.
         device_kind: "cpu" or "gpu".
     """
-    found = find_obstacle(graph, batch_size, device_kind)
-    if found is None:
+    obstacle = find_obstacle(graph, batch_size, device_kind)
+    if obstacle is None:
         return None
-    if found.operation is None:
-        return f"the step: {found.reason}"
-    return f"{found.operation.type}{origin(built, found.operation)}, {found.reason}"
+    if obstacle.operation is None:
+        return f"the step: {obstacle.reason}"
+    return f"{obstacle.operation.type}{origin(built, obstacle.operation)}, {obstacle.reason}"
 
 
 def xla_refused(built: BuiltExperiment, what: str) -> ConfigError:

@@ -64,8 +64,8 @@ def output_layer(splits: Splits, loss: Part | None) -> OutputLayer:
 
 def loss_of(experiment: Experiment) -> Part | None:
     """Return the loss of an experiment; None if only its step's code knows it."""
-    own = getattr(REGISTRIES["step"].get(experiment.step.name), "OWN_LOSS", None)
-    return Part("loss", own) if isinstance(own, str) else experiment.loss
+    loss_name = getattr(REGISTRIES["step"].get(experiment.step.name), "OWN_LOSS", None)
+    return Part("loss", loss_name) if isinstance(loss_name, str) else experiment.loss
 
 
 def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:

@@ -14,62 +14,66 @@ from fitx.registry.kinds import Part
 from fitx.step import Step, network_names
 
 
-def splits(part: Part, made: Any) -> Splits:
+def splits(part: Part, returned: Any) -> Splits:
     """Return a dataset's splits. Raises UserCodeError if they are not splits."""
-    if isinstance(made, dict) and all(_is_split(*item) for item in made.items()):
-        return made
-    inner = next((_kind(v) for v in made.values()), "") if isinstance(made, dict) else ""
-    found = f"{_kind(made)} of {inner}" if inner else _kind(made)
+    if isinstance(returned, dict) and all(_is_split(*item) for item in returned.items()):
+        return returned
+    inner = next((_kind(v) for v in returned.values()), "") if isinstance(returned, dict) else ""
+    found = f"{_kind(returned)} of {inner}" if inner else _kind(returned)
     example = "{'train': Split(x, y)}, with `from fitx import Split`"
     raise UserCodeError(f"dataset '{part.name}' returned {found}; return splits: {example}.")
 
 
-def network(part: Part, made: Any) -> keras.Model:
+def network(part: Part, returned: Any) -> keras.Model:
     """Return a network. Raises UserCodeError if it is not a model, or has no variables yet."""
-    if not isinstance(made, keras.Model):
-        text = f"model '{part.name}' returned {_kind(made)}; return a keras.Model."
+    if not isinstance(returned, keras.Model):
+        text = f"model '{part.name}' returned {_kind(returned)}; return a keras.Model."
         raise UserCodeError(text)
-    if not made.built:
+    if not returned.built:
         text = f"model '{part.name}' returned a network without a known input shape; "
         raise UserCodeError(text + "begin it with keras.Input(input_shape), or call its build().")
-    return made
+    return returned
 
 
-def step(part: Part, made: Any, given: Mapping[str, keras.Model]) -> Step:
+def step(part: Part, returned: Any, passed_networks: Mapping[str, keras.Model]) -> Step:
     """Return a step that was constructed with networks.
 
     Raises:
         UserCodeError: It is not a Step, or does not keep one of its networks.
     """
-    if not isinstance(made, Step):
-        text = f"step '{part.name}' is {_kind(made)}; derive it from fitx.step.Step."
+    if not isinstance(returned, Step):
+        text = f"step '{part.name}' is {_kind(returned)}; derive it from fitx.step.Step."
         raise UserCodeError(text)
-    missing = [name for name in network_names(type(made)) if not hasattr(made, name)]
+    missing = [name for name in network_names(type(returned)) if not hasattr(returned, name)]
     if missing:
-        text = f"{type(made).__name__}.__init__ does not keep its network '{missing[0]}'; "
+        text = f"{type(returned).__name__}.__init__ does not keep its network '{missing[0]}'; "
         call = f"super().__init__({missing[0]}={missing[0]})"
         raise UserCodeError(text + f"call {call} there.")
-    for name in given:
-        kept = getattr(made, name)
-        if not isinstance(kept, keras.Model):
-            text = f"{type(made).__name__}.__init__ replaces its network '{name}' by {_kind(kept)};"
-            raise UserCodeError(f"{text} keep a keras.Model there.")
-    return made
+    for name in passed_networks:
+        attribute = getattr(returned, name)
+        if not isinstance(attribute, keras.Model):
+            text = f"{type(returned).__name__}.__init__ replaces its network '{name}' by "
+            raise UserCodeError(f"{text}{_kind(attribute)}; keep a keras.Model there.")
+    return returned
 
 
-def callback(part: Part, made: Any) -> keras.callbacks.Callback:
+def callback(part: Part, returned: Any) -> keras.callbacks.Callback:
     """Return a callback. Raises UserCodeError if it is not one."""
-    if isinstance(made, keras.callbacks.Callback):
-        return made
-    text = f"callback '{part.name}' is {_kind(made)}; derive it from keras.callbacks.Callback."
+    if isinstance(returned, keras.callbacks.Callback):
+        return returned
+    text = f"callback '{part.name}' is {_kind(returned)}; derive it from keras.callbacks.Callback."
     raise UserCodeError(text)
 
 
 def measures(experiment: Experiment, step: Step) -> bool:
     """Return whether a step can be evaluated: with its own `test_step`, or Keras' and a loss."""
     cls = type(step)
-    own = cls.test_step is not keras.Model.test_step
-    return own or experiment.loss is not None or cls.compute_loss is not Step.compute_loss
+    overrides_test_step = cls.test_step is not keras.Model.test_step
+    return (
+        overrides_test_step
+        or experiment.loss is not None
+        or cls.compute_loss is not Step.compute_loss
+    )
 
 
 def require_evaluation(experiment: Experiment, step: Step) -> None:
@@ -79,9 +83,9 @@ def require_evaluation(experiment: Experiment, step: Step) -> None:
         raise experiment.error(("step",), text + "write one, or use another step with --step.")
 
 
-def _is_split(name: Any, made: Any) -> bool:
-    return isinstance(name, str) and isinstance(made, Split) and made.x is not None
+def _is_split(name: Any, returned: Any) -> bool:
+    return isinstance(name, str) and isinstance(returned, Split) and returned.x is not None
 
 
-def _kind(made: Any) -> str:
-    return "nothing" if made is None else f"a {type(made).__name__}"
+def _kind(returned: Any) -> str:
+    return "nothing" if returned is None else f"a {type(returned).__name__}"

@@ -93,23 +93,25 @@ def _fit(cls: type[Step]) -> Iterator[str]:
 
 def _hidden_names(owner: type) -> Iterator[str]:
     """Find attributes that hide one of Step's or Keras' own under the same name."""
-    for name, own in vars(owner).items():
+    for name, member in vars(owner).items():
         is_ours = name in vars(Step) or name in vars(Trainer)
         is_private = name.startswith("_") and not name.startswith("__")
         base = inspect.getattr_static(Step, name, None)
         if isinstance(base, property) and is_ours:
             yield f"calls an attribute '{name}', which is reserved by Step: rename it."
-        elif isinstance(base, FunctionType) and is_private and not _replaces(own, base):
+        elif isinstance(base, FunctionType) and is_private and not _replaces(member, base):
             yield f"has a '{name}', which hides a method of Keras: rename it."
 
 
-def _replaces(own: Any, base: FunctionType) -> bool:
+def _replaces(member: Any, base: FunctionType) -> bool:
     """Return whether an attribute is a valid override of the function of the same name."""
-    if not isinstance(own, FunctionType):
+    if not isinstance(member, FunctionType):
         return False
-    needed = [p for p in inspect.signature(base).parameters.values() if p.kind is not p.VAR_KEYWORD]
-    named = {p.name: None for p in needed[1:] if p.kind is not p.VAR_POSITIONAL}
-    return _mentions(own, own.__name__) or _takes(own, None, **named)
+    required_parameters = [
+        p for p in inspect.signature(base).parameters.values() if p.kind is not p.VAR_KEYWORD
+    ]
+    arguments = {p.name: None for p in required_parameters[1:] if p.kind is not p.VAR_POSITIONAL}
+    return _mentions(member, member.__name__) or _takes(member, None, **arguments)
 
 
 def _takes(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> bool:
@@ -122,11 +124,11 @@ def _takes(function: Callable[..., Any], *arguments: Any, **keywords: Any) -> bo
 
 def _mentions(function: Any, name: str) -> bool:
     """Return whether a function's code uses an attribute name, as a call of super() does."""
-    waiting = [getattr(function, "__code__", None)]
-    while waiting:
-        code = waiting.pop()
+    to_visit = [getattr(function, "__code__", None)]
+    while to_visit:
+        code = to_visit.pop()
         if isinstance(code, CodeType):
             if name in code.co_names:
                 return True
-            waiting.extend(code.co_consts)
+            to_visit.extend(code.co_consts)
     return not hasattr(function, "__code__")

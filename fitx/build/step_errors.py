@@ -48,9 +48,9 @@ def _line(function: ast.FunctionDef, name: str | None) -> int:
     """Return the line that assigns the named value, else that of the first return statement."""
     nodes = list(ast.walk(function))
     keys = [key for node in nodes if isinstance(node, ast.Dict) for key in node.keys]
-    named = [k.lineno for k in keys if isinstance(k, ast.Constant) and k.value == name]
+    key_lines = [k.lineno for k in keys if isinstance(k, ast.Constant) and k.value == name]
     returns = [node.lineno for node in nodes if isinstance(node, ast.Return)]
-    return min(named or returns or [function.lineno])
+    return min(key_lines or returns or [function.lineno])
 
 
 _BY_USE = {

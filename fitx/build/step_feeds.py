@@ -32,16 +32,16 @@ def batch_layout(
     return evaluation_layout(built.data.splits[split], built.data.batch_size, steps)
 
 
-def training_feed(built: BuiltExperiment, done: int = 0) -> tf.data.Dataset:
+def training_feed(built: BuiltExperiment, steps_done: int = 0) -> tf.data.Dataset:
     """Return the data that `fit` trains on, epoch after epoch without end.
 
     Args:
         built: The experiment.
-        done: Batches to leave out, because an earlier process trained on them.
+        steps_done: Batches to leave out, because an earlier process trained on them.
     """
     in_blocks = built.step.execution.plan.modes["train"].takes_blocks
     feed = training_blocks if in_blocks else training_batches
-    epoch, step = divmod(done, built.data.steps("train"))
+    epoch, step = divmod(steps_done, built.data.steps("train"))
     return feed(built.data, first_epoch=epoch, first_step=step)
 
 

@@ -85,12 +85,14 @@ class SampleGrid(keras.callbacks.Callback):
                 f"sample_grid: the step {type(self.model).__name__} has no network "
                 f"'{self.network}'; set `network` to the one that draws."
             )
-        given, drawn = (getattr(network, side, None) for side in ("input_shape", "output_shape"))
-        is_vector = isinstance(given, tuple) and len(given) == 2
+        input_shape, drawn = (
+            getattr(network, side, None) for side in ("input_shape", "output_shape")
+        )
+        is_vector = isinstance(input_shape, tuple) and len(input_shape) == 2
         if is_vector and isinstance(drawn, tuple) and len(drawn) == 4 and drawn[-1] in (1, 3):
             return network
         raise UsageError(
-            f"sample_grid: network '{self.network}' turns {given} into {drawn}; expected one "
+            f"sample_grid: network '{self.network}' turns {input_shape} into {drawn}; expected one "
             "latent vector into images of shape (rows, height, width, 1 or 3)."
         )
 

@@ -141,8 +141,8 @@ def _squeezed(shape: Shape) -> Shape:
     return shape[:-1] if shape[-1:] == (1,) else shape
 
 
-def _agree(expected: Shape, found: Shape) -> bool:
+def _agree(expected: Shape, shape: Shape) -> bool:
     """Return whether a shape matches the expected one, in which None means any size."""
-    return len(expected) == len(found) and all(
-        side in (None, size) for side, size in zip(expected, found, strict=True)
+    return len(expected) == len(shape) and all(
+        side in (None, size) for side, size in zip(expected, shape, strict=True)
     )

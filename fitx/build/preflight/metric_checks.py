@@ -83,42 +83,44 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
         return
     width: Any = shape[-1]
     is_sparse = labels[0].ndim < len(shape) or (labels[0].shape[-1] == 1 and width != 1)
-    fed = _Fed(labels, width, last_activation(networks[0]), is_sparse)
+    inputs = _Fed(labels, width, last_activation(networks[0]), is_sparse)
     lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
     for key, parts in lists.items():
         for index, part in enumerate(parts):
-            text = _misuse(part, loss_groups.class_of(part, width, is_sparse=is_sparse) or "", fed)
+            text = _misuse(
+                part, loss_groups.class_of(part, width, is_sparse=is_sparse) or "", inputs
+            )
             if text is not None:
                 yield experiment.problem((key, index), f"{part.name} {text}")
 
 
-def _misuse(part: Part, cls: str, fed: _Fed) -> str | None:
+def _misuse(part: Part, cls: str, inputs: _Fed) -> str | None:
     if cls in ("IoU", "MeanIoU"):
-        return _overlap(part, fed)
-    if cls in _ONE_HOT_OVERLAPS and fed.width not in (None, 1, part.options.get("num_classes")):
-        return f"needs num_classes: {fed.width}, as the network has as many outputs."
-    return _labels(cls, fed) or _predictions(part, cls, fed) or _greatest(part, cls, fed)
+        return _overlap(part, inputs)
+    if cls in _ONE_HOT_OVERLAPS and inputs.width not in (None, 1, part.options.get("num_classes")):
+        return f"needs num_classes: {inputs.width}, as the network has as many outputs."
+    return _labels(cls, inputs) or _predictions(part, cls, inputs) or _greatest(part, cls, inputs)
 
 
-def _labels(cls: str, fed: _Fed) -> str | None:
+def _labels(cls: str, inputs: _Fed) -> str | None:
     """Return a problem if labels are not 0 or 1, which Keras would misread."""
-    if cls not in _OF_YES_OR_NO or all(np.isin(y, (0, 1)).all() for y in fed.labels):
+    if cls not in _OF_YES_OR_NO or all(np.isin(y, (0, 1)).all() for y in inputs.labels):
         return None
     return "takes labels that are 0 or 1, and y holds others; remove it, or prepare y so."
 
 
-def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
+def _predictions(part: Part, cls: str, inputs: _Fed) -> str | None:
     """Return a problem if predictions are not probabilities, or not class numbers."""
-    if cls == "Accuracy" and fed.activation is not None:
+    if cls == "Accuracy" and inputs.activation is not None:
         text = "compares labels and predictions for equality, and a network gives no class numbers"
         return f"{text}; write accuracy in small letters, or the name of another."
-    if (cls, fed.activation) in _KERAS_UNDOES:
+    if (cls, inputs.activation) in _KERAS_UNDOES:
         # Keras finds what the activation was given, and takes it for logits of its own kind.
-        instead = _KERAS_UNDOES[cls, fed.activation]
-        return f"has no use for {fed.activation} outputs in Keras; write {instead}."
-    if fed.activation is None or not gives_negative_numbers(fed.activation):
+        instead = _KERAS_UNDOES[cls, inputs.activation]
+        return f"has no use for {inputs.activation} outputs in Keras; write {instead}."
+    if inputs.activation is None or not gives_negative_numbers(inputs.activation):
         return None
-    ending = f"the network ends in {fed.activation}"
+    ending = f"the network ends in {inputs.activation}"
     option = _THRESHOLDS.get(cls)
     if option is not None and part.options.get(option) is None and not part.options.get("top_k"):
         name = "binary_accuracy" if cls == "BinaryAccuracy" else part.name
@@ -126,28 +128,30 @@ def _predictions(part: Part, cls: str, fed: _Fed) -> str | None:
         return f"compares predictions with 0.5, but {ending}; for logits write {write}."
     if cls == "AUC" and not loss_groups.takes_logits(part):
         return f"takes probabilities, but {ending}; for logits add from_logits: true."
-    if cls in _CURVES or (cls in _F_SCORES and (fed.width == 1 or part.options.get("threshold"))):
+    if cls in _CURVES or (
+        cls in _F_SCORES and (inputs.width == 1 or part.options.get("threshold"))
+    ):
         return f"takes probabilities, but {ending}; let it end in sigmoid, or remove the metric."
     return None
 
 
-def _greatest(part: Part, cls: str, fed: _Fed) -> str | None:
+def _greatest(part: Part, cls: str, inputs: _Fed) -> str | None:
     """Return a problem if a metric uses the greatest output of a row where that is meaningless."""
     is_free = cls in _F_SCORES and part.options.get("threshold") is None
     looks = is_free or cls in _ONE_HOT_OVERLAPS or cls in _OF_GREATEST
     average = "" if part.options.get("average") else " and average: macro"
     instead = {**dict.fromkeys(_F_SCORES, f"add threshold: 0.5{average}"), **_INSTEAD}.get(cls, "")
-    if looks and fed.width == 1:
+    if looks and inputs.width == 1:
         return f"looks for the greatest output, and there is one; {instead}."
-    if looks and any(_has_several(y) for y in fed.labels):
+    if looks and any(_has_several(y) for y in inputs.labels):
         return f"looks for the greatest output, and y has several labels a row; {instead}."
     is_chosen = cls == "CategoricalAccuracy" and part.name in keras_parts.SHAPE_DEPENDENT["metric"]
-    if is_chosen and not all(_are_probabilities(y) for y in fed.labels):
+    if is_chosen and not all(_are_probabilities(y) for y in inputs.labels):
         return "counts right classes, and the rows of y are no probabilities of classes; remove it."
-    if fed.width == 1 and cls in loss_groups.CLASS_DISTRIBUTIONS:
+    if inputs.width == 1 and cls in loss_groups.CLASS_DISTRIBUTIONS:
         return "compares the probabilities of classes, and there is one output."
     is_correlation = cls in ("PearsonCorrelation", "ConcordanceCorrelation")
-    if is_correlation and part.options.get("axis", -1) == -1 and _has_even_rows(fed.labels):
+    if is_correlation and part.options.get("axis", -1) == -1 and _has_even_rows(inputs.labels):
         return "correlates the numbers of a row, and y has rows in which all are equal; remove it."
     return None
 
@@ -169,17 +173,17 @@ def _has_several(y: np.ndarray) -> bool:
     return is_marked and bool((y.sum(axis=-1) > 1).any())
 
 
-def _overlap(part: Part, fed: _Fed) -> str | None:
+def _overlap(part: Part, inputs: _Fed) -> str | None:
     """Return a problem if a metric would read probabilities or one-hot labels as class numbers."""
     sparse_labels = part.options.get("sparse_y_true", True)
     sparse_answer = part.options.get("sparse_y_pred", True)
-    if sparse_answer and fed.activation is not None:
+    if sparse_answer and inputs.activation is not None:
         text = "takes class numbers for predictions, and the network gives scores; "
-        return text + ("write binary_iou." if fed.width == 1 else "add sparse_y_pred: false.")
-    if sparse_labels and not fed.is_sparse and fed.width != 1:
+        return text + ("write binary_iou." if inputs.width == 1 else "add sparse_y_pred: false.")
+    if sparse_labels and not inputs.is_sparse and inputs.width != 1:
         return "takes class numbers for labels, and y is one-hot; add sparse_y_true: false."
     classes = part.options.get("num_classes")
-    if not sparse_answer and fed.width is not None and classes != fed.width:
-        has = f"and the network has {fed.width} outputs; write num_classes: {fed.width}."
+    if not sparse_answer and inputs.width is not None and classes != inputs.width:
+        has = f"and the network has {inputs.width} outputs; write num_classes: {inputs.width}."
         return f"counts {classes} classes, {has}"
     return None

@@ -114,11 +114,13 @@ def _monitors(built: BuiltExperiment) -> Iterator[tuple[KeyPath, str]]:
             yield ("callbacks", index, "monitor"), name
 
 
-def _not_logged(built: BuiltExperiment, path: KeyPath, name: str, known: list[str]) -> Problem:
+def _not_logged(
+    built: BuiltExperiment, path: KeyPath, name: str, logged_names: list[str]
+) -> Problem:
     fit = built.experiment.fit
     if name.startswith("val_") and "validation" in built.data.splits and fit.is_never_validated:
         return built.experiment.problem(path, never_validated(name, fit))
-    text = not_logged(name, known)
+    text = not_logged(name, logged_names)
     is_hinted = text.endswith("?") or not name.startswith("val_")
     return built.experiment.problem(
         path, text if is_hinted else f"{text} Set data.validation_split."
@@ -157,8 +159,8 @@ def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
     part = getattr(experiment, str(path[0]))[path[1]]
     signature = experiment.part_index.signature("metric", part.name)
     options = {"average": "macro", "class_aggregation": "uniform_average"}
-    known = (name for name in options if signature is not None and signature.get(name))
-    name = next(known, None)
+    known_names = (name for name in options if signature is not None and signature.get(name))
+    name = next(known_names, None)
     return "see its options." if name is None else f"add {name}: {options[name]}."
 
 

@@ -31,7 +31,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
 def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
     experiment, usage = built.experiment, built.step.execution.usage
     name = experiment.step.name
-    fed = {name for log in built.step.execution.logs.values() for name in log.fed}
+    logged_metric_names = {name for log in built.step.execution.logs.values() for name in log.fed}
     if experiment.loss is not None and not usage.loss:
         yield experiment.problem(("loss",), unused("loss", name))
     if usage.metrics:
@@ -39,7 +39,9 @@ def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
     for key in ("metrics", "weighted_metrics"):
         parts = getattr(experiment, key)
         idle = [
-            i for i, p in enumerate(parts) if not fed & {p.logged_as, f"weighted_{p.logged_as}"}
+            i
+            for i, p in enumerate(parts)
+            if not logged_metric_names & {p.logged_as, f"weighted_{p.logged_as}"}
         ]
         if parts and len(idle) == len(parts):
             yield experiment.problem((key,), unused("metrics", name))
