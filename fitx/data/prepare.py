@@ -38,8 +38,8 @@ class Data:
             DataError: There is no such split, or it has no full batch and short ones are dropped.
         """
         if split not in self.splits:
-            known = ", ".join(self.splits)
-            raise DataError(f"the data has no '{split}' split; it has {known}.")
+            split_names = ", ".join(self.splits)
+            raise DataError(f"the data has no '{split}' split; it has {split_names}.")
         rows = len(self.splits[split])
         if split != "train" or not self.drop_remainder:
             return math.ceil(rows / self.batch_size)
@@ -98,15 +98,16 @@ def _held_out(splits: Splits, fraction: float) -> Splits:
             f"{len(splits['validation']):,} rows; leave validation_split out to use that one."
         )
     train = splits["train"]
-    kept = math.floor(len(train) * (1.0 - fraction))
-    if kept in (0, len(train)):
+    training_rows = math.floor(len(train) * (1.0 - fraction))
+    if training_rows in (0, len(train)):
         raise DataError(
             f"data.validation_split is {fraction} of {len(train):,} training rows, which leaves "
-            f"{kept:,} to train on and {len(train) - kept:,} to validate on; both need one."
+            f"{training_rows:,} to train on and {len(train) - training_rows:,} to validate on; "
+            "both need one."
         )
     parts = train.arrays().items()
-    held_out = Split(**{part: array[kept:] for part, array in parts})
-    train = Split(**{part: array[:kept] for part, array in parts})
+    held_out = Split(**{part: array[training_rows:] for part, array in parts})
+    train = Split(**{part: array[:training_rows] for part, array in parts})
     return {"train": train, "validation": held_out} | {
         name: split for name, split in splits.items() if name != "train"
     }
@@ -127,8 +128,8 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
     by_class = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
     weight = by_class[row_classes]
     if split.sample_weight is not None:
-        own = split.sample_weight
-        weight = own * weight.reshape(-1, *(1,) * (own.ndim - 1))
+        sample_weight = split.sample_weight
+        weight = sample_weight * weight.reshape(-1, *(1,) * (sample_weight.ndim - 1))
     if not weight.any():
         raise DataError("data.class_weight gives every row the weight 0.")
     return replace(split, sample_weight=weight)
@@ -145,10 +146,10 @@ def _class_labels(y: np.ndarray) -> np.ndarray | None:
 def _check_class_weight(class_weight: dict[int, float], classes: list[int]) -> None:
     absent = sorted(set(class_weight) - set(classes))
     if absent:
-        known = f"{len(classes)} classes from {classes[0]} to {classes[-1]}"
+        class_range = f"{len(classes)} classes from {classes[0]} to {classes[-1]}"
         raise DataError(
             f"data.class_weight names {', '.join(map(str, absent))}, which no training row is "
-            f"labelled with; the labels are {known}."
+            f"labelled with; the labels are {class_range}."
         )
     for label, weight in class_weight.items():
         if not (math.isfinite(weight) and weight >= 0):

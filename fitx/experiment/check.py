@@ -119,8 +119,8 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     signature, facts = part_index.signature("step", name), part_index.step_facts(name)
     if signature is None:
         raise UsageError(f"no step is called '{name}'.{nearest(name, part_index.names('step'))}")
-    needed = [p.name for p in signature.positional if p.required]
-    missing = [network for network in needed if network not in experiment.networks]
+    required_networks = [p.name for p in signature.positional if p.required]
+    missing = [network for network in required_networks if network not in experiment.networks]
     if missing:
         text = f"step '{name}' needs the network '{missing[0]}'; this experiment has "
         raise UsageError(f"{text}{listed(list(experiment.networks))}.")
@@ -133,9 +133,9 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     uses = facts.uses if facts is not None else {"loss", "metrics"}
     if facts is not None and "loss" in uses and experiment.loss is None:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
-    kept = {network: experiment.networks[network] for network in needed}
+    kept_networks = {network: experiment.networks[network] for network in required_networks}
     loss = experiment.loss if "loss" in uses else None
-    changed = replace(experiment, networks=kept, loss=loss)
+    changed = replace(experiment, networks=kept_networks, loss=loss)
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
     return replace(changed, step=Part("step", name), step_facts=facts, trained_as=experiment)

@@ -68,8 +68,8 @@ def words(value: str, tails: set[str]) -> Iterator[str]:
     if len(value) > LONGEST:
         return
     before, sign, _ = re.sub(r"^[\w.+-]+://", "", value).rpartition("@")
-    named = re.findall(r"(?:^|[?&#;,\s])[^=&#;,\s]+=([^&#;,\s]+)", value)
-    for part in (*(before.split(":", 1) if sign else ()), *named):
+    query_values = re.findall(r"(?:^|[?&#;,\s])[^=&#;,\s]+=([^&#;,\s]+)", value)
+    for part in (*(before.split(":", 1) if sign else ()), *query_values):
         for text in {part, unquote(part)}:
             if len(text) >= LEAST and text.lower() not in COMMON:
                 yield text

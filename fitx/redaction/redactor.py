@@ -66,8 +66,8 @@ def publish_folder(folder: str) -> None:
 
 def forget() -> None:
     """Reset to the state before any value was protected, for another command."""
-    for known in (_values, _public, _folders, _compiled):
-        known.clear()
+    for cache in (_values, _public, _folders, _compiled):
+        cache.clear()
 
 
 def redact(text: str) -> str:
@@ -78,7 +78,7 @@ def redact(text: str) -> str:
     """
     if not _values:
         return text
-    found = (each(text, hidden) for each in (_exact, _parts) for hidden in _hidden())
+    found = (search(text, hidden) for search in (_exact, _parts) for hidden in _hidden())
     # If both cover the same text, a whole value comes before a piece of another.
     spans = sorted(chain.from_iterable(found), key=lambda span: (span[0], -span[1]))
     shown, end = "", 0
@@ -120,9 +120,9 @@ def _compile(value: str, reference: str, folders: set[str]) -> _Hidden | None:
     as_folder = os.path.join(value, "")
     if any(f"{folder}/".startswith(as_folder) for folder in folders):
         return None
-    known = variants(value)
-    tails = {_tail(variant, folders) for variant in known}
-    whole = {form for variant in known for form in forms(variant) if len(form) >= PIECE}
+    spellings = variants(value)
+    tails = {_tail(variant, folders) for variant in spellings}
+    whole = {form for variant in spellings for form in forms(variant) if len(form) >= PIECE}
     pieces = {
         form[start : start + PIECE]
         for form in {form for tail in tails for form in forms(tail)}

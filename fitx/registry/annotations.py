@@ -175,8 +175,8 @@ def _subscript(node: ast.Subscript) -> Any:
     kind = kinds.PART_ANNOTATIONS.get(ast.unparse(items[0]).rpartition(".")[2])
     if outer in (list, Sequence) and kind is not None:
         return _parts_of(kind, types[0])
-    whole = outer[types if len(types) > 1 else types[0]]
-    return _from_list(whole) if outer in (tuple, set, frozenset) else whole
+    list_type = outer[types if len(types) > 1 else types[0]]
+    return _from_list(list_type) if outer in (tuple, set, frozenset) else list_type
 
 
 def _parts_of(kind: str, part: Any) -> Any:

@@ -69,11 +69,13 @@ def classes(kind: str) -> dict[str, str]:
     if file is None:
         return {}
     left_out = _BASES.get(kind, set()) | REFUSED.get(kind, {}).keys()
-    wanted = str.islower if kind == "activation" else _is_class_name
+    is_part_name = str.islower if kind == "activation" else _is_class_name
     return {
         name: module
         for name, (module, _) in python_source.read(file).imports.items()
-        if wanted(name) and name not in left_out and name not in ("deserialize", "serialize", "get")
+        if is_part_name(name)
+        and name not in left_out
+        and name not in ("deserialize", "serialize", "get")
     }
 
 

@@ -91,16 +91,16 @@ def family(
         definition: The class; of a function, only the function is yielded.
         ends: Tells which bases are left out, together with their own bases.
     """
-    waiting, seen = [definition], set()
-    while waiting:
-        member = waiting.pop(0)
-        if member.node in seen or ends(member):
+    to_visit, seen = [definition], set()
+    while to_visit:
+        current = to_visit.pop(0)
+        if current.node in seen or ends(current):
             continue
-        yield member
-        seen.add(member.node)
-        bases = member.node.bases if isinstance(member.node, ast.ClassDef) else []
-        parents = [find(member.module, ast.unparse(base)) for base in bases]
-        waiting = [*filter(None, parents), *waiting]
+        yield current
+        seen.add(current.node)
+        bases = current.node.bases if isinstance(current.node, ast.ClassDef) else []
+        parents = [find(current.module, ast.unparse(base)) for base in bases]
+        to_visit = [*filter(None, parents), *to_visit]
 
 
 def method(definition: Definition, name: str) -> ast.FunctionDef | None:

@@ -102,8 +102,8 @@ def read_signature(kind: str, name: str, definition: Definition) -> Signature:
 def _described(definition: Definition, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
     """Yield parameters with their descriptions, from the docstring of the class or of a base."""
     texts: dict[str, str] = {}
-    for member in python_source.family(definition, ends=is_step_base):
-        texts = {**argument_descriptions(docstring(member)), **texts}
+    for ancestor in python_source.family(definition, ends=is_step_base):
+        texts = {**argument_descriptions(docstring(ancestor)), **texts}
     for parameter in parameters:
         yield replace(parameter, description=texts.get(parameter.name, ""))
 
@@ -112,16 +112,16 @@ def _parameters(definition: Definition) -> Iterator[Parameter]:
     """Yield the parameters of a callable, then those that `**keywords` passes on to its bases."""
     # fitx names parts of Keras itself and passes all of their options by name.
     is_keras = definition.is_keras
-    taken: set[str] = {"name"} if is_keras else set()
+    taken_names: set[str] = {"name"} if is_keras else set()
     filled = 0
     for function, is_method in _constructors(definition):
         declared = list(_declared_parameters(function, is_method=is_method))
-        taken |= {parameter.name for parameter in declared[:filled]}
+        taken_names |= {parameter.name for parameter in declared[:filled]}
         for parameter in declared:
-            if parameter.name not in taken:
+            if parameter.name not in taken_names:
                 yield replace(parameter, positional=False) if is_keras else parameter
         filled, keywords = _given_to_base(function)
-        taken |= {parameter.name for parameter in declared} | keywords
+        taken_names |= {parameter.name for parameter in declared} | keywords
         if function.args.kwarg is None:
             return
 
@@ -129,8 +129,8 @@ def _parameters(definition: Definition) -> Iterator[Parameter]:
 def _constructors(definition: Definition) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(definition.node, ast.FunctionDef):
         yield definition.node, False
-    for member in python_source.family(definition, ends=is_step_base):
-        init = python_source.method(member, "__init__")
+    for ancestor in python_source.family(definition, ends=is_step_base):
+        init = python_source.method(ancestor, "__init__")
         if init is not None:
             yield init, True
 

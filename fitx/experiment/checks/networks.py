@@ -63,8 +63,8 @@ def _only_one(settings: Settings, names: list[str], step: str) -> Findings:
 
 
 def _unknown(settings: Settings, names: list[str], step: str) -> Findings:
-    for key, given in (("networks", settings.networks), ("optimizers", settings.optimizers)):
-        for name in given:
+    for key, parts in (("networks", settings.networks), ("optimizers", settings.optimizers)):
+        for name in parts:
             if name not in names:
                 takes = f"it takes {listed(names)}.{nearest(name, names)}"
                 yield (key, name), f"{step} has no network '{name}'; {takes}"

@@ -165,6 +165,6 @@ def _no_options(part: dict[str, str], part_index: PartIndex) -> str:
         return f"the activation '{name}' takes no options here; use a layer that takes them."
     word = "accuracy" if name.startswith("acc") else "crossentropy"
     names = [f"{prefix}_{word}" for prefix in ("binary", "categorical", "sparse_categorical")]
-    present = [each for each in names if part_index.find(kind, each)]
+    present = [part_name for part_name in names if part_index.find(kind, part_name)]
     text = f"Keras chooses '{name}' by the shapes, so it takes no options; to set some, write "
     return f"{text}{listed(present[:-1])} or {present[-1]}."

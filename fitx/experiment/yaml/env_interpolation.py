@@ -61,8 +61,8 @@ def _value(node: Node, text: str) -> tuple[Scalar, str]:
     parts, end = [], 0
     for match in _REFERENCE.finditer(text):
         if match["name"] is None or text[match.end() : match.end() + 1] != "}":
-            found = shorten(text[match.start() :])
-            raise ValueError(f"expected ${{env:NAME}} or ${{env:NAME:default}}, found '{found}'.")
+            rest = shorten(text[match.start() :])
+            raise ValueError(f"expected ${{env:NAME}} or ${{env:NAME:default}}, found '{rest}'.")
         parts += [text[end : match.start()], _variable(match["name"], match["default"])]
         end = match.end() + 1
     result = "".join([*parts, text[end:]])

@@ -78,17 +78,17 @@ def _placed(node: Node, place: Place) -> Node:
     return replace(node, value=value, place=place, keys=dict.fromkeys(node.keys, place))
 
 
-def _changed(node: Node, done: KeyPath, override: Override) -> Node:
-    """Return the node at path `done` with the override applied at or below it."""
-    rest = override.path[len(done) :]
+def _changed(node: Node, path_so_far: KeyPath, override: Override) -> Node:
+    """Return the node at path `path_so_far` with the override applied at or below it."""
+    rest = override.path[len(path_so_far) :]
     if not rest:
         return _new_value(node, override)
     if isinstance(node.value, list):
-        return _changed_list(node, node.value, done, override)
-    values, step = _as_mapping(node, done), str(rest[0])
+        return _changed_list(node, node.value, path_so_far, override)
+    values, step = _as_mapping(node, path_so_far), str(rest[0])
     removes = override.value is None
     if removes and step not in values:
-        where = f"{dotted(done)} has" if done else "there is"
+        where = f"{dotted(path_so_far)} has" if path_so_far else "there is"
         raise _CannotApply(f"{where} no '{step}' to remove.{nearest(step, values)}")
     # If something is missing because of this word, the problem is located at the word.
     is_new = len(rest) == 1 or step not in values
@@ -96,22 +96,22 @@ def _changed(node: Node, done: KeyPath, override: Override) -> Node:
     if removes and len(rest) == 1:
         return replace(node, value={k: v for k, v in values.items() if k != step}, keys=keys)
     child = values.get(step, Node(None, override.place))
-    changed = _changed(child, (*done, rest[0]), override)
+    changed = _changed(child, (*path_so_far, rest[0]), override)
     return replace(node, value={**values, step: changed}, keys=keys)
 
 
-def _changed_list(node: Node, items: list[Node], done: KeyPath, override: Override) -> Node:
-    index, is_last = override.path[len(done)], len(done) + 1 == len(override.path)
+def _changed_list(node: Node, items: list[Node], path_so_far: KeyPath, override: Override) -> Node:
+    index, is_last = override.path[len(path_so_far)], len(path_so_far) + 1 == len(override.path)
     if not isinstance(index, int) or index >= len(items):
         count = f"{len(items)} item{'s' * (len(items) != 1)}"
         raise _CannotApply(
-            f"{dotted(done)} has {count}, counted from 0; there is no item '{index}'."
+            f"{dotted(path_so_far)} has {count}, counted from 0; there is no item '{index}'."
         )
     changed = list(items)
     if override.value is None and is_last:
         del changed[index]
     else:
-        changed[index] = _changed(items[index], (*done, index), override)
+        changed[index] = _changed(items[index], (*path_so_far, index), override)
     return replace(node, value=changed)
 
 
