@@ -50,8 +50,8 @@ def listed(root: Path) -> list[Path]:
 
 def free(root: Path, step: int) -> Path:
     """Return the path of a new checkpoint of `step`, which does not exist yet."""
-    taken = [order(folder.name) for folder in listed(root)]
-    revisions = [revision for one, revision in taken if one == step]
+    positions = [order(folder.name) for folder in listed(root)]
+    revisions = [revision for one, revision in positions if one == step]
     return root / name(step, max(revisions, default=-1) + 1)
 
 

@@ -23,13 +23,13 @@ def fingerprints(files: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
 
     Unreadable files are left out: the part that needs one reports it better.
     """
-    found = {}
+    fingerprint_by_file = {}
     for key, path in files.items():
         try:
-            found[key] = _fingerprint(path)
+            fingerprint_by_file[key] = _fingerprint(path)
         except (OSError, ValueError):
             continue
-    return found
+    return fingerprint_by_file
 
 
 def check_present(files: Mapping[str, Path], recorded: Mapping[str, Any]) -> None:

@@ -183,9 +183,9 @@ def _point_latest(parent: Path, target: str | None) -> None:
             link.symlink_to(target, target_is_directory=True)
             os.replace(link, latest)
             return
-    for left in (link, latest):
-        if left.is_symlink():
-            left.unlink()
+    for leftover in (link, latest):
+        if leftover.is_symlink():
+            leftover.unlink()
 
 
 def _run_at(folder: Path) -> Path | None:

@@ -64,10 +64,11 @@ class Journal:
             StorageError: the line cannot be written; the file still ends with a complete line.
             UserCodeError: a value is named `epoch`, `step` or `seconds`.
         """
-        taken = [key for key in OWN_KEYS if key in values]
-        if taken:
+        reserved_keys = [key for key in OWN_KEYS if key in values]
+        if reserved_keys:
             raise UserCodeError(
-                f"the step logs a value named '{taken[0]}', which {NAME} reserves: rename the value"
+                f"the step logs a value named '{reserved_keys[0]}', which {NAME} reserves: "
+                "rename the value"
             )
         line = json_ready({"epoch": epoch, "step": step, "seconds": seconds, **values})
         self._write(json.dumps(line, allow_nan=False).encode() + b"\n")
@@ -114,8 +115,8 @@ def read(run: Path) -> list[dict[str, Any]]:
     Raises:
         StorageError: the file is missing, unreadable or damaged; names the line.
     """
-    whole = content(run)
-    lines = whole[: _whole_lines(whole)].splitlines()
+    file_bytes = content(run)
+    lines = file_bytes[: _whole_lines(file_bytes)].splitlines()
     return [parsed(line, f"{run / NAME}:{number}") for number, line in enumerate(lines, start=1)]
 
 

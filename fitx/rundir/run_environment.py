@@ -82,8 +82,8 @@ def _switches(configured: str) -> list[str]:
     """
     words = configured.split("\0")
     pairs = zip(words[::2], words[1::2], strict=False)
-    own = [key for scope, key in pairs if scope in ("local", "worktree")]
-    drivers = {key.rpartition(".")[0] for key in own if key.startswith("filter.")}
+    local_keys = [key for scope, key in pairs if scope in ("local", "worktree")]
+    drivers = {key.rpartition(".")[0] for key in local_keys if key.startswith("filter.")}
     off = ("clean=", "process=", "required=false")
     return ["core.fsmonitor=false", *(f"{driver}.{one}" for driver in drivers for one in off)]
 
@@ -92,11 +92,11 @@ def _ask(folder: Path, *words: str) -> str | None:
     """Return git's output; None if it fails or takes more than 5 s."""
     # A git hook that starts fitx sets variables that point to the hook's repository.
     # The empty list of protocols keeps git from fetching missing objects.
-    kept = {k: v for k, v in os.environ.items() if k not in REDIRECTIONS}
+    environment = {k: v for k, v in os.environ.items() if k not in REDIRECTIONS}
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             ["git", "--no-optional-locks", "-C", str(folder), *words],
-            env={**kept, "GIT_ALLOW_PROTOCOL": ""},
+            env={**environment, "GIT_ALLOW_PROTOCOL": ""},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -105,7 +105,7 @@ def _ask(folder: Path, *words: str) -> str | None:
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode(errors="replace") if done.returncode == 0 else None
+    return completed.stdout.decode(errors="replace") if completed.returncode == 0 else None
 
 
 def _parse(output: str) -> dict[str, Any] | None:

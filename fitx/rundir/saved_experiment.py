@@ -44,7 +44,7 @@ class EvaluationTarget:
     note: str = ""
 
 
-def commit(kept: Record, text: str | None, **facts: Any) -> None:
+def commit(run_record: Record, text: str | None, **facts: Any) -> None:
     """Change the experiment of a run and its record in one transaction.
 
     The text is written to run.json first, together with the other fields, and from there to
@@ -52,19 +52,19 @@ def commit(kept: Record, text: str | None, **facts: Any) -> None:
     completes the change.
 
     Args:
-        kept: The record of the run, whose lock is held.
+        run_record: The record of the run, whose lock is held.
         text: The new text of experiment.yaml; None keeps it.
         facts: As for `Record.update`.
 
     Raises:
         StorageError: A file cannot be written.
     """
-    kept.update(**facts, **({} if text is None else {_PENDING: text}))
-    pending = kept.facts.get(_PENDING)
+    run_record.update(**facts, **({} if text is None else {_PENDING: text}))
+    pending = run_record.facts.get(_PENDING)
     if pending is not None:
-        write_atomically(kept.run / EXPERIMENT, pending)
-        del kept.facts[_PENDING]
-        kept.update()
+        write_atomically(run_record.run / EXPERIMENT, pending)
+        del run_record.facts[_PENDING]
+        run_record.update()
 
 
 def read_target(

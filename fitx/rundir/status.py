@@ -60,12 +60,12 @@ def unfinished(out: Path, name: str) -> Iterator[Unfinished]:
     """
     for run in folder.runs(out / name):
         try:
-            found = status(run)
+            run_status = status(run)
         except StorageError as error:
             yield Unfinished(run, DAMAGED, str(error))
             continue
-        if found in UNFINISHED:
-            yield Unfinished(run, found)
+        if run_status in UNFINISHED:
+            yield Unfinished(run, run_status)
 
 
 def _recorded_status(run: Path) -> str:

@@ -22,13 +22,13 @@ def read(run: Path) -> dict[str, Any]:
             field.
     """
     path = run / NAME
-    found = read_json(path)
+    summary = read_json(path)
     try:
-        parse_model(Summary, found)
-        _check_journal(found, journal.read(run))
+        parse_model(Summary, summary)
+        _check_journal(summary, journal.read(run))
     except ValueError as error:
         raise StorageError(f"{path} is damaged: {error}") from error
-    return dict(found)
+    return dict(summary)
 
 
 def _check_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None:
@@ -39,9 +39,9 @@ def _check_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None
             raise ValueError(f"{field}: expected {last[key]} as in {journal.NAME}")
     # Values of the test are measured after the last epoch; their names begin with "test_".
     logged = {name: last[name] for name in last if name not in journal.OWN_KEYS}
-    said = {name: number(value) for name, value in summary["metrics"].items()}
-    for name in logged.keys() | said.keys():
-        is_tested = name.startswith("test_") and name in said
-        if not is_tested and repr(said.get(name)) != repr(logged.get(name)):
+    metric_values = {name: number(value) for name, value in summary["metrics"].items()}
+    for name in logged.keys() | metric_values.keys():
+        is_tested = name.startswith("test_") and name in metric_values
+        if not is_tested and repr(metric_values.get(name)) != repr(logged.get(name)):
             expected = logged.get(name, "no such value")
             raise ValueError(f"metrics.{name}: expected {expected} as in {journal.NAME}")
