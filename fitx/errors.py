@@ -54,17 +54,17 @@ class Diverged(FitxError):
     """A logged value, or a variable that a checkpoint was to keep, became NaN or infinite.
 
     Args:
-        found: The non-finite value, such as `loss is nan`.
-        where: The place, such as `after step 15 (epoch 3)`.
-        more: Further sentences.
+        message: The non-finite value, such as `loss is nan`.
+        place: The place, such as `after step 15 (epoch 3)`.
+        details: Further sentences.
         names: The names of non-finite logged values, if any.
     """
 
     exit_code = 5
 
-    def __init__(self, found: str, where: str, more: str, names: tuple[str, ...] = ()) -> None:
-        super().__init__(f"diverged: {found} {where}. {more}")
-        self.found, self.where, self.names = found, where, names
+    def __init__(self, message: str, place: str, details: str, names: tuple[str, ...] = ()) -> None:
+        super().__init__(f"diverged: {message} {place}. {details}")
+        self.message, self.place, self.names = message, place, names
 
 
 class ExpectationError(FitxError):

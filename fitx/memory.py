@@ -62,8 +62,8 @@ def _available() -> str:
     if not limits:
         return ""
     free = facts.get("MemAvailable")
-    left = f", {_size(min(free, *limits))} free" if free is not None else ""
-    return f"This process has {_size(min(limits))}{left}. "
+    free_text = f", {_size(min(free, *limits))} free" if free is not None else ""
+    return f"This process has {_size(min(limits))}{free_text}. "
 
 
 def _meminfo() -> dict[str, int]:

@@ -57,8 +57,8 @@ class Step(Trainer):
     @property
     def networks(self) -> dict[str, keras.Model]:
         """The networks that are not None by name, in the constructor's order."""
-        named = {name: getattr(self, name) for name in network_names(type(self))}
-        return {name: network for name, network in named.items() if network is not None}
+        network_by_name = {name: getattr(self, name) for name in network_names(type(self))}
+        return {name: network for name, network in network_by_name.items() if network is not None}
 
     @property
     def network_optimizers(self) -> dict[str, Optimizer]:

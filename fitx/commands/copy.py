@@ -61,8 +61,8 @@ def _files(name: str) -> tuple[Path, ...]:
     for registry in REGISTRIES.values():
         if kind in ("", registry.kind) and word in registry.files():
             return (registry.files()[word],)
-    known = [*shipped(), *(part for registry in REGISTRIES.values() for part in registry.files())]
-    hint = nearest(name, known) or " `fitx list` lists all names."
+    names = [*shipped(), *(part for registry in REGISTRIES.values() for part in registry.files())]
+    hint = nearest(name, names) or " `fitx list` lists all names."
     raise UsageError(f"nothing shipped is called '{name}'.{hint}")
 
 

@@ -56,14 +56,14 @@ def resume(request: ResumeRequest, display: Display) -> Result:
         available = runtime.threads()
         device = prepare_runtime(request.on_threads(available))
         built = build_and_trace(request.experiment, device, request.modes)
-        now = {**execution_fields(built, device), "data": data_fingerprint(built.data)}
-        environment_changes = changes.compare_environment(request.record, now)
+        current_fields = {**execution_fields(built, device), "data": data_fingerprint(built.data)}
+        environment_changes = changes.compare_environment(request.record, current_fields)
         changes.refuse_incompatible(environment_changes, allow_inexact=request.allow_inexact)
         start = _start(request, built, environment_changes)
         notes = [*changes.change_notes(environment_changes), *_notes(request, built, start)]
         if request.on_threads(available) is not request.experiment:
             notes.append(f"on {device.threads} of {available} threads, as when the run started")
-        fields = {**now, **_resume_fields(request, start, environment_changes)}
+        fields = {**current_fields, **_resume_fields(request, start, environment_changes)}
         reopened_run = _reopened_run(request, start, fields, notes)
         with session(reopened_run, built, device, display, request.stop_after) as context:
             return run_training(context)
@@ -94,9 +94,9 @@ def _start(
         newest = checkpoint.newest(request.run / "checkpoints", request.record["id"], check)
     if newest is None:
         return None
-    named = variables(built.step)
-    _refuse_mismatches(request, newest, mismatches(named, training_part(newest.state)))
-    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, named))
+    variable_by_name = variables(built.step)
+    _refuse_mismatches(request, newest, mismatches(variable_by_name, training_part(newest.state)))
+    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, variable_by_name))
 
 
 def _meta_check(
@@ -117,17 +117,19 @@ def _meta_check(
     return check
 
 
-def _changed(snapshot: Snapshot, built: BuiltExperiment, named: dict[str, Any]) -> Snapshot:
+def _changed(
+    snapshot: Snapshot, built: BuiltExperiment, variable_by_name: dict[str, Any]
+) -> Snapshot:
     """Return a snapshot with the changes of the experiment since it was saved.
 
     The snapshot itself says what the experiment asked for then. So a change counts even if the
     resume that made it was killed before it saved a checkpoint.
     """
     meta = dict(snapshot.meta)
-    for name, rate in learning_rates(named).items():
+    for name, rate in learning_rates(variable_by_name).items():
         if rate != meta["built_rates"].get(name):
             # In place: the state is large, and is released as soon as it has been restored.
-            snapshot.state.update(capture({name: named[name]}))
+            snapshot.state.update(capture({name: variable_by_name[name]}))
     if sorted(meta["callback_options"].values()) != sorted(callback_options(built.experiment)):
         meta["stopping"] = False
     meta["passed"] = _skip_steps(built, meta)
@@ -139,12 +141,12 @@ def _skip_steps(built: BuiltExperiment, meta: dict[str, Any]) -> int:
 
     The epoch continues after the rows that it has trained on, and ends with its last step.
     """
-    steps, done = built.steps_per_epoch, int(meta["passed"])
+    steps, steps_done = built.steps_per_epoch, int(meta["passed"])
     if meta["phase"] == "validation":
         return steps
     if built.experiment.fit.steps_per_epoch is None:
-        done = done * int(meta["batch_size"]) // built.data.batch_size
-    return min(done, steps)
+        steps_done = steps_done * int(meta["batch_size"]) // built.data.batch_size
+    return min(steps_done, steps)
 
 
 def _refuse_mismatches(request: ResumeRequest, newest: Newest, problems: str) -> None:

@@ -102,21 +102,25 @@ def restore_for_evaluation(step: Step, run: Path, weights: str) -> Restored:
     if newest is None:
         raise StorageError(f"{run} holds no checkpoint yet.")
     state = _evaluated_state(newest.state, run, weights)
-    named = model_variables(step)
+    variable_by_name = model_variables(step)
     prefixes = tuple(f"{NETWORKS}{name}/" for name in step.networks)
-    networks = {name: variable for name, variable in named.items() if name.startswith(NETWORKS)}
+    networks = {
+        name: variable for name, variable in variable_by_name.items() if name.startswith(NETWORKS)
+    }
     assign(networks, {name: array for name, array in state.items() if name.startswith(prefixes)})
-    as_built = _assign_fitting({k: v for k, v in named.items() if k not in networks}, state)
+    as_built = _assign_fitting(
+        {k: v for k, v in variable_by_name.items() if k not in networks}, state
+    )
     notes = [f"skipped: {text}" for text in newest.skipped]
     if as_built:
         notes.append(f"not in the run, and evaluated as built: {listed(as_built)}")
     return Restored(newest.folder.name, tuple(notes))
 
 
-def _assign_fitting(named: Mapping[str, object], state: State) -> list[str]:
+def _assign_fitting(variable_by_name: Mapping[str, object], state: State) -> list[str]:
     """Set the variables that fit their array in a state; return the names of the others."""
     others = []
-    for name, variable in named.items():
+    for name, variable in variable_by_name.items():
         one, array = {name: variable}, state.get(name)
         if array is None or mismatches(one, {name: array}):
             others.append(name)

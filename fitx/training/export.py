@@ -60,13 +60,13 @@ def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
     if best is None:
         _remove_best(folder)
         return
-    named = network_variables(step)
-    final = capture(named)
+    variable_by_name = network_variables(step)
+    final = capture(variable_by_name)
     try:
-        assign(named, {k: v for k, v in best.weights.items() if k.startswith(NETWORKS)})
+        assign(variable_by_name, {k: v for k, v in best.weights.items() if k.startswith(NETWORKS)})
         _save(step, folder / "best")
     finally:
-        assign(named, final)
+        assign(variable_by_name, final)
 
 
 def _remove_best(folder: Path) -> None:

@@ -83,9 +83,9 @@ def run_training(context: TrainingContext) -> Result:
             raise explained(_failure(error, context, run_monitor)) from None
         with Stage("saving the networks"):
             save_networks(built.step, context.run / "networks", run_monitor.state.best.epoch)
-        tested = _test(context, run_monitor) if "test" in built.data.splits else {}
-    values = {**run_monitor.values, **tested}
-    refuse_measured(tested, "test", built)
+        test_values = _test(context, run_monitor) if "test" in built.data.splits else {}
+    values = {**run_monitor.values, **test_values}
+    refuse_measured(test_values, "test", built)
     return write_summary(context.run, built, run_monitor, values, time.perf_counter() - began)
 
 
@@ -187,10 +187,10 @@ def _unapplied_gradients(step: Step) -> Iterator[str]:
     one epoch to the next; at the end of the training some may be left.
     """
     for name, optimizer in step.network_optimizers.items():
-        left = unapplied(optimizer)
-        if left:
+        unapplied_steps = unapplied(optimizer)
+        if unapplied_steps:
             size = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps
-            steps = "step" if left == 1 else f"{left} steps"
+            steps = "step" if unapplied_steps == 1 else f"{unapplied_steps} steps"
             yield (
                 f"optimizer '{name}': the gradients of the last {steps} were not applied, because "
                 f"the training ended before gradient_accumulation_steps ({size}) were complete"

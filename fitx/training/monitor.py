@@ -161,8 +161,8 @@ class RunMonitor(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Record and show an epoch, copy its state if it is the best, stop if it diverged."""
         seconds = self._seconds()
-        kept, self._before_validation = self._before_validation, None
-        before = kept.state if kept is not None else None
+        snapshot_before, self._before_validation = self._before_validation, None
+        before = snapshot_before.state if snapshot_before is not None else None
         self.values = _ordered(logs or {}, self.model)
         self.at = Position(epoch + 1, self.at.step, seconds=self.at.seconds + seconds)
         self.at.stopping = self.model.stop_training

@@ -179,19 +179,19 @@ class Replay:
 def _results(graph: Any) -> Iterator[tuple[tf.Operation, tf.Tensor]]:
     """Yield what the operations of a graph compute."""
     for op in graph.get_operations():
-        named = len(op.op_def.output_arg) == len(op.outputs)
+        has_argument_names = len(op.op_def.output_arg) == len(op.outputs)
         for index, output in enumerate(op.outputs):
             # Kernels leave in a "reserve space" what they like.
-            is_scratch = named and "reserve" in op.op_def.output_arg[index].name
+            is_scratch = has_argument_names and "reserve" in op.op_def.output_arg[index].name
             if output.dtype in _FLOATS and not is_scratch and op.type not in _GIVEN:
                 yield op, output
 
 
 def _spreading(operations: list[tf.Operation]) -> list[tf.Operation]:
     """Return the operations whose result reaches a variable by others that are not finite."""
-    kept: dict[str, tf.Operation] = {}
+    kept_operations: dict[str, tf.Operation] = {}
     for op in reversed(operations):
         users = [user for output in op.outputs for user in output.consumers()]
-        if any(user.name in kept or user.op_def.is_stateful for user in users):
-            kept[op.name] = op
-    return list(reversed(kept.values()))
+        if any(user.name in kept_operations or user.op_def.is_stateful for user in users):
+            kept_operations[op.name] = op
+    return list(reversed(kept_operations.values()))

@@ -93,15 +93,15 @@ def explained(failure: Failure) -> Diverged:
         text = _cause(failure, start)
     if error.names and not any(name.endswith("loss") for name in error.names):
         advice = f"{advice} A value that may be NaN is named in fit.allow_nan."
-    return Diverged(error.found, error.where, f"{text}\n{advice}", error.names)
+    return Diverged(error.message, error.place, f"{text}\n{advice}", error.names)
 
 
 def _is_outside_training(failure: Failure) -> bool:
     """Return whether only a validation or a callback gave values that are not finite."""
     trained = (NETWORKS, OPTIMIZERS)
-    named = {k: v for k, v in failure.variables.items() if k.startswith(trained)}
+    trained_values = {k: v for k, v in failure.variables.items() if k.startswith(trained)}
     has_names = bool(failure.error.names) and not _logged(failure)
-    return has_names and first_non_finite(capture(named)) is None
+    return has_names and first_non_finite(capture(trained_values)) is None
 
 
 def _logged(failure: Failure) -> list[str]:
@@ -133,11 +133,11 @@ def _cause(failure: Failure, start: Snapshot | None) -> str:
         logged = _logged(failure)
         replay = Replay(failure.built, failure.variables, failure.log, start, logged)
         ends = time.monotonic() + SEARCH_SECONDS
-        found = replay.until_not_finite(
+        first_failure = replay.until_not_finite(
             failure.step, lambda: not failure.stopped_by() and time.monotonic() < ends
         )
-        if found is not None:
-            return _described(failure, found)
+        if first_failure is not None:
+            return _described(failure, first_failure)
     except Exception as error:  # Whatever it is, the user must hear of the divergence.
         return f"Running {steps} again failed: {first_sentence(error)}"
     if replay.at.step < failure.step:

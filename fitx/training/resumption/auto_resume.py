@@ -106,8 +106,15 @@ def changed_plugin(trained: Mapping[str, str], experiment: Experiment) -> str | 
         experiment: The experiment to train.
     """
     before = {Path(name).name: sha256 for name, sha256 in trained.items()}
-    now = {path.name: plugins.sha256(path) for path in experiment.plugins}
-    return next((name for name in {**before, **now} if before.get(name) != now.get(name)), None)
+    current_hashes = {path.name: plugins.sha256(path) for path in experiment.plugins}
+    return next(
+        (
+            name
+            for name in {**before, **current_hashes}
+            if before.get(name) != current_hashes.get(name)
+        ),
+        None,
+    )
 
 
 def _is_allowed(change: Change, *, allow_inexact: bool) -> bool:

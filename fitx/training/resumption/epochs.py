@@ -38,9 +38,13 @@ def schedule_notes(trained: Experiment, experiment: Experiment, steps_per_epoch:
     trained_keys, lines = set(_spanning(trained)), []
     for path in _spanning(experiment):
         # Keras' callbacks count the steps of a schedule in epochs.
-        each, unit = (1, "epochs") if path[0] == "callbacks" else (steps_per_epoch, "steps")
+        steps_per_unit, unit = (
+            (1, "epochs") if path[0] == "callbacks" else (steps_per_epoch, "steps")
+        )
         if path in trained_keys:
-            spans = f"spans {now * each:,} {unit} instead of {before * each:,} now"
+            spans = (
+                f"spans {now * steps_per_unit:,} {unit} instead of {before * steps_per_unit:,} now"
+            )
             lines.append(f"{dotted(path)}: the schedule {spans}; its learning rate jumps here")
     return lines
 

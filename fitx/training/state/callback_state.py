@@ -22,13 +22,13 @@ Arrays = dict[str, np.ndarray]
 
 def by_name(callbacks: Iterable[keras.callbacks.Callback]) -> dict[str, keras.callbacks.Callback]:
     """Return callbacks by the names of their classes; a second as `EarlyStopping#2`."""
-    named: dict[str, keras.callbacks.Callback] = {}
+    callback_by_key: dict[str, keras.callbacks.Callback] = {}
     for callback in callbacks:
         name, count = type(callback).__name__, 1
-        while (name if count == 1 else f"{name}#{count}") in named:
+        while (name if count == 1 else f"{name}#{count}") in callback_by_key:
             count += 1
-        named[name if count == 1 else f"{name}#{count}"] = callback
-    return named
+        callback_by_key[name if count == 1 else f"{name}#{count}"] = callback
+    return callback_by_key
 
 
 def matched(saved: Mapping[str, str], now: Mapping[str, str]) -> dict[str, str]:

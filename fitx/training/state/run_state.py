@@ -77,8 +77,8 @@ class RunState:
         best = self.best.epoch
         snapshot = Snapshot(capture(self.variables), {}, self._finite_names)
         if best is not None:
-            kept = Snapshot(prefixed(BEST, best.weights), {"best": best.to_json()})
-            snapshot = kept.over(snapshot)
+            best_snapshot = Snapshot(prefixed(BEST, best.weights), {"best": best.to_json()})
+            snapshot = best_snapshot.over(snapshot)
         return self._capture_host().over(snapshot)
 
     def capture_before_validation(self) -> Snapshot:
@@ -134,12 +134,12 @@ class RunState:
         return Snapshot(state, {"callbacks": packed, **meta})
 
 
-def _finite_names(named: Mapping[str, Any]) -> Iterator[str]:
+def _finite_names(variable_by_name: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names of the variables of networks and optimizers that must stay finite.
 
     A constant that is not finite from the start, such as a mask of infinities, is left out.
     """
-    for name, variable in named.items():
+    for name, variable in variable_by_name.items():
         if name.startswith(OPTIMIZERS):
             yield name
         elif not name.startswith(NETWORKS):
@@ -148,10 +148,12 @@ def _finite_names(named: Mapping[str, Any]) -> Iterator[str]:
             yield name
 
 
-def learning_rates(named: Mapping[str, Any]) -> dict[str, float]:
+def learning_rates(variable_by_name: Mapping[str, Any]) -> dict[str, float]:
     """Return the learning rates among the variables, by name."""
     return {
-        name: float(replica_variables.to_array(v)) for name, v in named.items() if is_rate(name)
+        name: float(replica_variables.to_array(v))
+        for name, v in variable_by_name.items()
+        if is_rate(name)
     }
 
 

@@ -99,8 +99,8 @@ class Snapshot:
 def best_epoch(snapshot: Snapshot, tracker: BestEpochTracker) -> BestEpoch | None:
     """Return the best epoch of a snapshot; None if it was chosen by another value or mode."""
     recorded = snapshot.meta.get("best")
-    wanted = (tracker.monitor, tracker.mode)
-    if recorded is None or (recorded["monitor"], recorded["mode"]) != wanted:
+    monitored_value = (tracker.monitor, tracker.mode)
+    if recorded is None or (recorded["monitor"], recorded["mode"]) != monitored_value:
         return None
     return BestEpoch(**recorded, weights=part(snapshot.state, BEST))
 

@@ -40,27 +40,29 @@ def variables(step: Step) -> dict[str, Any]:
     only the traced graphs hold come last: variables of modules, of Keras' global random generator,
     and lookup tables.
     """
-    named: dict[str, Any] = {}
+    variable_by_name: dict[str, Any] = {}
     for name, network in step.networks.items():
-        named.update(_named(f"{NETWORKS}{name}", network.variables))
-        named.update((f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network))
+        variable_by_name.update(_named(f"{NETWORKS}{name}", network.variables))
+        variable_by_name.update(
+            (f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network)
+        )
     for name, optimizer in step.network_optimizers.items():
-        named.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
+        variable_by_name.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.execution.logs.items():
         for name, mean in log.means.items():
-            named.update(_named(f"means/{mode}/{name}", mean.variables))
-    seen_ids = {id(variable) for variable in named.values()}
-    named.update(_named("metrics", _new(step.metrics_variables, seen_ids)))
-    named.update(_named("step", _new(step.variables, seen_ids)))
+            variable_by_name.update(_named(f"means/{mode}/{name}", mean.variables))
+    seen_ids = {id(variable) for variable in variable_by_name.values()}
+    variable_by_name.update(_named("metrics", _new(step.metrics_variables, seen_ids)))
+    variable_by_name.update(_named("step", _new(step.variables, seen_ids)))
     untracked = (item for item in untracked_variables(step) if id(item[1]) not in seen_ids)
-    named.update((f"step/{path}", variable) for path, variable in untracked)
-    seen_ids = replica_variables.copy_ids(named.values())
+    variable_by_name.update((f"step/{path}", variable) for path, variable in untracked)
+    seen_ids = replica_variables.copy_ids(variable_by_name.values())
     # Those of the evaluation come first, so that `fitx evaluate`, which traces nothing else, gives
     # them the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
     captured = [*_new(captured_variables(graphs), seen_ids), *tables.captured_tables(graphs)]
-    named.update(_named("graph", captured))
-    return named
+    variable_by_name.update(_named("graph", captured))
+    return variable_by_name
 
 
 def model_variables(step: Step) -> dict[str, Any]:
@@ -69,22 +71,22 @@ def model_variables(step: Step) -> dict[str, Any]:
     These are the networks, layers and variables of the step, random generators, and whatever else
     its `test_step` uses, such as a learning rate. Metrics are left out: they are reset.
     """
-    named = variables(step)
+    variable_by_name = variables(step)
     graphs = step.execution.graphs("test")
     captured = [*captured_variables(graphs), *tables.captured_tables(graphs)]
     used = replica_variables.copy_ids(captured)
     return {
         name: variable
-        for name, variable in named.items()
+        for name, variable in variable_by_name.items()
         if name.startswith(MODEL)
         or (not name.startswith(RESET_EACH_EPOCH) and used & replica_variables.copy_ids([variable]))
     }
 
 
-def changed_by_test(step: Step, named: dict[str, Any]) -> dict[str, Any]:
+def changed_by_test(step: Step, variable_by_name: dict[str, Any]) -> dict[str, Any]:
     """Return the variables that an evaluation may change; always the metrics, which it resets."""
     changed = _changed_by_test(step) | _reset(step)
-    return {k: v for k, v in named.items() if changed & replica_variables.copy_ids([v])}
+    return {k: v for k, v in variable_by_name.items() if changed & replica_variables.copy_ids([v])}
 
 
 def test_changes_only_metrics(step: Step) -> bool:
@@ -112,9 +114,11 @@ def network_variables(step: Step) -> dict[str, Any]:
     return {k: v for k, v in variables(step).items() if k.startswith(NETWORKS)}
 
 
-def capture(named: dict[str, Any]) -> State:
+def capture(variable_by_name: dict[str, Any]) -> State:
     """Copy variables to arrays; waits for the device."""
-    return {name: replica_variables.to_array(variable) for name, variable in named.items()}
+    return {
+        name: replica_variables.to_array(variable) for name, variable in variable_by_name.items()
+    }
 
 
 def network_state(step: Step) -> State:
@@ -122,35 +126,35 @@ def network_state(step: Step) -> State:
     return capture(network_variables(step))
 
 
-def assign(named: dict[str, Any], state: State) -> None:
+def assign(variable_by_name: dict[str, Any], state: State) -> None:
     """Set variables from arrays of the same names; sets none unless all fit.
 
     Raises:
         StorageError: A variable is missing on either side, or has another shape or dtype.
     """
-    problems = mismatches(named, state)
+    problems = mismatches(variable_by_name, state)
     if problems:
         raise StorageError(problems)
-    for name, variable in named.items():
+    for name, variable in variable_by_name.items():
         replica_variables.assign_array(variable, state[name])
 
 
-def mismatches(named: dict[str, Any], state: State) -> str:
+def mismatches(variable_by_name: dict[str, Any], state: State) -> str:
     """Return a line for each mismatch between variables and a state; empty if they fit."""
-    problems = list(_mismatches(named, state))
+    problems = list(_mismatches(variable_by_name, state))
     more = (
         [f"and {len(problems) - MOST_MISMATCHES} more."] if len(problems) > MOST_MISMATCHES else []
     )
     return "\n".join([*problems[:MOST_MISMATCHES], *more])
 
 
-def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
-    for name in sorted(named.keys() - state.keys()):
+def _mismatches(variable_by_name: dict[str, Any], state: State) -> Iterator[str]:
+    for name in sorted(variable_by_name.keys() - state.keys()):
         yield f"the checkpoint lacks '{name}', which the experiment builds."
-    for name in sorted(state.keys() - named.keys()):
+    for name in sorted(state.keys() - variable_by_name.keys()):
         yield f"the checkpoint holds '{name}', which the experiment does not build."
-    for name in sorted(named.keys() & state.keys()):
-        array, expected = state[name], replica_variables.array_spec(named[name])
+    for name in sorted(variable_by_name.keys() & state.keys()):
+        array, expected = state[name], replica_variables.array_spec(variable_by_name[name])
         is_alike = array.dtype.name == expected.dtype.name
         if not is_alike or not expected.shape.is_compatible_with(array.shape):
             saved = f"{array.dtype.name} {array.shape}"
@@ -159,7 +163,7 @@ def _mismatches(named: dict[str, Any], state: State) -> Iterator[str]:
             yield f"the checkpoint's '{name}' is {saved}; the experiment builds {built}."
             continue
         try:
-            replica_variables.check_packed(named[name], array)
+            replica_variables.check_packed(variable_by_name[name], array)
         except StorageError as error:
             yield f"the checkpoint's '{name}': {error}."
 
