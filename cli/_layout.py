@@ -51,8 +51,8 @@ def table_lines(rows: Sequence[Sequence[str]], width: int = sys.maxsize) -> list
     if max(map(len, lines), default=0) <= width:
         return lines
     headings, *body = rows
-    named = ([f"{h} {c}" for h, c in zip(headings, row, strict=True) if c] for row in body)
-    return wrapped_lines((", ".join(row) for row in named), width)
+    labelled_rows = ([f"{h} {c}" for h, c in zip(headings, row, strict=True) if c] for row in body)
+    return wrapped_lines((", ".join(row) for row in labelled_rows), width)
 
 
 def wrapped_lines(lines: Iterable[str], width: int) -> list[str]:

@@ -63,8 +63,8 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     candidates = [part_index.signature(k, word) for k in kinds]
     signatures = [signature for signature in candidates if signature is not None]
     if not signatures and name not in shipped():
-        known = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
-        hint = nearest(name, known) or nearest(word, known) or " `fitx list` lists all names."
+        names = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
+        hint = nearest(name, names) or nearest(word, names) or " `fitx list` lists all names."
         raise UsageError(f"nothing is called '{name}'.{hint}")
     return signatures
 
@@ -97,8 +97,10 @@ def _step_text(signature: Signature, part_index: PartIndex) -> str:
     facts = part_index.step_facts(signature.name)
     if facts is None:
         return "Before a run, fitx finds out if it takes `loss` and `metrics`, and what it logs."
-    taken = sorted(facts.uses) + ["weighted_metrics"] * ("metrics" in facts.uses)
-    takes = f"Takes `{'`, `'.join(taken)}` from the experiment." if taken else "Takes no loss."
+    used_keys = sorted(facts.uses) + ["weighted_metrics"] * ("metrics" in facts.uses)
+    takes = (
+        f"Takes `{'`, `'.join(used_keys)}` from the experiment." if used_keys else "Takes no loss."
+    )
     names = [*sorted(facts.logs), *["the metrics"] * ("metrics" in facts.uses)]
     return f"{takes} Logs {', '.join(names)}."
 

@@ -68,11 +68,11 @@ def _json_number(value: Any) -> Any:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    members = dict(pairs)
+    if len(members) < len(pairs):
         (twice, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"it has the key {twice!r} twice in one object")
-    return found
+    return members
 
 
 def _finite(text: str) -> float:

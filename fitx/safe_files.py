@@ -14,8 +14,8 @@ def make_folder(folder: Path) -> None:
     """Create a folder and its parents, so that they survive a power cut."""
     missing = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    for made in missing:
-        sync_folder(made.parent)
+    for new_folder in missing:
+        sync_folder(new_folder.parent)
 
 
 def create(path: Path) -> BinaryIO:

@@ -67,9 +67,9 @@ def _choosing(original: Callable[..., Any]) -> Callable[..., Any]:
 def _is_worth_it(inputs: tf.Tensor, kernel: tf.Tensor) -> bool:
     if inputs.shape.rank != 4 or inputs.dtype != tf.float32 or None in inputs.shape[1:]:
         return False
-    height, width, channels, made = kernel.shape
+    height, width, channels, output_channels = kernel.shape
     enough = height * width >= FEWEST_PRODUCTS and channels >= FEWEST_CHANNELS
-    return bool(made == 1 and enough and channels == inputs.shape[-1])
+    return bool(output_channels == 1 and enough and channels == inputs.shape[-1])
 
 
 @tf.custom_gradient

@@ -43,15 +43,15 @@ def graphs_being_traced() -> Iterator[Any]:
 
 def operations(graph: Any) -> Iterator[Any]:
     """Yield the operations of a graph and of the functions that it calls, each function once."""
-    waiting, seen = [graph], set[str]()
-    while waiting:
-        inner = waiting.pop(0)
+    to_visit, seen = [graph], set[str]()
+    while to_visit:
+        inner = to_visit.pop(0)
         for op in inner.get_operations():
             yield op
             for name in _called_names(op):
                 if name not in seen:
                     seen.add(name)
-                    waiting.append(inner._get_function(name).graph)
+                    to_visit.append(inner._get_function(name).graph)
 
 
 def called(op: Any) -> Iterator[Any]:

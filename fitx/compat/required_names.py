@@ -33,8 +33,8 @@ def refuse(owner: Any, name: str) -> NoReturn:
     where = owner if isinstance(owner, type | ModuleType) else type(owner)
     path = f"{where.__module__}.{where.__name__}" if isinstance(where, type) else where.__name__
     package = path.partition(".")[0]
-    needed = next(word for word in requires("fitx") or () if word.startswith(package))
+    requirement = next(word for word in requires("fitx") or () if word.startswith(package))
     raise DeviceError(
         f"{package} {version(package)} has no {name} in {path}, which fitx needs; "
-        f"run `pip install '{needed}'`."
+        f"run `pip install '{requirement}'`."
     )

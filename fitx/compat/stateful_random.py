@@ -124,8 +124,8 @@ def _taken(generator: tf.random.Generator, shape: Any) -> dict[str, Any]:
 
 
 def _bits(generator: tf.random.Generator, shape: Any) -> Any:
-    taken = _taken(generator, shape)
-    return tf.raw_ops.StatelessRandomUniformFullIntV2(**taken, dtype=tf.int32)
+    position = _taken(generator, shape)
+    return tf.raw_ops.StatelessRandomUniformFullIntV2(**position, dtype=tf.int32)
 
 
 def _normal(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
@@ -141,8 +141,8 @@ def _uniform(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
 
 
 def _integers(generator: tf.random.Generator, shape: Any, minval: Any, maxval: Any) -> Any:
-    taken = _taken(generator, shape)
-    return tf.raw_ops.StatelessRandomUniformIntV2(**taken, minval=minval, maxval=maxval)
+    position = _taken(generator, shape)
+    return tf.raw_ops.StatelessRandomUniformIntV2(**position, minval=minval, maxval=maxval)
 
 
 def _shuffled(generator: tf.random.Generator, value: Any) -> Any:
@@ -157,19 +157,19 @@ def _categorical(
     # By inversion: an operation of TensorFlow would draw others than earlier versions of fitx.
     ends = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=1)
     places = _uniform(generator, tf.stack([tf.shape(ends)[0], num_samples]), tf.float32)
-    found = tf.searchsorted(ends, places * ends[:, -1:], side="right")
-    return tf.cast(found, output_dtype)
+    indices = tf.searchsorted(ends, places * ends[:, -1:], side="right")
+    return tf.cast(indices, output_dtype)
 
 
 def _gamma(generator: tf.random.Generator, shape: Any, alpha: Any) -> Any:
-    whole = tf.concat([shape, tf.shape(alpha)], axis=0)
-    return tf.random.stateless_gamma(whole, _bits(generator, [2]), alpha, dtype=alpha.dtype)
+    full_shape = tf.concat([shape, tf.shape(alpha)], axis=0)
+    return tf.random.stateless_gamma(full_shape, _bits(generator, [2]), alpha, dtype=alpha.dtype)
 
 
 def _poisson(generator: tf.random.Generator, shape: Any, rate: Any, dtype: Any = tf.int64) -> Any:
     rate = tf.convert_to_tensor(rate)
-    whole = tf.concat([shape, tf.shape(rate)], axis=0)
-    return tf.random.stateless_poisson(whole, _bits(generator, [2]), rate, dtype)
+    full_shape = tf.concat([shape, tf.shape(rate)], axis=0)
+    return tf.random.stateless_poisson(full_shape, _bits(generator, [2]), rate, dtype)
 
 
 _DRAWING: dict[str, Callable[..., Any]] = {

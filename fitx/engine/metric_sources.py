@@ -115,14 +115,14 @@ def _has_handle(variable: Any) -> bool:
 def is_gathered(number: tf.Tensor, metrics: Iterable[Any]) -> bool:
     """Return whether a number comes from these metrics alone, and so from all batches so far."""
     inside = {tensor.name for metric in metrics for tensor in _placeholders(metric)}
-    waiting, seen = [number], set[str]()
-    while waiting:
-        tensor = waiting.pop()
+    to_visit, seen = [number], set[str]()
+    while to_visit:
+        tensor = to_visit.pop()
         if tensor.name in seen:
             continue
         seen.add(tensor.name)
         if tensor.op.inputs and tensor.name not in inside:
-            waiting.extend(tensor.op.inputs)
+            to_visit.extend(tensor.op.inputs)
         elif tensor.op.type != "Const" and tensor.name not in inside:
             return False
     return bool(seen & inside)

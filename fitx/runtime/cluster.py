@@ -78,8 +78,8 @@ def _cluster(config: Any) -> Cluster:
         raise DeviceError(f"TF_CONFIG has no 'cluster' or no 'task'; {_ADVICE}")
     others = [name for name in jobs if name not in _JOBS]
     if others or not jobs:
-        found = f"a job {_short(others[0])}" if others else "no job"
-        raise DeviceError(f"TF_CONFIG's cluster has {found}; it takes chief and worker. {_ADVICE}")
+        jobs = f"a job {_short(others[0])}" if others else "no job"
+        raise DeviceError(f"TF_CONFIG's cluster has {jobs}; it takes chief and worker. {_ADVICE}")
     for name, addresses in jobs.items():
         if not isinstance(addresses, list) or not all(_is_address(one) for one in addresses):
             raise DeviceError(f"TF_CONFIG's {name} is not a list of 'host:port'; {_ADVICE}")
@@ -102,8 +102,8 @@ def _cluster(config: Any) -> Cluster:
 
 
 def _is_address(value: Any) -> bool:
-    found = re.fullmatch(r"\S+:(\d{1,5})", value) if isinstance(value, str) else None
-    return found is not None and 0 < int(found[1]) <= _MOST_PORT
+    match = re.fullmatch(r"\S+:(\d{1,5})", value) if isinstance(value, str) else None
+    return match is not None and 0 < int(match[1]) <= _MOST_PORT
 
 
 def _short(value: Any) -> str:

@@ -35,63 +35,64 @@ class Device:
         return self.models[self.number] if self.models else None
 
 
-def choose_device(asked: str, *, alone: bool = True) -> Device:
+def choose_device(requested_device: str, *, alone: bool = True) -> Device:
     """Return the device that an experiment asks for, and hide every other GPU.
 
     A GPU that the process has used stays visible.
 
     Args:
-        asked: "auto", "cpu", "gpu" or "gpu:N".
+        requested_device: "auto", "cpu", "gpu" or "gpu:N".
         alone: Whether to compute on one device; else every GPU that TensorFlow sees is used.
 
     Raises:
         DeviceError: TensorFlow does not see the required GPU; with the cause and the remedy.
     """
     gpus = tf.config.list_physical_devices("GPU")
-    if asked == "cpu" or (asked == "auto" and not gpus):
+    if requested_device == "cpu" or (requested_device == "auto" and not gpus):
         _show([])
         return Device("/CPU:0", "cpu")
-    number = int(asked.partition(":")[2] or 0)
+    number = int(requested_device.partition(":")[2] or 0)
     if number >= len(gpus):
-        raise DeviceError(no_such_gpu(asked, len(gpus)))
+        raise DeviceError(no_such_gpu(requested_device, len(gpus)))
     _show(gpus[number : number + 1] if alone else gpus)
     visible = tf.config.get_visible_devices("GPU")
     if gpus[number] not in visible:
         raise DeviceError(
-            f"execution.device is '{asked}', but this process already computes on another device; "
-            "start a new process."
+            f"execution.device is '{requested_device}', but this process already computes on "
+            "another device; start a new process."
         )
     return Device(f"/GPU:{visible.index(gpus[number])}", "gpu", _models(gpus), number)
 
 
-def no_such_gpu(asked: str, count: int) -> str:
+def no_such_gpu(requested_device: str, count: int) -> str:
     """Return the error message for a required GPU where TensorFlow sees only `count`."""
     if count:
-        known = "1 GPU, gpu:0" if count == 1 else f"{count} GPUs, gpu:0 to gpu:{count - 1}"
-        return f"execution.device is '{asked}', but TensorFlow sees {known}."
+        gpu_names = "1 GPU, gpu:0" if count == 1 else f"{count} GPUs, gpu:0 to gpu:{count - 1}"
+        return f"execution.device is '{requested_device}', but TensorFlow sees {gpu_names}."
     return (
-        f"execution.device is '{asked}', but TensorFlow sees no GPU: {why_no_gpu()} "
+        f"execution.device is '{requested_device}', but TensorFlow sees no GPU: {why_no_gpu()} "
         "execution.device=auto trains on the CPU; `fitx doctor` shows the details."
     )
 
 
-def describe_device(device: Device, asked: str, threads: str) -> str:
+def describe_device(device: Device, requested_device: str, threads: str) -> str:
     """Return one line for people: the device, and the reason for the choice.
 
     Args:
         device: The chosen device.
-        asked: The experiment's `execution.device`.
+        requested_device: The experiment's `execution.device`.
         threads: The number of CPU threads, in words.
     """
-    why = "as execution.device says"
+    reason = "as execution.device says"
     if device.kind == "cpu":
         missing = f"TensorFlow sees no GPU ({absence().cause})"
-        return f"CPU ({threads}): {why if asked == 'cpu' else missing}"
+        return f"CPU ({threads}): {reason if requested_device == 'cpu' else missing}"
     count = len(device.models)
     seen = "the only GPU" if count == 1 else f"GPU {device.number} of {count}, counted from 0"
     rest = f"memory taken as needed, CPU with {threads}"
     auto = "auto uses a GPU if there is one"
-    return f"{device.models[device.number]} ({seen}; {rest}): {auto if asked == 'auto' else why}"
+    reason = auto if requested_device == "auto" else reason
+    return f"{device.models[device.number]} ({seen}; {rest}): {reason}"
 
 
 def why_no_gpu() -> str:

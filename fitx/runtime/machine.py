@@ -57,7 +57,7 @@ def inspect_machine(build: Mapping[str, Any]) -> GpuRequirements:
     cuda = str(build.get("cuda_version", "")) if build.get("is_cuda_build") else ""
     files = tuple(str(file) for file in sorted(Path("/dev").glob("nvidia[0-9]*")) or _wsl())
     libcuda_error, refusal, driver_cuda = _ask_driver()
-    needed = _libraries(cuda, str(build.get("cudnn_version", ""))) if not libcuda_error else ()
+    libraries = _libraries(cuda, str(build.get("cudnn_version", ""))) if not libcuda_error else ()
     driver = driver_version(_read(Path("/proc/driver/nvidia/version")))
     if not driver and not libcuda_error and _wsl():
         driver = "of Windows"
@@ -72,7 +72,7 @@ def inspect_machine(build: Mapping[str, Any]) -> GpuRequirements:
         libcuda_error=libcuda_error,
         refusal=refusal,
         driver_cuda=driver_cuda,
-        missing=tuple(name for name in needed if not _loads(name)),
+        missing=tuple(name for name in libraries if not _loads(name)),
     )
 
 
@@ -83,8 +83,8 @@ def major(version: str) -> int:
 
 def driver_version(text: str) -> str:
     """Return the version in the text of /proc/driver/nvidia/version; empty for no text."""
-    found = re.search(r"(?:Kernel Module|x86_64|aarch64)\s+(\d+(?:\.\d+)+)", text)
-    return found[1] if found else ("of unknown version" if text else "")
+    match = re.search(r"(?:Kernel Module|x86_64|aarch64)\s+(\d+(?:\.\d+)+)", text)
+    return match[1] if match else ("of unknown version" if text else "")
 
 
 def _libraries(cuda: str, cudnn: str) -> tuple[str, ...]:

@@ -67,9 +67,9 @@ def _split_cpu(count: int) -> None:
     try:
         tf.config.set_logical_device_configuration(cpu, parts)
     except RuntimeError as error:
-        found = len(tf.config.list_logical_devices("CPU"))
-        if found < count:
+        cpu_count = len(tf.config.list_logical_devices("CPU"))
+        if cpu_count < count:
             raise DeviceError(
-                f"execution.virtual_devices is {count}, but TensorFlow has started with {found} "
-                "in this process and keeps them; start a new process."
+                f"execution.virtual_devices is {count}, but TensorFlow has started with "
+                f"{cpu_count} in this process and keeps them; start a new process."
             ) from error

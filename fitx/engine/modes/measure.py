@@ -62,13 +62,13 @@ def measure_modes(
 
 def _seconds(program: BlockProgram, block: Block, mode: Mode, best: float | None) -> float:
     """Return the seconds of one step, without the compilation."""
-    full = int(block.full)
+    full_batches = int(block.full)
     run = _chunks(program, block) if mode.fused else _steps(program, block)
     run(1)
     once = run(1)
     if best is not None and once > 4 * best + 0.001:
         return once
-    count = max(1, min(full if mode.fused else 1000, int(ROUND_SECONDS / once)))
+    count = max(1, min(full_batches if mode.fused else 1000, int(ROUND_SECONDS / once)))
     return min(run(count) / count for _ in range(3)) if count > 1 else min(once, run(1))
 
 
@@ -82,12 +82,12 @@ def _chunks(program: BlockProgram, block: Block) -> Callable[[int], float]:
 
 
 def _steps(program: BlockProgram, block: Block) -> Callable[[int], float]:
-    full = int(block.full)
+    full_batches = int(block.full)
 
     def run(count: int) -> float:
         began = time.perf_counter()
         for index in range(count):
-            at = program.full(block.columns, tf.constant(index % full), tf.constant(1))
+            at = program.full(block.columns, tf.constant(index % full_batches), tf.constant(1))
         int(at)
         return time.perf_counter() - began
 

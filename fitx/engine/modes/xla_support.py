@@ -70,5 +70,5 @@ def _named(refusal: Refusal, graph: Any) -> tf.Operation | None:
     if refusal.node is None:
         return None
     path, kind = refusal.node
-    named = (op for op in operations(graph.graph) if op.type == kind)
-    return next((op for op in named if f"/{path}".endswith(f"/{op.name}")), None)
+    candidates = (op for op in operations(graph.graph) if op.type == kind)
+    return next((op for op in candidates if f"/{path}".endswith(f"/{op.name}")), None)

@@ -76,7 +76,7 @@ def _inside(tensor: Any, op: tf.Operation) -> Iterator[Any]:
     A function gets the last inputs of the operation; a condition, for example, comes before them.
     """
     for graph in called(op):
-        for index, given in enumerate(op.inputs):
+        for index, op_input in enumerate(op.inputs):
             at = len(graph.inputs) - len(op.inputs) + index
-            if given is tensor and at >= 0:
+            if op_input is tensor and at >= 0:
                 yield graph.inputs[at]
