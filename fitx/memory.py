@@ -40,10 +40,10 @@ def out_of_memory(error: BaseException, frames: str = "") -> OutOfMemory:
     where = f" ({Path(places[-1][0]).name}, line {places[-1][1]})" if places else ""
     # TensorFlow does not report the memory of a GPU.
     has = "" if "GPU" in text else _available()
-    return OutOfMemory(f"out of memory: {_asked(text)}{where}. {has}{_ADVICE}")
+    return OutOfMemory(f"out of memory: {_requested_size(text)}{where}. {has}{_ADVICE}")
 
 
-def _asked(text: str) -> str:
+def _requested_size(text: str) -> str:
     """Return the requested amount, from the messages of NumPy, TensorFlow or XLA."""
     tensor, number = _TENSOR.search(text), _BYTES.search(text)
     if tensor:

@@ -46,7 +46,7 @@ class Step(Trainer):
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        self._untracked = _Untracked()
+        self._untracked = _UntrackedState()
         reserved = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
         for name, network in networks.items():
             if name in reserved:
@@ -217,11 +217,11 @@ class Step(Trainer):
         **keywords: Any,
     ) -> keras.callbacks.History:
         """Train as `keras.Model.fit` does."""
-        return super().fit(*args, callbacks=[_Finish(), *(callbacks or ())], **keywords)
+        return super().fit(*args, callbacks=[_AssignAverages(), *(callbacks or ())], **keywords)
 
 
 @dataclass
-class _Untracked:
+class _UntrackedState:
     """State of a step in an object of its own, which Keras does not track as attributes.
 
     Args:
@@ -231,7 +231,7 @@ class _Untracked:
     variables: dict[str, list[Any]] = field(default_factory=dict)
 
 
-class _Finish(keras.callbacks.Callback):
+class _AssignAverages(keras.callbacks.Callback):
     """Assigns averaged weights before any other callback is called at the end of training."""
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:

@@ -77,24 +77,24 @@ class ModeInputs:
         return count_work(self.graph, self.rows)
 
     @cached_property
-    def full(self) -> FullBatches:
+    def full_batch_graph(self) -> FullBatchGraph:
         """The way in which XLA compiles batches of full size."""
         graph = self.graph
         obstacle = self._obstacle(graph)
         if obstacle is None or not _takes_any_size(graph):
-            return FullBatches(graph, obstacle)
+            return FullBatchGraph(graph, obstacle)
         step_graph = self.built.step.execution.step_graphs[self.kind]
         sized = step_graph.graph_for_rows(graph, self.rows)
         if self._obstacle(sized) is None:
-            return FullBatches(sized, None, is_sized=True)
-        return FullBatches(graph, obstacle)
+            return FullBatchGraph(sized, None, is_sized=True)
+        return FullBatchGraph(graph, obstacle)
 
     def _obstacle(self, graph: Any) -> str | None:
         return uncompilable(self.built, graph, self.rows, self.device_kind)
 
 
 @dataclass(frozen=True)
-class FullBatches:
+class FullBatchGraph:
     """The graph from which XLA compiles batches of full size.
 
     Args:
@@ -133,27 +133,33 @@ def prepare_execution(
     """
     readers = reads_batches(built.experiment)
     rows: dict[str, int] = {}
-    for each in dict.fromkeys(planned):
-        with Stage(f"tracing {each.kind}_step on the {each.split} split"):
+    for planned_step in dict.fromkeys(planned):
+        with Stage(f"tracing {planned_step.kind}_step on the {planned_step.split} split"):
             trace_and_check.trace(
-                built, each.kind, each.split, each.steps_per_pass, returns_values=bool(readers)
+                built,
+                planned_step.kind,
+                planned_step.split,
+                planned_step.steps_per_pass,
+                returns_values=bool(readers),
             )
-        batches = batch_layout(built, each.kind, each.split, each.steps_per_pass)
-        rows[each.kind] = max(batches.largest, rows.get(each.kind, 0))
-    modes, why, sized = {"train": PLAIN, "test": PLAIN}, dict[str, str](), set[str]()
+        batches = batch_layout(
+            built, planned_step.kind, planned_step.split, planned_step.steps_per_pass
+        )
+        rows[planned_step.kind] = max(batches.largest, rows.get(planned_step.kind, 0))
+    modes, reasons, sized = {"train": PLAIN, "test": PLAIN}, dict[str, str](), set[str]()
     for kind in rows:
-        steps = sum(each.steps for each in planned if each.kind == kind)
+        steps = sum(planned_step.steps for planned_step in planned if planned_step.kind == kind)
         inputs = ModeInputs(built, kind, rows[kind], steps, device.kind, readers)
         with Stage(f"choosing how {kind}_step is executed"):
-            modes[kind], why[kind] = _mode(inputs, (recorded or {}).get(kind))
-            if modes[kind].xla and inputs.full.is_sized:
+            modes[kind], reasons[kind] = _choose_mode(inputs, (recorded or {}).get(kind))
+            if modes[kind].xla and inputs.full_batch_graph.is_sized:
                 sized.add(kind)
-    plan = ExecutionPlan(modes, why, frozenset(sized), device.device, bool(readers))
+    plan = ExecutionPlan(modes, reasons, frozenset(sized), device.device, bool(readers))
     built.step.execution.use_plan(plan)
     return plan
 
 
-def _mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
+def _choose_mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
     """Return the mode of a method, and why it was chosen."""
     requested = inputs.built.experiment.execution.mode
     if inputs.built.step.execution.strategy is not None:
@@ -167,9 +173,9 @@ def _mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
         name = _callback(inputs, inputs.readers[0]).name
         return PLAIN, f"callback {name} needs every batch"
     choice = auto.choose_mode(inputs.work, inputs.steps, inputs.device_kind)
-    mode, why = _compilable_mode(inputs, *choice)
+    mode, reason = _compilable_mode(inputs, *choice)
     is_measured = requested == "measure" and inputs.kind == "train"
-    return _measured_mode(inputs, mode, why) if is_measured else (mode, why)
+    return _measured_mode(inputs, mode, reason) if is_measured else (mode, reason)
 
 
 def _callback(inputs: ModeInputs, path: KeyPath) -> Part:
@@ -178,7 +184,7 @@ def _callback(inputs: ModeInputs, path: KeyPath) -> Part:
 
 def _requested_mode(inputs: ModeInputs, mode: Mode) -> tuple[Mode, str]:
     _refuse_counting_calls(inputs, mode)
-    obstacle = inputs.full.obstacle if mode.xla else None
+    obstacle = inputs.full_batch_graph.obstacle if mode.xla else None
     if obstacle is not None:
         raise xla_refused(inputs.built, obstacle)
     return mode, "as execution.mode says"
@@ -197,31 +203,31 @@ def _refuse_counting_calls(inputs: ModeInputs, mode: Mode) -> None:
             )
 
 
-def _compilable_mode(inputs: ModeInputs, mode: Mode, why: str) -> tuple[Mode, str]:
+def _compilable_mode(inputs: ModeInputs, mode: Mode, reason: str) -> tuple[Mode, str]:
     """Return a mode, or the same without XLA if XLA cannot compile the step."""
-    obstacle = inputs.full.obstacle if mode.xla else None
+    obstacle = inputs.full_batch_graph.obstacle if mode.xla else None
     if obstacle is None:
-        return mode, why
+        return mode, reason
     return MODES["fused" if mode.fused else "plain"], f"XLA cannot compile {obstacle}"
 
 
-def _measured_mode(inputs: ModeInputs, default: Mode, why: str) -> tuple[Mode, str]:
+def _measured_mode(inputs: ModeInputs, default: Mode, reason: str) -> tuple[Mode, str]:
     """Return the mode that is fastest on real batches, or the default if time is too short."""
     unsaved = unsaved_operations(inputs.graph)
-    if any(each.location is not StateLocation.ORDER for each in unsaved):
-        return default, f"{why}; timing the modes would change state that cannot be restored"
+    if any(operation.location is not StateLocation.ORDER for operation in unsaved):
+        return default, f"{reason}; timing the modes would change state that cannot be restored"
     block = next(iter(training_blocks(inputs.built.data)))
     modes = [
         mode
         for mode in MODES.values()
         if auto.is_practical(mode, inputs.work, inputs.device_kind)
-        and (not mode.xla or inputs.full.obstacle is None)
+        and (not mode.xla or inputs.full_batch_graph.obstacle is None)
     ]
-    graph, operations = inputs.full.graph, inputs.work.operations
+    graph, operations = inputs.full_batch_graph.graph, inputs.work.operations
     with Stage(f"measuring the modes {', '.join(mode.name for mode in modes)}"):
         seconds = measure_modes(graph, block, modes, steps=inputs.steps, operations=operations)
     if len(seconds) < 2:
-        return default, f"{why}; the training is too short to time more than one mode"
+        return default, f"{reason}; the training is too short to time more than one mode"
     fastest = sorted(seconds, key=lambda name: seconds[name])
     times = ", ".join(f"{name} {1000 * seconds[name]:.3g} ms" for name in fastest)
     return MODES[fastest[0]], f"measured per step: {times}"

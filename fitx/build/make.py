@@ -18,7 +18,7 @@ from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
 from fitx.build.make_parts import call_part, make_value
 from fitx.build.metric_variables import make_variables
-from fitx.build.output_layer import output_layer_for
+from fitx.build.output_layer import output_layer_of_experiment
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_class_checks import check_step_class
 from fitx.compat import layer_names
@@ -102,7 +102,7 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     signature = experiment.part_index.signature("step", experiment.step.name)
     names = [p.name for p in signature.positional] if signature else []
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
-    head = output_layer_for(experiment, data.splits)
+    head = output_layer_of_experiment(experiment, data.splits)
     end = {"outputs": head.outputs, "output_activation": head.activation}
     values_from_fitx = {**data_signature(data.splits), **end, "seed": experiment.seed}
     return {

@@ -26,17 +26,17 @@ class OutputLayer:
     activation: str
 
 
-def output_layer_for(experiment: Experiment, splits: Splits) -> OutputLayer:
+def output_layer_of_experiment(experiment: Experiment, splits: Splits) -> OutputLayer:
     """Return the output layer for an experiment's loss and labels.
 
     If an experiment is evaluated with another step, the step and the loss of the training decide,
     so that the networks are the same.
     """
     trained = experiment.trained_as or experiment
-    return output_layer(splits, loss_of(trained))
+    return output_layer_of_loss(splits, loss_of(trained))
 
 
-def output_layer(splits: Splits, loss: Part | None) -> OutputLayer:
+def output_layer_of_loss(splits: Splits, loss: Part | None) -> OutputLayer:
     """Return the output layer for a loss on these labels.
 
     Args:
@@ -55,10 +55,12 @@ def output_layer(splits: Splits, loss: Part | None) -> OutputLayer:
             if are_classes
             else OutputLayer(width, "linear")
         )
-    cls = loss_groups.class_of(loss, None if are_classes else width, is_sparse=are_classes) or ""
-    outputs = _outputs(cls, labels, loss) or width
+    class_name = (
+        loss_groups.class_of(loss, None if are_classes else width, is_sparse=are_classes) or ""
+    )
+    outputs = _outputs(class_name, labels, loss) or width
     return OutputLayer(
-        outputs, "linear" if loss_groups.takes_logits(loss) else _activation(cls, labels)
+        outputs, "linear" if loss_groups.takes_logits(loss) else _activation(class_name, labels)
     )
 
 
@@ -68,12 +70,14 @@ def loss_of(experiment: Experiment) -> Part | None:
     return Part("loss", loss_name) if isinstance(loss_name, str) else experiment.loss
 
 
-def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:
+def _outputs(class_name: str, labels: list[np.ndarray], loss: Part) -> int | None:
     """Return the number of classes for a loss over classes; None for the width of y."""
-    if cls in loss_groups.CLASS_NUMBERS or cls == "CTC":
+    if class_name in loss_groups.CLASS_NUMBERS or class_name == "CTC":
         return _classes(labels, loss.options.get("ignore_class"))
-    compares_rows = cls in loss_groups.CLASS_DISTRIBUTIONS or cls == "CategoricalHinge"
-    compares_masks = cls in loss_groups.YES_OR_NO or cls in loss_groups.OVERLAPS
+    compares_rows = (
+        class_name in loss_groups.CLASS_DISTRIBUTIONS or class_name == "CategoricalHinge"
+    )
+    compares_masks = class_name in loss_groups.YES_OR_NO or class_name in loss_groups.OVERLAPS
     are_classes = all(are_class_labels(y) for y in labels)
     if are_classes and (compares_rows or (compares_masks and _classes(labels) > 2)):
         # A user's step may convert them to one-hot rows; shipped steps refuse them.
@@ -81,15 +85,18 @@ def _outputs(cls: str, labels: list[np.ndarray], loss: Part) -> int | None:
     return None
 
 
-def _activation(cls: str, labels: list[np.ndarray]) -> str:
+def _activation(class_name: str, labels: list[np.ndarray]) -> str:
     """Return the activation whose range fits the predictions of a loss."""
-    if cls in loss_groups.SPARSE_PROBABILITIES or cls in loss_groups.CLASS_DISTRIBUTIONS:
+    if (
+        class_name in loss_groups.SPARSE_PROBABILITIES
+        or class_name in loss_groups.CLASS_DISTRIBUTIONS
+    ):
         return "softmax"
-    if cls in loss_groups.OVERLAPS and all(_are_one_hot(y) for y in labels):
+    if class_name in loss_groups.OVERLAPS and all(_are_one_hot(y) for y in labels):
         return "softmax"
-    if cls in loss_groups.YES_OR_NO or cls in loss_groups.OVERLAPS:
+    if class_name in loss_groups.YES_OR_NO or class_name in loss_groups.OVERLAPS:
         return "sigmoid"
-    return "softplus" if cls in loss_groups.NOT_NEGATIVE else "linear"
+    return "softplus" if class_name in loss_groups.NOT_NEGATIVE else "linear"
 
 
 def _classes(labels: list[np.ndarray], ignored: int | None = None) -> int:

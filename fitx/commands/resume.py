@@ -34,7 +34,7 @@ from fitx.training.state.variables import capture, mismatches, variables
 
 
 @dataclass(frozen=True)
-class _Start:
+class _ResumePoint:
     """The checkpoint that a run continues from, and its state with the user's changes."""
 
     newest: Newest
@@ -71,7 +71,7 @@ def resume(request: ResumeRequest, display: Display) -> Result:
 
 @contextmanager
 def _reopened_run(
-    request: ResumeRequest, start: _Start | None, fields: dict[str, Any], notes: Sequence[str]
+    request: ResumeRequest, start: _ResumePoint | None, fields: dict[str, Any], notes: Sequence[str]
 ) -> Iterator[OpenRun]:
     """Write into the run's files that it is running again, and with what changes."""
     run_record = record.reopen(request.run)
@@ -82,7 +82,7 @@ def _reopened_run(
 
 def _start(
     request: ResumeRequest, built: BuiltExperiment, environment_changes: list[Change]
-) -> _Start | None:
+) -> _ResumePoint | None:
     """Read the newest whole checkpoint and apply the user's changes; None if there is none.
 
     Raises:
@@ -96,7 +96,9 @@ def _start(
         return None
     variable_by_name = variables(built.step)
     _refuse_mismatches(request, newest, mismatches(variable_by_name, training_part(newest.state)))
-    return _Start(newest, _changed(Snapshot(newest.state, newest.meta), built, variable_by_name))
+    return _ResumePoint(
+        newest, _changed(Snapshot(newest.state, newest.meta), built, variable_by_name)
+    )
 
 
 def _meta_check(
@@ -160,7 +162,9 @@ def _refuse_mismatches(request: ResumeRequest, newest: Newest, problems: str) ->
         raise StorageError(f"checkpoint {newest.folder} {reason}:\n{problems}")
 
 
-def _notes(request: ResumeRequest, built: BuiltExperiment, start: _Start | None) -> Iterator[str]:
+def _notes(
+    request: ResumeRequest, built: BuiltExperiment, start: _ResumePoint | None
+) -> Iterator[str]:
     """Yield notes on where the run continues, and what that means."""
     yield from external_settings.notes()
     if start is None:
@@ -182,7 +186,7 @@ def _notes(request: ResumeRequest, built: BuiltExperiment, start: _Start | None)
 
 
 def _resume_fields(
-    request: ResumeRequest, start: _Start | None, environment_changes: list[Change]
+    request: ResumeRequest, start: _ResumePoint | None, environment_changes: list[Change]
 ) -> dict[str, Any]:
     """Return the fields of run.json that a resume changes, with one more entry in `resumed`."""
     earlier, environment = request.record.get("resumed", []), run_environment.describe_environment()

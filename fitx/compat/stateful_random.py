@@ -117,31 +117,31 @@ def _generator(name: str, seed: int, seed2: int) -> tf.random.Generator:
         return tf.random.Generator.from_state(state, alg=_PHILOX)
 
 
-def _taken(generator: tf.random.Generator, shape: Any) -> dict[str, Any]:
+def _draw_position(generator: tf.random.Generator, shape: Any) -> dict[str, Any]:
     """Return where a stream stands, as operations take it, and move it on by so many numbers."""
     state = tf.cast(generator.skip(tf.reduce_prod(tf.cast(shape, tf.int64))), tf.uint64)
     return {"shape": shape, "key": state[2:], "counter": state[:2], "alg": _PHILOX}
 
 
 def _bits(generator: tf.random.Generator, shape: Any) -> Any:
-    position = _taken(generator, shape)
+    position = _draw_position(generator, shape)
     return tf.raw_ops.StatelessRandomUniformFullIntV2(**position, dtype=tf.int32)
 
 
 def _normal(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
-    return tf.raw_ops.StatelessRandomNormalV2(**_taken(generator, shape), dtype=dtype)
+    return tf.raw_ops.StatelessRandomNormalV2(**_draw_position(generator, shape), dtype=dtype)
 
 
 def _truncated(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
-    return tf.raw_ops.StatelessTruncatedNormalV2(**_taken(generator, shape), dtype=dtype)
+    return tf.raw_ops.StatelessTruncatedNormalV2(**_draw_position(generator, shape), dtype=dtype)
 
 
 def _uniform(generator: tf.random.Generator, shape: Any, dtype: Any) -> Any:
-    return tf.raw_ops.StatelessRandomUniformV2(**_taken(generator, shape), dtype=dtype)
+    return tf.raw_ops.StatelessRandomUniformV2(**_draw_position(generator, shape), dtype=dtype)
 
 
 def _integers(generator: tf.random.Generator, shape: Any, minval: Any, maxval: Any) -> Any:
-    position = _taken(generator, shape)
+    position = _draw_position(generator, shape)
     return tf.raw_ops.StatelessRandomUniformIntV2(**position, minval=minval, maxval=maxval)
 
 

@@ -43,7 +43,7 @@ def read(document: Document, part_index: PartIndex) -> list[Problem]:
         try:
             _read_one(path, part_index)
         except _Unreadable as error:
-            part_index.unread.add(path.stem)
+            part_index.unreadable_names.add(path.stem)
             part_index.drop_plugin(path.resolve())
             text = f"{entry.raw or entry.value or repr('')}: {error}"
             problems.append(Problem(entry.place, ("plugins", index), text, error.detail))

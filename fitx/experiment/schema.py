@@ -52,12 +52,12 @@ def _device(value: Any) -> Any:
     return value
 
 
-def _comparison(value: Any) -> Any:
-    comparison(value if isinstance(value, str) else "")
+def _valid_expectation(value: Any) -> Any:
+    parse_expectation(value if isinstance(value, str) else "")
     return value
 
 
-def comparison(value: str) -> tuple[str, float]:
+def parse_expectation(value: str) -> tuple[str, float]:
     """Split an expectation such as `>= 0.95` into its operator and its number."""
     match = _EXPECTATION.fullmatch(value.strip())
     try:
@@ -202,7 +202,7 @@ class Settings(Section):
     callbacks: list[part_of("callback")] = Field([], description="Callbacks.")  # type: ignore[valid-type]
     checkpoint: Checkpoint = Checkpoint()
     execution: Execution = Execution()
-    expect: dict[str, Annotated[str, BeforeValidator(_comparison)]] = Field(
+    expect: dict[str, Annotated[str, BeforeValidator(_valid_expectation)]] = Field(
         {}, description="Comparisons of logged values; if one fails at the end, the exit code is 6."
     )
 

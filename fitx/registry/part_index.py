@@ -20,7 +20,7 @@ class PartIndex:
 
     def __init__(self) -> None:
         self.plugins: dict[Path, dict[str, Definition]] = {}
-        self.unread: set[str] = set()
+        self.unreadable_names: set[str] = set()
         """Names of parts in plugins that could not be read."""
 
     def add_plugin(self, path: Path) -> dict[str, Definition]:

@@ -82,7 +82,7 @@ def find(module: Module, name: str) -> Definition | None:
     return _find_in(package, target)
 
 
-def family(
+def class_and_bases(
     definition: Definition, ends: Callable[[Definition], bool] = lambda _: False
 ) -> Iterator[Definition]:
     """Yield a class and then its bases, nearest first, as far as their source can be found.

@@ -102,7 +102,7 @@ def read_signature(kind: str, name: str, definition: Definition) -> Signature:
 def _described(definition: Definition, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
     """Yield parameters with their descriptions, from the docstring of the class or of a base."""
     texts: dict[str, str] = {}
-    for ancestor in python_source.family(definition, ends=is_step_base):
+    for ancestor in python_source.class_and_bases(definition, ends=is_step_base):
         texts = {**argument_descriptions(docstring(ancestor)), **texts}
     for parameter in parameters:
         yield replace(parameter, description=texts.get(parameter.name, ""))
@@ -129,7 +129,7 @@ def _parameters(definition: Definition) -> Iterator[Parameter]:
 def _constructors(definition: Definition) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(definition.node, ast.FunctionDef):
         yield definition.node, False
-    for ancestor in python_source.family(definition, ends=is_step_base):
+    for ancestor in python_source.class_and_bases(definition, ends=is_step_base):
         init = python_source.method(ancestor, "__init__")
         if init is not None:
             yield init, True

@@ -43,7 +43,7 @@ def meta_check(run: Path, facts: Mapping[str, Any]) -> Callable[[Any], None]:
     """
     path, content = run / journal.NAME, cache(lambda: journal.content(run))
     lines = cache(lambda: content().split(b"\n"))
-    epoch = cache(lambda index: journal.parsed(lines()[index], f"{path}:{index + 1}"))
+    epoch = cache(lambda index: journal.parse_line(lines()[index], f"{path}:{index + 1}"))
 
     def check(meta: Any) -> None:
         known = parse_meta(meta)
@@ -70,15 +70,18 @@ def position_problem(
     """
     if _is_reshaped(facts):
         return None
-    passed, epoch, step = meta["passed"], meta["epoch"], meta["step"]
+    steps_passed, epoch, step = meta["passed"], meta["epoch"], meta["step"]
     if meta["batch_size"] != batch_size:
         return f"meta.batch_size is {meta['batch_size']}, and the experiment says {batch_size}"
-    if passed > steps:
-        return f"meta.passed is {passed}, and an epoch has {steps} steps"
-    if meta["phase"] == "validation" and passed < steps and not meta["stopping"]:
-        return f"meta.passed is {passed}, and a validation comes after {steps} steps"
-    if step > epoch * steps + passed:
-        return f"meta.step is {step}, and {epoch} epochs of {steps} steps and {passed} have fewer"
+    if steps_passed > steps:
+        return f"meta.passed is {steps_passed}, and an epoch has {steps} steps"
+    if meta["phase"] == "validation" and steps_passed < steps and not meta["stopping"]:
+        return f"meta.passed is {steps_passed}, and a validation comes after {steps} steps"
+    if step > epoch * steps + steps_passed:
+        return (
+            f"meta.step is {step}, and {epoch} epochs of {steps} steps and {steps_passed} "
+            "have fewer"
+        )
     return None
 
 
@@ -125,8 +128,8 @@ def _disagreement(
     if meta.epoch != len(lines):
         return f"meta.epoch is {meta.epoch}, and {name} held {len(lines)} epochs"
     before = lines[-1]["step"] if lines else 0
-    passed, best = meta.step - before, meta.best
-    if passed != meta.passed and (not is_reshaped or (passed > 0) != (meta.passed > 0)):
+    steps_passed, best = meta.step - before, meta.best
+    if steps_passed != meta.passed and (not is_reshaped or (steps_passed > 0) != (meta.passed > 0)):
         return f"meta.step is {meta.step}: not {meta.passed} more than the {before} in {name}"
     if best is not None and repr(lines[best.epoch - 1].get(best.monitor)) != repr(best.value):
         return f"meta.best is {best.monitor} {best.value} of epoch {best.epoch}; not so in {name}"

@@ -19,18 +19,18 @@ them and cannot be interrupted meanwhile. `execution.threads` has a lower limit.
 
 Status: TypeAlias = Literal["running", "finished", "interrupted", "failed", "diverged"]
 Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]
-Time = Annotated[
+UtcTime = Annotated[
     str, Field(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9] UTC$")
 ]
 CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
 
 
-def number(value: Any) -> Any:
+def parse_logged_value(value: Any) -> Any:
     """Return a logged value as a float where it was written as text; anything else as it is."""
     return float(value) if isinstance(value, str) and value in NOT_FINITE else value
 
 
-Logged = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(number)]
+LoggedValue = Annotated[float, Field(allow_inf_nan=True), BeforeValidator(parse_logged_value)]
 """A logged value; NaN and infinities are written as "nan", "inf" and "-inf"."""
 
 
@@ -40,32 +40,32 @@ class BestEpochRecord(Model):
     monitor: str
     mode: Literal["min", "max"]
     epoch: Annotated[Count, Field(ge=1)]
-    value: Logged
+    value: LoggedValue
 
 
-class SplitFacts(Model):
+class SplitRecord(Model):
     """The rows of a split, and a hash of every number in it."""
 
     rows: Count
     sha256: Sha256
 
 
-class DataFacts(Model):
+class DataRecord(Model):
     """The splits of the data."""
 
-    train: SplitFacts
-    validation: SplitFacts | None = None
-    test: SplitFacts | None = None
+    train: SplitRecord
+    validation: SplitRecord | None = None
+    test: SplitRecord | None = None
 
 
-class FileFacts(Model):
+class FileRecord(Model):
     """The size and the hash of a file, or of all files of a folder, that a part reads."""
 
     bytes: Count
     sha256: Sha256
 
 
-class Commit(Model):
+class GitCommit(Model):
     """The git commit of the working folder, and whether tracked files differ from it."""
 
     commit: str
@@ -90,7 +90,7 @@ class Environment(Model):
 class Resumed(Environment):
     """One resume: its checkpoint, its changes and its environment."""
 
-    at: Time
+    at: UtcTime
     checkpoint: Annotated[CheckpointName | None, Field(alias="from")]
     changes: list[str]
 
@@ -99,11 +99,11 @@ class RunRecord(Environment):
     """run.json."""
 
     status: Status
-    started: Time
-    ended: Time | None
+    started: UtcTime
+    ended: UtcTime | None
     name: str
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
-    git: Commit | None
+    git: GitCommit | None
     device: str
     mode: Mode
     evaluation_mode: Mode
@@ -115,9 +115,9 @@ class RunRecord(Environment):
     replicas: Annotated[int, Field(ge=1, le=10**6)]
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     smoke: bool
-    data: DataFacts
+    data: DataRecord
     plugins: dict[str, Sha256]
-    files: dict[str, FileFacts]
+    files: dict[str, FileRecord]
     references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]
     last: CheckpointName | None
     best: BestEpochRecord | None
@@ -130,7 +130,7 @@ class JournalLine(Model):
     """A line of metrics.jsonl; all other fields are logged values."""
 
     model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Logged]
+    __pydantic_extra__: dict[str, LoggedValue]
 
     epoch: Annotated[Count, Field(ge=1)]
     step: Count
@@ -142,14 +142,14 @@ class Judged(Model):
 
     name: str
     expected: str
-    found: Logged | None
+    found: LoggedValue | None
     met: bool
 
 
 class Summary(Model):
     """summary.json."""
 
-    metrics: dict[str, Logged]
+    metrics: dict[str, LoggedValue]
     status: Literal["finished"]
     epochs: Count
     steps: Count
@@ -182,7 +182,7 @@ class CheckpointMeta(Model):
     journal_bytes: Count
     callbacks: dict[str, Any]
     callback_options: dict[str, Annotated[str, AfterValidator(_options)]]
-    built_rates: dict[str, Logged]
+    built_rates: dict[str, LoggedValue]
     batch_size: Annotated[Count, Field(ge=1)]
     best: BestEpochRecord | None = None
     run: str | None = None

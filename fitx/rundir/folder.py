@@ -160,10 +160,10 @@ def _names(parent: Path) -> Iterator[str]:
     """
     while True:
         now = datetime.fromtimestamp(time.time(), UTC)
-        yield f"{max([now, *_taken(parent)]):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+        yield f"{max([now, *_times_in_names(parent)]):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def _taken(parent: Path) -> Iterator[datetime]:
+def _times_in_names(parent: Path) -> Iterator[datetime]:
     """Yield the second after each run's time, including folders without run.json."""
     for name in filter(_RUN.fullmatch, os.listdir(parent)):
         # The name of a folder that fitx did not create may not be a valid date.

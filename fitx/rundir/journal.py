@@ -12,7 +12,7 @@ from fitx import json_text, safe_files
 from fitx.errors import StorageError, UserCodeError
 from fitx.json_model import parse_model
 from fitx.json_text import json_ready
-from fitx.rundir.file_schemas import JournalLine, number
+from fitx.rundir.file_schemas import JournalLine, parse_logged_value
 from fitx.rundir.files import read_regular, storage_errors
 
 NAME = "metrics.jsonl"
@@ -87,12 +87,12 @@ class Journal:
         self._file.close()
 
     def _cut(self, size: int | None) -> int:
-        found = content(self.run)
-        size = _whole_lines(found) if size is None else size
-        if len(found) < size:
+        current_bytes = content(self.run)
+        size = _whole_lines(current_bytes) if size is None else size
+        if len(current_bytes) < size:
             raise StorageError(
-                f"{self.path} is damaged: it has {len(found)} bytes, and the checkpoint expects "
-                f"{size} or more"
+                f"{self.path} is damaged: it has {len(current_bytes)} bytes, and the "
+                f"checkpoint expects {size} or more"
             )
         with storage_errors("write", self.path):
             self._file.truncate(size)
@@ -117,7 +117,9 @@ def read(run: Path) -> list[dict[str, Any]]:
     """
     file_bytes = content(run)
     lines = file_bytes[: _whole_lines(file_bytes)].splitlines()
-    return [parsed(line, f"{run / NAME}:{number}") for number, line in enumerate(lines, start=1)]
+    return [
+        parse_line(line, f"{run / NAME}:{number}") for number, line in enumerate(lines, start=1)
+    ]
 
 
 def content(run: Path) -> bytes:
@@ -127,27 +129,27 @@ def content(run: Path) -> bytes:
         StorageError: the file is missing, unreadable, not a regular file, or huge.
     """
     path = run / NAME
-    found = read_regular(path, MAX_BYTES + 1)
-    if len(found) > MAX_BYTES:
+    current_bytes = read_regular(path, MAX_BYTES + 1)
+    if len(current_bytes) > MAX_BYTES:
         raise StorageError(f"{path} is damaged: it holds more than {MAX_BYTES >> 20} MiB")
-    return found
+    return current_bytes
 
 
-def parsed(line: bytes, where: str) -> dict[str, Any]:
+def parse_line(line: bytes, where: str) -> dict[str, Any]:
     """Return one parsed line of metrics.jsonl, non-finite values as floats again.
 
     Raises:
         StorageError: it is damaged; with its place and the wrong field.
     """
     try:
-        found = json_text.parse(line)
-        parse_model(JournalLine, found)
+        parsed_line = json_text.parse(line)
+        parse_model(JournalLine, parsed_line)
     except ValueError as error:
         raise StorageError(f"{where} is damaged: {error}") from error
-    return {key: number(value) for key, value in found.items()}
+    return {key: parse_logged_value(value) for key, value in parsed_line.items()}
 
 
-def latest(run: Path) -> dict[str, float]:
+def last_value_by_name(run: Path) -> dict[str, float]:
     """Return the last logged value of every name. Raises the same errors as `read`."""
     values = {name: value for line in read(run) for name, value in line.items()}
     return {name: value for name, value in values.items() if name not in OWN_KEYS}

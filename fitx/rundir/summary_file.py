@@ -8,7 +8,7 @@ from typing import Any
 from fitx.errors import StorageError
 from fitx.json_model import parse_model
 from fitx.rundir import journal
-from fitx.rundir.file_schemas import Summary, number
+from fitx.rundir.file_schemas import Summary, parse_logged_value
 from fitx.rundir.files import read_json
 
 NAME = "summary.json"
@@ -39,7 +39,7 @@ def _check_journal(summary: dict[str, Any], lines: list[dict[str, Any]]) -> None
             raise ValueError(f"{field}: expected {last[key]} as in {journal.NAME}")
     # Values of the test are measured after the last epoch; their names begin with "test_".
     logged = {name: last[name] for name in last if name not in journal.OWN_KEYS}
-    metric_values = {name: number(value) for name, value in summary["metrics"].items()}
+    metric_values = {name: parse_logged_value(value) for name, value in summary["metrics"].items()}
     for name in logged.keys() | metric_values.keys():
         is_tested = name.startswith("test_") and name in metric_values
         if not is_tested and repr(metric_values.get(name)) != repr(logged.get(name)):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fitx.errors import ExpectationError
-from fitx.experiment.schema import comparison
+from fitx.experiment.schema import parse_expectation
 
 _COMPARISONS = {
     ">=": operator.ge,
@@ -45,7 +45,7 @@ def judge_expectations(expect: dict[str, str], values: dict[str, float]) -> list
     """Return each expectation with the value reached and whether it is met."""
     judged: list[dict[str, object]] = []
     for name, text in expect.items():
-        sign, bound = comparison(text)
+        sign, bound = parse_expectation(text)
         value = values.get(name)
         is_met = value is not None and bool(_COMPARISONS[sign](value, bound))
         judged.append({"name": name, "expected": text, "found": value, "met": is_met})

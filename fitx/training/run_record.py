@@ -155,7 +155,7 @@ def write_summary(
     # Without epochs nothing was trained, and the expectations are about trained networks.
     expect = experiment.expect if experiment.fit.epochs else {}
     # The last epoch may have had no validation.
-    reached = {**(journal.latest(run) if expect else {}), **values}
+    reached = {**(journal.last_value_by_name(run) if expect else {}), **values}
     fields: dict[str, Any] = {
         "status": "finished",
         "epochs": run_monitor.at.epoch,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from fitx.build.output_layer import output_layer
+from fitx.build.output_layer import output_layer_of_loss
 from fitx.data.splits import Split
 from fitx.registry.kinds import Part
 
@@ -11,7 +11,7 @@ SPARSE = "sparse_categorical_crossentropy"
 
 def end(y, loss=None, test=None, **options):
     splits = {"train": Split(X, y)} | ({} if test is None else {"test": Split(X, test)})
-    found = output_layer(splits, Part("loss", loss, options) if loss else None)
+    found = output_layer_of_loss(splits, Part("loss", loss, options) if loss else None)
     return found.outputs, found.activation
 
 

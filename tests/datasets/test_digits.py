@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fitx.datasets
-from fitx.build.output_layer import OutputLayer, output_layer
+from fitx.build.output_layer import OutputLayer, output_layer_of_loss
 from fitx.data.array_checks import validate
 from fitx.data.splits import data_signature
 from fitx.registry.registries import datasets
@@ -31,7 +31,7 @@ def test_digits_are_two_splits_of_small_images(digits):
 
 def test_digits_tell_networks_of_ten_classes(digits):
     assert data_signature(digits()) == {"input_shape": (8, 8, 1), "image_shape": (8, 8, 1)}
-    assert output_layer(digits(), None) == OutputLayer(10, "softmax")
+    assert output_layer_of_loss(digits(), None) == OutputLayer(10, "softmax")
 
 
 def test_rows_of_digits_are_fixed(digits):

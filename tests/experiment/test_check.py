@@ -12,7 +12,7 @@ from fitx.experiment.checks.monitored_values import logged, monitored, not_logge
 from fitx.experiment.dump import dump
 from fitx.experiment.experiment import path_as_written
 from fitx.experiment.problems import ConfigError
-from fitx.experiment.schema import Checkpoint, comparison
+from fitx.experiment.schema import Checkpoint, parse_expectation
 from fitx.experiment.yaml.load import load
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import KERAS_KINDS, Part
@@ -335,8 +335,8 @@ def test_a_step_that_needs_a_setting_cannot_measure(write):
 
 
 def test_comparisons_are_split():
-    assert comparison(">= 0.95") == (">=", 0.95)
-    assert comparison(" < -1e-3 ") == ("<", -1e-3)
+    assert parse_expectation(">= 0.95") == (">=", 0.95)
+    assert parse_expectation(" < -1e-3 ") == ("<", -1e-3)
 
 
 @pytest.mark.parametrize(

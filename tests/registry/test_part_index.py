@@ -163,5 +163,5 @@ def test_bases_come_nearest_first_and_end_where_they_go_in_a_circle(tmp_path):
     path = tmp_path / "module.py"
     path.write_text("class A(B, C): ...\nclass B(D): ...\nclass C(A): ...\nclass D(A): ...\n")
     module = python_source.read(path)
-    members = python_source.family(python_source.find(module, "A"))
+    members = python_source.class_and_bases(python_source.find(module, "A"))
     assert [member.node.name for member in members] == ["A", "B", "D", "C"]

@@ -54,7 +54,7 @@ _KERAS_UNDOES: dict[tuple[str, str | None], str] = {
 
 
 @dataclass(frozen=True)
-class _Fed:
+class _MetricInputs:
     """The values that a metric is updated with.
 
     Args:
@@ -83,7 +83,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
         return
     width: Any = shape[-1]
     is_sparse = labels[0].ndim < len(shape) or (labels[0].shape[-1] == 1 and width != 1)
-    inputs = _Fed(labels, width, last_activation(networks[0]), is_sparse)
+    inputs = _MetricInputs(labels, width, last_activation(networks[0]), is_sparse)
     lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
     for key, parts in lists.items():
         for index, part in enumerate(parts):
@@ -94,7 +94,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
                 yield experiment.problem((key, index), f"{part.name} {text}")
 
 
-def _misuse(part: Part, cls: str, inputs: _Fed) -> str | None:
+def _misuse(part: Part, cls: str, inputs: _MetricInputs) -> str | None:
     if cls in ("IoU", "MeanIoU"):
         return _overlap(part, inputs)
     if cls in _ONE_HOT_OVERLAPS and inputs.width not in (None, 1, part.options.get("num_classes")):
@@ -102,14 +102,14 @@ def _misuse(part: Part, cls: str, inputs: _Fed) -> str | None:
     return _labels(cls, inputs) or _predictions(part, cls, inputs) or _greatest(part, cls, inputs)
 
 
-def _labels(cls: str, inputs: _Fed) -> str | None:
+def _labels(cls: str, inputs: _MetricInputs) -> str | None:
     """Return a problem if labels are not 0 or 1, which Keras would misread."""
     if cls not in _OF_YES_OR_NO or all(np.isin(y, (0, 1)).all() for y in inputs.labels):
         return None
     return "takes labels that are 0 or 1, and y holds others; remove it, or prepare y so."
 
 
-def _predictions(part: Part, cls: str, inputs: _Fed) -> str | None:
+def _predictions(part: Part, cls: str, inputs: _MetricInputs) -> str | None:
     """Return a problem if predictions are not probabilities, or not class numbers."""
     if cls == "Accuracy" and inputs.activation is not None:
         text = "compares labels and predictions for equality, and a network gives no class numbers"
@@ -135,7 +135,7 @@ def _predictions(part: Part, cls: str, inputs: _Fed) -> str | None:
     return None
 
 
-def _greatest(part: Part, cls: str, inputs: _Fed) -> str | None:
+def _greatest(part: Part, cls: str, inputs: _MetricInputs) -> str | None:
     """Return a problem if a metric uses the greatest output of a row where that is meaningless."""
     is_free = cls in _F_SCORES and part.options.get("threshold") is None
     looks = is_free or cls in _ONE_HOT_OVERLAPS or cls in _OF_GREATEST
@@ -173,7 +173,7 @@ def _has_several(y: np.ndarray) -> bool:
     return is_marked and bool((y.sum(axis=-1) > 1).any())
 
 
-def _overlap(part: Part, inputs: _Fed) -> str | None:
+def _overlap(part: Part, inputs: _MetricInputs) -> str | None:
     """Return a problem if a metric would read probabilities or one-hot labels as class numbers."""
     sparse_labels = part.options.get("sparse_y_true", True)
     sparse_answer = part.options.get("sparse_y_pred", True)

@@ -130,7 +130,10 @@ def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
     """
     rows = batch_layout(built, "train", "train").largest
     inputs = ModeInputs(built, "train", rows, built.total_steps, device_kind)
-    train_mode, obstacle = built.step.execution.plan.modes["train"], inputs.full.obstacle
+    train_mode, obstacle = (
+        built.step.execution.plan.modes["train"],
+        inputs.full_batch_graph.obstacle,
+    )
     reasons = {}
     for mode in MODES.values():
         if mode.xla and obstacle is not None:

@@ -45,7 +45,7 @@ class OptionCheck:
                 context holds the signature of the part.
         """
         signature = self.part_index.signature(kind, name)
-        unreadable_names = self.part_index.unread
+        unreadable_names = self.part_index.unreadable_names
         part = {"kind": kind, "name": name}
         if name in unreadable_names or (signature is None and closest(name, unreadable_names)):
             raise PydanticCustomError("unread_part", "unread part", part)

@@ -12,11 +12,11 @@ from fitx.experiment.problems import shorten
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.training.resumption.env_seals import is_sealed_value
 from fitx.training.resumption.experiment_values import (
-    differing,
-    leaves,
+    effective_values,
+    find_differences,
+    leaf_values,
     shown_text,
     value_text,
-    values,
 )
 from fitx.training.resumption.verdicts import Verdict, verdict
 
@@ -70,7 +70,9 @@ def compare_experiments(
         sealed: `references` of run.json: the sealed values of the run's `${env:...}`.
     """
     before, now = trained.as_mapping(), experiment.as_mapping()
-    differences = _differences(values(trained), values(experiment), sealed or {})
+    differences = _differences(
+        effective_values(trained), effective_values(experiment), sealed or {}
+    )
     return [
         Change(
             key=dotted(path),
@@ -94,7 +96,7 @@ def compare_environment(trained: Mapping[str, Any], now: Mapping[str, Any]) -> l
     before, after = ({key: _compared(key, side[key]) for key in keys} for side in (trained, now))
     return [
         Change(dotted(path), _field_text(path, old), _field_text(path, new), _field_verdict(path))
-        for path, old, new in differing(before, after, ())
+        for path, old, new in find_differences(before, after, ())
     ]
 
 
@@ -131,8 +133,8 @@ def change_notes(changes: Iterable[Change]) -> list[str]:
 def _differences(
     before: dict[str, Any], now: dict[str, Any], sealed: Mapping[str, str]
 ) -> dict[KeyPath, tuple[Any, Any]]:
-    differences = {path: (old, new) for path, old, new in differing(before, now)}
-    for path, value in leaves(now):
+    differences = {path: (old, new) for path, old, new in find_differences(before, now)}
+    for path, value in leaf_values(now):
         seal = sealed.get(dotted(path))
         if seal is None:
             continue

@@ -12,7 +12,7 @@ from typing import Any
 
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
-from fitx.training.resumption.experiment_values import leaves, shown_text, values
+from fitx.training.resumption.experiment_values import effective_values, leaf_values, shown_text
 from fitx.training.resumption.verdicts import verdict
 
 ROUNDS = 50_000
@@ -27,7 +27,7 @@ def seal(experiment: Experiment) -> dict[str, str]:
     as_written = experiment.as_mapping()
     return {
         dotted(path): _sealed(dotted(path), value, secrets.token_hex(16))
-        for path, value in leaves(values(experiment))
+        for path, value in leaf_values(effective_values(experiment))
         if "${env:" in shown_text(as_written, path, value) and _affects_results(path, value)
     }
 

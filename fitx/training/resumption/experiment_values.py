@@ -23,21 +23,21 @@ ABSENT = object()
 MOST_LEVELS = 4
 """The most levels of a nested value that a message shows."""
 
-_WATCHED = ("monitor", "mode")
+_MONITOR_OPTIONS = ("monitor", "mode")
 """Options that name a logged value, and the direction in which it is better."""
 
 _WRITING = {"CSVLogger": ("append", "separator")}
 """Options on how a callback writes its file, which do not identify the callback."""
 
-_KEYS = (
+_COMPARED_KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
     *("weighted_metrics", "data", "callbacks", "expect"),
 )
 
 
-def values(experiment: Experiment) -> dict[str, Any]:
+def effective_values(experiment: Experiment) -> dict[str, Any]:
     """Return the effective values by key, with all defaults and the values of `${env:...}`."""
-    parts = {key: getattr(experiment, key) for key in _KEYS}
+    parts = {key: getattr(experiment, key) for key in _COMPARED_KEYS}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
     return {
         key: _full(value, experiment.part_index) for key, value in {**parts, **sections}.items()
@@ -50,17 +50,17 @@ def callback_options(experiment: Experiment) -> list[str]:
     Spelling does not matter: `0` is `0.0`, and `early_stopping` is `EarlyStopping`. `${env:...}`
     stays as it was written, except in the options `monitor` and `mode`.
     """
-    shown = experiment.as_mapping()["callbacks"]
-    identities = map(_identity, values(experiment)["callbacks"], shown)
+    as_written = experiment.as_mapping()["callbacks"]
+    identities = map(_identity, effective_values(experiment)["callbacks"], as_written)
     return [json.dumps(options, sort_keys=True) for options in identities]
 
 
 def _identity(callback: Part, shown: dict[str, Any]) -> dict[str, Any]:
     left_out, identity = _WRITING.get(callback.name, ()), {}
-    for path, value in leaves(callback):
+    for path, value in leaf_values(callback):
         if path[-1] not in left_out:
             as_written = shown_text(shown, path, value)
-            is_hidden = "${" in as_written and path[-1] not in _WATCHED
+            is_hidden = "${" in as_written and path[-1] not in _MONITOR_OPTIONS
             identity[dotted(path)] = as_written if is_hidden else _normalized(value)
     return identity
 
@@ -72,19 +72,19 @@ def _normalized(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else str(value)
 
 
-def leaves(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
+def leaf_values(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
     """Yield every value that contains no others, with its key."""
     if isinstance(value, Part):
         yield (*path, "name"), value.name
         value = value.options
     items = value.items() if isinstance(value, dict) else ()
     for key, item in enumerate(value) if isinstance(value, list) else items:
-        yield from leaves(item, (*path, key))
+        yield from leaf_values(item, (*path, key))
     if not isinstance(value, dict | list):
         yield path, value
 
 
-def differing(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
+def find_differences(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any, Any]]:
     """Yield key, old and new value of each difference; for parts of different names, the names."""
     if isinstance(old, Part) and isinstance(new, Part):
         if old.name != new.name:
@@ -93,10 +93,10 @@ def differing(old: Any, new: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath,
         old, new = old.options, new.options
     if isinstance(old, dict) and isinstance(new, dict):
         for key in {**old, **new}:
-            yield from differing(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
+            yield from find_differences(old.get(key, ABSENT), new.get(key, ABSENT), (*path, key))
     elif isinstance(old, list) and isinstance(new, list):
         for index, pair in enumerate(zip_longest(old, new, fillvalue=ABSENT)):
-            yield from differing(*pair, (*path, index))
+            yield from find_differences(*pair, (*path, index))
     elif old != new or isinstance(old, bool) != isinstance(new, bool):
         yield path, old, new
 
@@ -109,9 +109,9 @@ def shown_text(shown: Any, path: KeyPath, value: Any) -> str:
         path: The key of the value.
         value: The effective value, which may be a default or absent.
     """
-    for step in (*path, "name") if isinstance(value, Part) else path:
+    for component in (*path, "name") if isinstance(value, Part) else path:
         try:
-            shown = shown[step]
+            shown = shown[component]
         except (LookupError, TypeError):
             return value_text(value)
     return value_text(shown)

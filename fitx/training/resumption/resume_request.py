@@ -15,7 +15,7 @@ from fitx.experiment.dump import dump
 from fitx.experiment.experiment import Experiment
 from fitx.json_text import json_ready
 from fitx.rundir import folder, record, run_environment, summary_file
-from fitx.rundir.file_schemas import number
+from fitx.rundir.file_schemas import parse_logged_value
 from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.lock import hold
 from fitx.rundir.saved_experiment import EXPERIMENT, read_unimported
@@ -188,7 +188,7 @@ def finished_result(run: Path, experiment: Experiment | None = None) -> Result |
     ):
         return None
     summary = summary_file.read(run)
-    values = {name: number(value) for name, value in summary.pop("metrics").items()}
+    values = {name: parse_logged_value(value) for name, value in summary.pop("metrics").items()}
     if summary["expect"] != json_ready(judge_expectations(trained.expect, values)):
         text = f"expect: expected the expectations of {EXPERIMENT}, judged by these metrics"
         raise StorageError(f"{run / summary_file.NAME} is damaged: {text}")
