@@ -83,7 +83,7 @@ def test_what_only_the_graphs_of_several_devices_hold_is_saved_or_named(outcomes
     assert b"steps" in state["graph/table"].tobytes()
     assert [note.partition(":")[0] for note in notes] == [
         "train_step changes a lookup table with LookupTableInsertV2 of keeping.py",
-        "train_step uses a queue by QueueDequeueV2 of keeping.py",
+        "train_step uses a queue with QueueDequeueV2 of keeping.py",
     ]
 
 
