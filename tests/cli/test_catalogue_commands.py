@@ -282,3 +282,8 @@ def test_a_call_that_is_too_long_takes_a_line_for_each_argument():
     assert _layout.call_text("f", ["a", "b"], 20) == "f(a, b)"
     assert _layout.call_text("f", ["a", "b"], 5) == "f(\n    a,\n    b,\n)"
     assert _layout.call_text("f", [], 1) == "f(\n)"
+
+
+def test_the_help_describes_every_command_in_a_whole_sentence(fitx):
+    _, _, commands = fitx("--help").partition("Commands:\n")
+    assert all(line.endswith(".") and "..." not in line for line in commands.splitlines())
