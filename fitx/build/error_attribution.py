@@ -12,14 +12,15 @@ import tensorflow as tf
 from fitx import memory
 from fitx.build.step_errors import advice
 from fitx.compat import error_texts
-from fitx.engine import callback_list
+from fitx.engine import callback_list, trainer
 from fitx.errors import DataError, FitxError, UserCodeError, WorkerLost
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.runtime import cluster
 
-_ENGINE = Path(callback_list.__file__).parent
+_TRAINER, _CALLBACK_LIST = Path(trainer.__file__), Path(callback_list.__file__)
+_ENGINE = _TRAINER.parent
 
 
 @contextmanager
@@ -73,10 +74,11 @@ def user_errors(experiment: Experiment, running: Callable[[], str] = lambda: "")
 
 def _of_step(error: BaseException) -> bool:
     """Return whether a step raised an error, while it was traced or run, and not a callback."""
-    files = [Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)]
-    within = {file.name for file in files if _ENGINE in file.parents}
-    # callback_list.py calls callbacks, and never runs a step.
-    return bool(within) and Path(callback_list.__file__).name not in within
+    files = {Path(frame.filename) for frame in traceback.extract_tb(error.__traceback__)}
+    engine = {file for file in files if _ENGINE in file.parents}
+    # `fit` runs steps in other files of the engine. Callbacks are called by Keras, whose frames are
+    # not in the traceback, or by callback_list.py, which never runs a step.
+    return bool(engine - {_TRAINER}) and _CALLBACK_LIST not in engine
 
 
 def raised_by_user_code(experiment: Experiment, error: BaseException) -> bool:

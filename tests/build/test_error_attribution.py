@@ -57,6 +57,27 @@ def test_what_fails_inside_the_graph_of_a_plugin_is_the_users(trained, mode):
     assert "fitx/" not in caught.value.frames
 
 
+@pytest.mark.parametrize("mode", ["plain", "fused"])
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin", "on_train_batch_end"])
+def test_what_a_callback_raises_is_not_said_to_be_the_steps(trained, hook, mode):
+    own = f"""
+        import keras
+
+        from fitx import callbacks
+
+
+        @callbacks.register
+        class Own(keras.callbacks.Callback):
+            def {hook}(self, number=0, logs=None):
+                raise KeyError("of the callback")
+    """
+
+    with pytest.raises(UserCodeError) as caught:
+        trained("callbacks=[own]", f"execution.mode={mode}", own=own)
+
+    assert str(caught.value) == "KeyError: 'of the callback'"
+
+
 def test_what_fails_in_fitx_itself_passes(written):
     experiment = written()
 
