@@ -66,14 +66,14 @@ class CheckpointSaver:
         self.last, self.last_best = folder, snapshot.meta.get("best")
         self._saved = _key(snapshot.meta)
 
-    def steps_until_due(self, done: int) -> int:
+    def steps_until_due(self, steps_done: int) -> int:
         """Return the steps until the next checkpoint of `every: N steps`; else `maxsize`."""
-        return self._every - done % self._every if self._unit == "steps" else sys.maxsize
+        return self._every - steps_done % self._every if self._unit == "steps" else sys.maxsize
 
-    def is_due_after_step(self, done: int) -> bool:
-        """Return whether to save after `done` training steps, by number of steps or by time."""
+    def is_due_after_step(self, steps_done: int) -> bool:
+        """Return whether to save after `steps_done` training steps, by their number or by time."""
         if self._unit == "steps":
-            return done % self._every == 0
+            return steps_done % self._every == 0
         if self._unit == "minutes":
             return self._seconds_since_save() >= 60 * self._every
         return self._unit == "auto" and self._seconds_since_save() >= LONGEST_SECONDS
@@ -124,11 +124,11 @@ class CheckpointSaver:
         self._saved = _key(snapshot.meta)
 
     def _commit(self, snapshot: Snapshot) -> Path:
-        done, keep = snapshot.meta["step"], self.settings.keep
+        steps_done, keep = snapshot.meta["step"], self.settings.keep
         snapshot.refuse_non_finite()
         self.sync()
         meta = {**snapshot.meta, "run": self.run_id}
-        self.last = checkpoint.save(self.folder, done, snapshot.state, meta, keep)
+        self.last = checkpoint.save(self.folder, steps_done, snapshot.state, meta, keep)
         self.last_best = snapshot.meta.get("best")
         return self.last
 

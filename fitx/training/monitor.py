@@ -97,8 +97,8 @@ class RunMonitor(keras.callbacks.Callback):
 
     def steps_until_due(self) -> int:
         """Return the number of steps that may run before a checkpoint or a stop is due."""
-        done = self.at.step
-        return min(self.saver.steps_until_due(done), self.stop.steps_left(done))
+        steps_done = self.at.step
+        return min(self.saver.steps_until_due(steps_done), self.stop.steps_left(steps_done))
 
     def on_train_begin(self, logs: dict[str, float] | None = None) -> None:
         """Restore the state, after other callbacks have reset theirs."""

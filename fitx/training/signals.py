@@ -73,13 +73,17 @@ class StopRequest:
         """Record the first signal; further ones change nothing."""
         self.number = self.number or number
 
-    def steps_left(self, done: int) -> int:
-        """Return the number of steps that may run after `done`; `maxsize` without a limit."""
-        return self.after - done if self.after is not None and done < self.after else sys.maxsize
+    def steps_left(self, steps_done: int) -> int:
+        """Return the number of steps that may run after `steps_done`; `maxsize` without a limit."""
+        return (
+            self.after - steps_done
+            if self.after is not None and steps_done < self.after
+            else sys.maxsize
+        )
 
-    def count_steps(self, done: int) -> None:
-        """Stop the training if `done` is the step after which to stop."""
-        if done == self.after:
+    def count_steps(self, steps_done: int) -> None:
+        """Stop the training if `steps_done` is the step after which to stop."""
+        if steps_done == self.after:
             self.note(signal.SIGTERM)
 
 

@@ -94,14 +94,14 @@ class BlockFunction:
             listener: Is notified of each chunk.
             skip_steps: First steps that are counted and not run.
         """
-        done = skip_steps
-        while done < steps:
+        steps_done = skip_steps
+        while steps_done < steps:
             with tf.device(self._device):
                 block, batch = self._cursor.position(iterator)
-            most = min(steps - done, listener.steps_until_due())
-            listener.chunk_begins(done)
-            done += self._run_chunk(block, batch, most)
-            if not listener.chunk_ends(done - 1, self._logs()):
+            most = min(steps - steps_done, listener.steps_until_due())
+            listener.chunk_begins(steps_done)
+            steps_done += self._run_chunk(block, batch, most)
+            if not listener.chunk_ends(steps_done - 1, self._logs()):
                 break
         return Logs(self.log, {})
 

@@ -44,13 +44,13 @@ class ReplayLog:
         self._variables = {name: v for name, v in variables.items() if is_rate(name)}
         self._newest: State | None = None
 
-    def note_epoch_begin(self, done: int, *, has_checkpoint: bool) -> None:
+    def note_epoch_begin(self, steps_done: int, *, has_checkpoint: bool) -> None:
         """Note how an epoch begins, or goes on, after so many steps."""
         if has_checkpoint:
             self.start = None
         rates = capture(self._variables)
         if rates != self._newest:
-            self.rates[done] = self._newest = rates
+            self.rates[steps_done] = self._newest = rates
 
 
 @dataclass(frozen=True)
@@ -111,8 +111,8 @@ class Replay:
             go_on: Asked before each step.
         """
         assign(self._variables, self._state)
-        done = self.at.batches(self._built.steps_per_epoch)
-        epoch, step = divmod(done, self._built.data.steps("train"))
+        steps_done = self.at.batches(self._built.steps_per_epoch)
+        epoch, step = divmod(steps_done, self._built.data.steps("train"))
         batches = training_batches(self._built.data, first_epoch=epoch, first_step=step)
         before: set[str] | None = None
         for batch in batches:
