@@ -80,7 +80,7 @@ def test_a_layer_that_holds_code_is_no_layer(light, place, layer):
     model = f"{{name: sequential, layers: [{{name: {layer}, function: os.system}}]}}"
     base = "".join(f"{k}: {v}\n" for k, v in BASE.items() if k != "model")
     place.write("mine.yaml", f"{base}model: {model}\n")
-    assert "it holds code" in light("check", "mine.yaml", code=2)["err"]
+    assert "an experiment file cannot hold its code" in light("check", "mine.yaml", code=2)["err"]
 
 
 @pytest.mark.parametrize("layer", ["string_lookup", "integer_lookup", "text_vectorization"])
