@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from fitx.compat.error_texts import wanted_value
+from fitx.compat.error_texts import requested_python_value
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.step import Step
@@ -68,7 +68,7 @@ _NO_SETTER = re.compile(r"property '(\w+)' of '.*' object has no setter")
 def advice(experiment: Experiment, error: BaseException) -> str:
     """Return a sentence with the remedy; empty if the error is clear by itself."""
     text = str(error)
-    use = wanted_value(error)
+    use = requested_python_value(error)
     if use is not None:
         return _BY_USE[use]
     if not isinstance(error, AttributeError):

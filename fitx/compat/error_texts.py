@@ -62,8 +62,8 @@ def came_through(error: BaseException, folder: str) -> bool:
     return any(f"/keras/src/{folder}/" in frame.filename for frame in frames)
 
 
-def wanted_value(error: BaseException) -> str | None:
-    """Return for which use Python code wanted a value of a tensor that is only traced.
+def requested_python_value(error: BaseException) -> str | None:
+    """Return how Python code tried to use a symbolic tensor as a value.
 
     Returns:
         "bool", "iteration" or "number"; None for other errors.

@@ -34,18 +34,18 @@ class ImageArchive:
     files: dict[str, str]
 
 
-def load(source: ImageArchive, image_size: int | None) -> Splits:
+def load(archive: ImageArchive, image_size: int | None) -> Splits:
     """Return the set's splits 'train' and 'test', downloaded unless Keras has it in its cache.
 
     Raises:
-        DataError: Without both the network and the files; says which to put where.
+        DataError: The files are missing and cannot be downloaded; with the files and their places.
     """
     try:
-        with _on_stderr(), _timeout(_TIMEOUT_SECONDS):
-            train, test = source.load()
+        with _prints_to_stderr(), _timeout(_TIMEOUT_SECONDS):
+            train, test = archive.load()
     except Exception as error:
         # Keras raises a bare Exception when it cannot download.
-        raise DataError(_problem(source, error)) from error
+        raise DataError(_problem(archive, error)) from error
     return {"train": _split(train, image_size), "test": _split(test, image_size)}
 
 
@@ -57,19 +57,19 @@ def _split(arrays: tuple[np.ndarray, np.ndarray], image_size: int | None) -> Spl
     return Split(scaled, y.reshape(-1).astype(np.int32))
 
 
-def _problem(source: ImageArchive, error: Exception) -> str:
+def _problem(archive: ImageArchive, error: Exception) -> str:
     folder = _cache() / "datasets"
-    missing = [file for file in source.files if not (folder / file).exists()]
+    missing = [file for file in archive.files if not (folder / file).exists()]
     if not missing:
-        paths = ", ".join(str(folder / file) for file in source.files)
+        paths = ", ".join(str(folder / file) for file in archive.files)
         return (
-            f"{source.name}: the files in Keras' cache cannot be read ({error}); to download them "
+            f"{archive.name}: the files in Keras' cache cannot be read ({error}); to download them "
             f"anew, delete {paths}."
         )
-    steps = "\n".join(f"  {source.files[file]}\n  as {folder / file}" for file in missing)
+    instructions = "\n".join(f"  {archive.files[file]}\n  as {folder / file}" for file in missing)
     return (
-        f"{source.name}: {', '.join(missing)} is not in {folder}, and downloading failed "
-        f"({error}).\nWhere there is a network, fetch\n{steps}"
+        f"{archive.name}: {', '.join(missing)} is not in {folder}, and downloading failed "
+        f"({error}).\nWhere there is a network, fetch\n{instructions}"
     )
 
 
@@ -83,7 +83,7 @@ def _cache() -> Path:
 
 
 @contextmanager
-def _on_stderr() -> Iterator[None]:
+def _prints_to_stderr() -> Iterator[None]:
     """Keep Keras' download messages out of stdout, which is for results."""
     with redirect_stdout(sys.stderr):
         yield
@@ -91,10 +91,10 @@ def _on_stderr() -> Iterator[None]:
 
 @contextmanager
 def _timeout(seconds: float) -> Iterator[None]:
-    """Give up on a network that swallows every packet; Keras itself would wait for ever."""
-    before = socket.getdefaulttimeout()
+    """Give up on a network that never answers; Keras itself would wait forever."""
+    previous_timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(seconds)
     try:
         yield
     finally:
-        socket.setdefaulttimeout(before)
+        socket.setdefaulttimeout(previous_timeout)

@@ -21,7 +21,7 @@ def explain_absence(gpu: GpuRequirements) -> Absence:
         _build(gpu)
         or _hardware(gpu)
         or _hidden(gpu)
-        or _passed_through(gpu)
+        or _unavailable_in_container(gpu)
         or _driver(gpu)
         or _missing_libraries(gpu)
         or Absence(
@@ -74,7 +74,7 @@ def _hidden(gpu: GpuRequirements) -> Absence | None:
     )
 
 
-def _passed_through(gpu: GpuRequirements) -> Absence | None:
+def _unavailable_in_container(gpu: GpuRequirements) -> Absence | None:
     if not gpu.kernel_driver or (gpu.device_files and not gpu.libcuda_error):
         return _closed(gpu)
     lacking = "libcuda.so.1 does not load" if gpu.device_files else "there is no /dev/nvidia0"

@@ -56,7 +56,7 @@ def test_keras_still_says_in_which_layer_an_error_was():
 def test_tensorflow_still_says_for_what_a_value_was_wanted_in_a_trace(use, wanting):
     error = raised(lambda: tf.function(wanting, autograph=False)(tf.ones(3)))
 
-    assert error_texts.wanted_value(error) == use
+    assert error_texts.requested_python_value(error) == use
 
 
 def test_keras_still_computes_metrics_and_losses_in_folders_of_these_names():
