@@ -12,6 +12,9 @@ from ._output import print_json, print_text
 EXPERIMENT = "experiment"
 """The kind of the shipped experiments; `config` is accepted too."""
 
+_JSON_KEYS = {EXPERIMENT: "config"}
+"""Keys of the JSON output that differ from the kind, because scripts read them."""
+
 
 @click.command(short_help="List parts and shipped experiments.")
 @click.argument("kind", required=False, type=_arguments.KIND)
@@ -26,7 +29,7 @@ def command(kind: str | None, as_json: bool) -> None:
     kinds = [_find_kind(kind, (*KINDS, EXPERIMENT))] if kind else [EXPERIMENT, *FITX_KINDS]
     names = {each: _list_names(each) for each in kinds}
     if as_json:
-        print_json(names)
+        print_json({_JSON_KEYS.get(each, each): listed for each, listed in names.items()})
     elif kind:
         # One name per line for a pipe.
         width = _layout.output_width(otherwise=1)

@@ -134,6 +134,10 @@ class StepRunner:
 
         return graphs.trace(one_batch, spec)
 
+    def continue_epoch(self) -> None:
+        """Let the training function add to the restored values of an epoch, not begin a new one."""
+        self.logs["train"].running = True
+
     @contextmanager
     def logs_restored(self, step: keras.Model) -> Iterator[None]:
         """Restore, at the end, the values logged so far in the current epoch and validation."""

@@ -191,7 +191,7 @@ class RunMonitor(keras.callbacks.Callback):
         if self.at.epoch_steps:
             self.at.phase = snapshot.meta["phase"]
             self._restore(snapshot)
-            self.model.execution.logs["train"].running = True
+            self.model.execution.continue_epoch()
             self.model.stop_training = self.at.stopping
         # It is as large as the state itself, and the caller keeps the snapshot until the run ends.
         snapshot.state.clear()

@@ -96,7 +96,7 @@ def test_list_prints_json(fitx):
         "step": ["gan", "low_level", "supervised"]
     }
     assert set(json.loads(fitx("list", "--json"))) == {
-        "experiment",
+        "config",
         "step",
         "model",
         "dataset",

@@ -153,7 +153,8 @@ _OUTSIDE = (
 _LOOK_OUTSIDE = "Look at the validation data, the step's `test_step` and the callbacks."
 _NOT_AGAIN = (
     "{}, run again one by one and without XLA, gave finite numbers. That happens where training is "
-    "not deterministic, where rounding decides, or where a callback changes variables."
+    "not deterministic, where rounding or XLA's other random numbers decide, or where a callback "
+    "changes variables."
 )
 
 
