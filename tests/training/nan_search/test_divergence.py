@@ -305,7 +305,7 @@ def test_it_is_said_that_it_does_not_happen_again(diverged):
     assert text == (
         "diverged: loss is nan after step 15 (epoch 3). Steps 11 to 15, run again one by one and "
         "without XLA, gave finite numbers. That happens where training is not deterministic, where "
-        "rounding decides, or where a callback changes variables."
+        "rounding or XLA's other random numbers decide, or where a callback changes variables."
     ) + way_on(run, "000010")
 
 
