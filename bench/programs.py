@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 MEGABYTE = 2**20
 ERRORS = "errors.txt"
-"""Where the newest program's standard error goes, in the current folder."""
+"""The file with the newest program's standard error, in the current folder."""
 
 PATHS = os.pathsep.join([str(HERE / "peers"), os.environ.get("PYTHONPATH", "")])
 ENVIRONMENT = {**os.environ, "PYTHONPATH": PATHS, "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": PATHS, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 @dataclass
 class Times:
-    """What a program showed.
+    """The times and the peak memory of a program.
 
     Args:
         name: Of the program.

@@ -177,7 +177,7 @@ def peer(file: str, *words: str, python: str = sys.executable) -> list[str]:
 
 
 def has(module: str) -> bool:
-    """Whether PyTorch's interpreter can import a module."""
+    """Return whether PyTorch's interpreter can import a module."""
     command = [TORCH, "-c", f"import {module}"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
 

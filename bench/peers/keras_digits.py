@@ -1,4 +1,4 @@
-"""What somebody without fitx writes for configs/digits.yaml: python keras_digits.py [mlp]
+"""The script that replaces fitx for configs/digits.yaml: python keras_digits.py [mlp]
 
 Without a word: the whole script, a convnet for 15 epochs, measured on the test set and saved.
 With `mlp`: a small dense network, timed by the epoch, with validation and early stopping.

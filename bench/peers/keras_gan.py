@@ -30,7 +30,7 @@ class GAN(keras.Model):
 
     @property
     def metrics(self):
-        """What is reset at the start of each epoch."""
+        """Return the metrics that are reset at the start of each epoch."""
         return [self.d_loss_tracker, self.g_loss_tracker]
 
     def compile(self, d_optimizer, g_optimizer, loss_fn):

@@ -1,4 +1,4 @@
-"""What somebody without fitx writes for guide/simple: the guide's program, made a script.
+"""The script that replaces fitx for guide/simple: the guide's program, made a script.
 
 It trains the same network on data of the same size, shows no progress, saves the network and
 writes the values of every epoch.

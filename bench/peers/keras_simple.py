@@ -59,7 +59,7 @@ class LowLevel(keras.Model):
 
     @property
     def metrics(self):
-        """What is reset at the start of each epoch."""
+        """Return the metrics that are reset at the start of each epoch."""
         return [self.loss_tracker, self.mae_metric]
 
 

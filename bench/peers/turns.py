@@ -1,4 +1,4 @@
-"""How a program is timed in turn with others: it waits for a line, and answers with seconds.
+"""Lets a program be timed in turn with others: it waits for a line, and answers with seconds.
 
 So every program keeps its process, what it compiled and its memory, and none is timed while
 another runs. This file needs nothing but Python: PyTorch's programs may have one of their own.

@@ -18,10 +18,10 @@ from fitx.registry.kinds import Part
 Shape = tuple[int | None, ...]
 
 _OF_THEIR_OWN = {"CTC", "Circle", "IoU", "MeanIoU"}
-"""Those with labels of a form of their own. All others compare number by number."""
+"""Losses and metrics with labels of a special form; all others compare number by number."""
 
 _IN_UNIT_RANGE = loss_groups.YES_OR_NO | loss_groups.CLASS_DISTRIBUTIONS | loss_groups.OVERLAPS
-"""Those that take labels from 0 to 1 only."""
+"""Losses and metrics whose labels lie between 0 and 1."""
 
 
 def problems(built: BuiltExperiment) -> Iterator[str]:

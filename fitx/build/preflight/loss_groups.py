@@ -33,10 +33,10 @@ SPARSE_PROBABILITIES = CLASS_NUMBERS & {
     "CategoricalGeneralizedCrossEntropy",
 }
 PROBABILITIES = SPARSE_PROBABILITIES | CLASS_DISTRIBUTIONS | YES_OR_NO | OVERLAPS
-"""Those that compare probabilities, unless `from_logits` is set."""
+"""Losses and metrics that compare probabilities, unless `from_logits` is set."""
 
 FROM_LOGITS = {"SparseCategoricalCrossentropy", *YES_OR_NO, *CLASS_DISTRIBUTIONS} - {"KLDivergence"}
-"""Those of them that have the option `from_logits`."""
+"""Losses and metrics with the option `from_logits`."""
 
 
 def class_of(part: Part, width: int | None, *, is_sparse: bool) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -26,7 +27,7 @@ GROWTH = 8
 """The factor by which `shortened` lengthens the epoch from one try to the next."""
 
 
-class TimedTraining:
+class TimedTraining(ABC):
     """A training of an experiment with networks, optimizers and metrics of its own.
 
     Args:
@@ -38,12 +39,12 @@ class TimedTraining:
         self.built = copied(built)
         self._check = check
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027 - optional, only some trainings need it
         """Do what precedes the call of `fit`."""
 
+    @abstractmethod
     def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train for some epochs."""
-        raise NotImplementedError
 
     def first_step(self) -> float:
         """Return the seconds until the first step has run, with tracing and compiling."""
