@@ -17,6 +17,7 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.make_parts import call_part, class_of, make_value
 from fitx.build.preflight import trace_and_check
+from fitx.data.splits import Splits
 from fitx.errors import DeviceError, StorageError
 from fitx.experiment.checks.callback_files import make_folders, written_below
 from fitx.experiment.experiment import Experiment
@@ -29,6 +30,9 @@ _BATCH_HOOKS = tuple(
 )
 """The methods that a callback overrides to be called for every batch."""
 
+_EXAMPLES = 256
+"""Rows of the data that callbacks get as `examples`."""
+
 _BY_BATCH = ("profile_batch", "write_steps_per_second")
 """The options of TensorBoard, besides `update_freq`, that count or time batches."""
 
@@ -40,9 +44,15 @@ def check_callbacks(experiment: Experiment) -> None:
             _keras_callback(experiment, part, ("callbacks", index))
 
 
-def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Callback]:
+def make_callbacks(
+    experiment: Experiment, run: Path, splits: Splits
+) -> list[keras.callbacks.Callback]:
     """Make the callbacks of a run, which write into its folder, and images into `samples`."""
-    values_from_fitx = {"folder": run / "samples", "seed": experiment.seed}
+    values_from_fitx = {
+        "folder": run / "samples",
+        "examples": _examples(splits),
+        "seed": experiment.seed,
+    }
     return [
         plugin_checks.callback(
             part, call_part(experiment, part, ("callbacks", index), values_from_fitx)
@@ -51,6 +61,12 @@ def make_callbacks(experiment: Experiment, run: Path) -> list[keras.callbacks.Ca
         else _writing_callback(experiment, written_below(part, run), ("callbacks", index))
         for index, part in enumerate(experiment.callbacks)
     ]
+
+
+def _examples(splits: Splits) -> Any:
+    """Return the first inputs of the test split, or else of validation or train."""
+    split = next(splits[name] for name in ("test", "validation", "train") if name in splits)
+    return keras.tree.map_structure(lambda array: array[:_EXAMPLES], split.x)
 
 
 def _writing_callback(experiment: Experiment, part: Part, path: KeyPath) -> Any:

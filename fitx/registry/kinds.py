@@ -35,9 +35,9 @@ FILLED_BY_FITX = {
     "step": {"seed"},
     "model": {"input_shape", "image_shape", "outputs", "output_activation", "seed"},
     "dataset": {"seed"},
-    "callback": {"folder", "seed"},
+    "callback": {"folder", "examples", "seed"},
 }
-"""Parameters that fitx fills if the experiment does not: shapes of the data, seed, folder."""
+"""Parameters that fitx fills if the experiment does not: shapes and rows of data, seed, folder."""
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def _failure(error: Diverged, context: TrainingContext, run_monitor: RunMonitor)
 def _make_monitor(context: TrainingContext) -> RunMonitor:
     """Make the callbacks and the monitor of a training, which knows where to continue."""
     built, experiment = context.built, context.built.experiment
-    callbacks = make_callbacks(experiment, context.run)
+    callbacks = make_callbacks(experiment, context.run, built.data.splits)
     best, options = BestEpochTracker(experiment.checkpoint), callback_options(experiment)
     state = RunState(built.step, callbacks, best, options)
     display, journal, saver = context.display, context.journal, context.saver

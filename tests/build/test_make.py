@@ -8,6 +8,7 @@ import pytest
 
 from fitx.build.callback_parts import make_callbacks
 from fitx.build.make import make
+from fitx.data.splits import Split
 from fitx.errors import DataError, UserCodeError
 from fitx.experiment.problems import ConfigError
 
@@ -21,6 +22,8 @@ STEP = """
 
 
 """
+
+SPLITS = {"train": Split(np.ones((300, 2))), "test": Split(np.zeros((300, 2)))}
 
 
 def layers(*parts):
@@ -127,7 +130,7 @@ def test_the_schedule_of_a_callback_decays_over_all_epochs(written, tmp_path):
     schedule = "{name: polynomial_decay, initial_learning_rate: 0.4, decay_steps: total}"
     words = f"callbacks=[{{name: learning_rate_scheduler, schedule: {schedule}}}]", "fit.epochs=4"
 
-    (callback,) = make_callbacks(written(*words), tmp_path)
+    (callback,) = make_callbacks(written(*words), tmp_path, SPLITS)
 
     rates = [callback.schedule(epoch, 0.0) for epoch in range(5)]
     assert rates == pytest.approx([0.4, 0.300025, 0.20005, 0.100075, 0.0001])
@@ -264,6 +267,25 @@ def test_a_step_must_be_one_and_keep_its_networks(written, body, text):
     assert str(users(written("step=own", own=plugin))) == text
 
 
+def test_a_callback_that_asks_for_examples_gets_those_of_the_test_split(written, tmp_path):
+    plugin = """
+    import keras
+    from fitx import callbacks
+
+
+    @callbacks.register
+    class Own(keras.callbacks.Callback):
+        def __init__(self, examples):
+            super().__init__()
+            self.examples = examples
+    """
+    experiment = written("callbacks=[own]", own=plugin)
+
+    (callback,) = make_callbacks(experiment, tmp_path, SPLITS)
+
+    assert np.array_equal(callback.examples, np.zeros((256, 2)))
+
+
 def test_a_callback_must_be_one(written, tmp_path):
     plugin = """
     from fitx import callbacks
@@ -276,7 +298,7 @@ def test_a_callback_must_be_one(written, tmp_path):
     experiment = written("callbacks=[own]", own=plugin)
 
     with pytest.raises(UserCodeError) as caught:
-        make_callbacks(experiment, tmp_path)
+        make_callbacks(experiment, tmp_path, SPLITS)
 
     text = (
         "callback 'own' is a builtin_function_or_method; derive it from keras.callbacks.Callback."

@@ -20,6 +20,21 @@ class Noise(keras.layers.Layer):
         return x + 0.01 * keras.random.normal(keras.ops.shape(x), seed=self.seed)
 
 
+SCALE = 7
+"""Factor by which images of 4x5 pixels are enlarged, to 28x35."""
+
+
+def tiles(picture, rows, columns):
+    """The images of a grid, which is made of images of 4x5 pixels with gaps of 2."""
+    for number in range(rows * columns):
+        top, left = 2 + number // columns * 30, 2 + number % columns * 37
+        yield picture[top : top + 28, left : left + 35].astype(float)
+
+
+def enlarged(image):
+    return image.repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+
+
 class Step(keras.Model):
     def __init__(self, generator):
         super().__init__()
@@ -35,8 +50,8 @@ def small(channels=1):
     return keras.Sequential([*layers, keras.layers.Reshape((4, 5, channels))])
 
 
-def train(grid, generator, epochs=1, learning_rate=0.1):
-    step = Step(generator)
+def train(grid, generator, epochs=1, learning_rate=0.1, kind=Step):
+    step = kind(generator)
     step.compile(keras.optimizers.SGD(learning_rate), "mse")
     x, y = np.ones((8, 3), np.float32), np.ones((8, *generator.output_shape[1:]), np.float32)
     step.fit(x, y, epochs=epochs, callbacks=[grid], verbose=0)
@@ -55,8 +70,8 @@ def test_each_epoch_leaves_a_picture(tmp_path, channels):
     train(SampleGrid(tmp_path, rows=2, columns=3), small(channels), epochs=2)
     names, images = pictures(tmp_path)
     assert names == ["epoch-0001.png", "epoch-0002.png"]
-    # Images of 4x5 with gaps of 2 between and around them.
-    assert [image.shape for image in images] == [(2 * 6 + 2, 3 * 7 + 2, channels)] * 2
+    # Images of 28x35 with gaps of 2 between and around them.
+    assert [image.shape for image in images] == [(2 * 30 + 2, 3 * 37 + 2, channels)] * 2
     assert (images[0] != images[1]).any()
 
 
@@ -82,10 +97,34 @@ def test_images_stand_in_rows(tmp_path):
     step = train(grid, small())
     drawn = step.generator(keras.random.normal((6, 3), seed=0)).numpy()
     picture = pictures(tmp_path)[1][0]
-    for number, image in enumerate(drawn):
-        top, left = 2 + number // 3 * 6, 2 + number % 3 * 7
-        tile = picture[top : top + 4, left : left + 5].astype(float)
-        np.testing.assert_allclose(tile, image * 255, atol=0.51)
+    for image, tile in zip(drawn, tiles(picture, 2, 3), strict=True):
+        np.testing.assert_allclose(tile, enlarged(image) * 255, atol=0.51)
+
+
+class Negatives(Step):
+    """A step that draws by itself."""
+
+    def __init__(self, generator):
+        super().__init__(generator)
+        self.seed_generator = keras.random.SeedGenerator(1)
+
+    def sample_images(self, examples, seed):
+        noise = keras.random.uniform(tf.shape(examples), seed=self.seed_generator)
+        return 1 - examples + 0 * noise + 0 * seed
+
+
+def test_a_step_draws_by_itself_one_image_per_example(tmp_path):
+    examples = np.random.default_rng(0).random((2, 4, 5, 1), np.float32)
+    step = train(SampleGrid(tmp_path, examples, rows=1, columns=3), small(), kind=Negatives)
+    (picture,) = pictures(tmp_path)[1]
+    for example, tile in zip(examples[[0, 1, 0]], tiles(picture, 1, 3), strict=True):
+        np.testing.assert_allclose(tile, enlarged(1 - example) * 255, atol=0.51)
+    assert step.seed_generator.state.numpy().tolist() == [1, 0]
+
+
+def test_a_named_network_draws_even_if_the_step_can(tmp_path):
+    train(SampleGrid(tmp_path, network="generator"), small(3), kind=Negatives)
+    assert pictures(tmp_path)[1][0].shape[-1] == 3
 
 
 def test_random_state_of_the_training_is_left_alone(tmp_path):
@@ -112,7 +151,7 @@ def test_a_diverged_network_still_gives_a_picture(tmp_path):
 
 def test_a_generator_of_the_guide_is_drawn(tmp_path):
     train(SampleGrid(tmp_path), models.get("dcgan_generator")((8, 8, 1), latent_dim=3))
-    assert pictures(tmp_path)[1][0].shape == (4 * 10 + 2, 8 * 10 + 2, 1)
+    assert pictures(tmp_path)[1][0].shape == (4 * 26 + 2, 8 * 26 + 2, 1)
 
 
 def refusal(generator, **options):
