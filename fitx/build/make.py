@@ -98,16 +98,20 @@ def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) ->
 
 
 def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
-    """Build the networks in the order in which the step names them."""
+    """Build the networks in the order in which the step names them, and then the copies."""
     signature = experiment.part_index.signature("step", experiment.step.name)
     names = [p.name for p in signature.positional] if signature else []
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     head = output_layer_of_experiment(experiment, data.splits)
     end = {"outputs": head.outputs, "output_activation": head.activation}
     values_from_fitx = {**data_signature(data.splits), **end, "seed": experiment.seed}
-    return {
-        name: _network(experiment, part, name, values_from_fitx) for name, part in parts.items()
-    }
+    in_order = sorted(parts, key=lambda name: name in experiment.copies)
+    networks = {n: _network(experiment, parts[n], n, values_from_fitx) for n in in_order}
+    for copy, name in experiment.copies.items():
+        with attribute_errors(experiment, ("networks", copy)):
+            networks[copy].set_weights(networks[name].get_weights())
+        networks[copy].trainable = False
+    return {name: networks[name] for name in parts}
 
 
 def _network(

@@ -86,6 +86,7 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
         seed=settings.seed,
         step=step,
         networks=networks.networks(settings, part_index),
+        copies=networks.copies(settings),
         optimizers=networks.optimizers(settings, part_index),
         loss=settings.loss,
         metrics=settings.metrics,
@@ -135,7 +136,8 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
     kept_networks = {network: experiment.networks[network] for network in required_networks}
     loss = experiment.loss if "loss" in uses else None
-    changed = replace(experiment, networks=kept_networks, loss=loss)
+    copies = {k: v for k, v in experiment.copies.items() if {k, v} <= kept_networks.keys()}
+    changed = replace(experiment, networks=kept_networks, copies=copies, loss=loss)
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
     return replace(changed, step=Part("step", name), step_facts=facts, trained_as=experiment)

@@ -32,6 +32,8 @@ class Experiment:
     seed: int
     step: Part
     networks: dict[str, Part]
+    copies: dict[str, str]
+    """The networks that start as copies, each with the name of the network it is a copy of."""
     optimizers: dict[str, Part]
     loss: Part | None
     metrics: list[Part]
@@ -64,7 +66,7 @@ class Experiment:
         """Return the resolved experiment as YAML holds it, with defaults; keep `${env:...}`."""
         parts = {
             "step": self.step,
-            "networks": self.networks,
+            "networks": {**self.networks, **{k: {"copy_of": v} for k, v in self.copies.items()}},
             "optimizers": self.optimizers,
             "loss": self.loss,
             "metrics": self.metrics,

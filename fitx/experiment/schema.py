@@ -21,7 +21,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fitx.experiment.yaml.tree import KeyPath
-from fitx.registry.kinds import Part, part_of
+from fitx.registry.kinds import Part, model_or_copy, part_of
 
 _EVERY = re.compile(r"auto|epoch|[1-9]\d{0,8} steps?|[1-9]\d{0,5} minutes?")
 _DEVICE = re.compile(r"auto|cpu|gpu|gpu:(0|[1-9]\d{0,2})")
@@ -187,7 +187,7 @@ class Settings(Section):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of all random numbers.")
     step: part_of("step") | None = Field(None, description="The training algorithm.")  # type: ignore[valid-type]
     model: part_of("model") | None = Field(None, description="The network of a step that has one.")  # type: ignore[valid-type]
-    networks: dict[str, part_of("model")] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
+    networks: dict[str, model_or_copy()] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
     optimizer: part_of("optimizer") | None = Field(None, description="The optimizer of `model`.")  # type: ignore[valid-type]
     optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
         {}, description="Optimizers by network; a network without one is frozen."

@@ -11,8 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Annotated, Any, TypeAlias
 
-from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError, PydanticKnownError
+from typing_extensions import TypedDict
 
 FITX_KINDS = ("step", "model", "dataset", "callback")
 KERAS_KINDS = (
@@ -52,6 +60,17 @@ class Part:
     def logged_as(self) -> str:
         """The name under which a metric is logged: its option `as`, or its own name."""
         return str(self.options.get("as", self.name))
+
+
+@dataclass(frozen=True)
+class CopyOf:
+    """A network with the part and the initial weights of another network.
+
+    Args:
+        network: Name of the other network.
+    """
+
+    network: str
 
 
 INVALID_PART = object()
@@ -129,6 +148,26 @@ def optional_part_of(kind: str) -> Any:
         return None if value is None else read_part(kind, value, info)
 
     schema = {"anyOf": [{"type": "null"}, {PART_KEY: kind}]}
+    return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+
+
+class _NetworkCopy(TypedDict):
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[misc]
+    copy_of: Annotated[
+        str, Field(description="Name of the network to copy; copies are not trained.")
+    ]
+
+
+def model_or_copy() -> Any:
+    """Return the annotation of a network: a model, or `{copy_of: NETWORK}`."""
+    copy = TypeAdapter(_NetworkCopy)
+
+    def read(value: Any, info: ValidationInfo) -> Part | CopyOf:
+        if isinstance(value, dict) and "copy_of" in value:
+            return CopyOf(copy.validate_python(value)["copy_of"])
+        return read_part("model", value, info)
+
+    schema = {"anyOf": [{PART_KEY: "model"}, copy.json_schema()]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
 
 

@@ -5,14 +5,30 @@ from __future__ import annotations
 from fitx.experiment.problems import Findings, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.registry.kinds import Part
+from fitx.registry.kinds import CopyOf, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
 
 def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
-    """Return the networks by name; `model:` is the network of a step with one network."""
-    return settings.networks or _single(settings, settings.model, part_index)
+    """Return the networks by name; `model:` is the network of a step with one network.
+
+    A copy has the part of the network that it is a copy of.
+    """
+    written = settings.networks or _single(settings, settings.model, part_index)
+    return {
+        name: written[network.network] if isinstance(network, CopyOf) else network
+        for name, network in written.items()
+    }
+
+
+def copies(settings: Settings) -> dict[str, str]:
+    """Return the copies among the networks, each with the name of the network it is a copy of."""
+    return {
+        name: network.network
+        for name, network in settings.networks.items()
+        if isinstance(network, CopyOf)
+    }
 
 
 def optimizers(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
@@ -43,6 +59,7 @@ def find_network_problems(
         yield from _only_one(settings, names, step)
     unknown = list(_unknown(settings, names, step))
     yield from unknown
+    yield from _copies(settings, wrong_keys)
     # A network with a wrong name is not also reported as missing.
     is_reported = any(path[0] == "networks" for path, _ in unknown)
     if not is_reported and not wrong_keys & {"model", "networks"} and settings.model is None:
@@ -68,6 +85,23 @@ def _unknown(settings: Settings, names: list[str], step: str) -> Findings:
             if name not in names:
                 takes = f"it takes {listed(names)}.{nearest(name, names)}"
                 yield (key, name), f"{step} has no network '{name}'; {takes}"
+
+
+def _copies(settings: Settings, wrong_keys: set[str]) -> Findings:
+    """Yield copies of a network that does not exist or is a copy, and optimizers of copies."""
+    copied = copies(settings)
+    names = [name for name in settings.networks if name not in copied]
+    for copy, name in copied.items():
+        path = ("networks", copy, "copy_of")
+        if name in copied:
+            text = f"'{name}' is a copy too; write the name of a network that has a model."
+            yield path, text
+        elif name not in names and "networks" not in wrong_keys:
+            text = f"no network is called '{name}'; expected {' or '.join(names) or 'another one'}."
+            yield path, f"{text}{nearest(name, names)}"
+        if copy in settings.optimizers:
+            text = "a copy is not trained; remove this optimizer, or give the network a model."
+            yield ("optimizers", copy), text
 
 
 def _missing(settings: Settings, signature: Signature) -> Findings:

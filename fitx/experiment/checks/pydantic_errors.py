@@ -108,6 +108,8 @@ def _problem(path: KeyPath, items: list[Any], document: Document, part_index: Pa
 
 
 def _unknown_key(path: KeyPath, tree: Node, part_index: PartIndex) -> str:
+    if path[0] == "networks":
+        return f"a copy takes no '{path[-1]}': it has the options of the network that it copies."
     section = SECTIONS.get(str(path[0])) if len(path) > 1 else Settings
     keys = [*section.model_fields, *(["extends"] if len(path) == 1 else [])] if section else []
     where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"

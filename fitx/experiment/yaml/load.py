@@ -101,6 +101,9 @@ def merge(base: Node, over: Node, *, is_part: bool = False) -> Node:
 
 
 def _names_another(base: dict[str, Node], over: dict[str, Node]) -> bool:
+    """Return whether a part has another name, or only one of the two is a copy of a network."""
+    if "copy_of" in base or "copy_of" in over:
+        return base.keys() & {"name", "copy_of"} != over.keys() & {"name", "copy_of"}
     return "name" in base and "name" in over and base["name"].value != over["name"].value
 
 
