@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from fitx.compat import replica_means
 from fitx.compat.loss_scale import scaled
+from fitx.engine.compiled_losses import CompiledLosses
 from fitx.engine.replicas import shared_steps
-from fitx.engine.step_runner import MissingLoss
-from fitx.engine.trainer import Trainer
-
-Optimizer: TypeAlias = keras.optimizers.Optimizer
+from fitx.engine.step_contents import Optimizer, StepContents
 
 
-class Step(Trainer):
+class Step(CompiledLosses, keras.Model):
     """A training algorithm and the named networks it trains.
 
     A subclass writes `train_step(self, data)` and, if it likes, `test_step`, as in the Keras
@@ -33,7 +30,7 @@ class Step(Trainer):
     that a step makes for itself are built in its constructor; the only optimizer trains them.
 
     Reserved attributes, besides those of `keras.Model`, are `execution`, `networks`,
-    `network_optimizers`, `optimized_variables`, `minimize`, `per_example` and the names of the
+    `network_optimizers`, `minimize`, `per_example` and the names of the
     optimizers. A network cannot have any of these names.
 
     Attributes:
@@ -46,7 +43,6 @@ class Step(Trainer):
     def __init__(self, **networks: keras.Model) -> None:
         # Two positional arguments would make Keras turn the class into a functional model.
         super().__init__()
-        self._untracked = _UntrackedState()
         reserved = {*dir(self), "optimizer", "history", "stop_training", "stop_evaluating"}
         for name, network in networks.items():
             if name in reserved:
@@ -63,12 +59,7 @@ class Step(Trainer):
     @property
     def network_optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by network; a network without one is frozen."""
-        return {name: getattr(self, f"{name}_optimizer") for name in self._untracked.variables}
-
-    @property
-    def optimized_variables(self) -> dict[str, list[Any]]:
-        """The variables that each optimizer trains, by network."""
-        return self._untracked.variables
+        return dict(self.execution.contents.optimizers)
 
     def compile(  # type: ignore[override]
         self,
@@ -96,9 +87,10 @@ class Step(Trainer):
                 network.trainable = False
         attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
-        self._untracked.variables = {n: owner.trainable_variables for n, owner in owners.items()}
+        optimized = {name: owner.trainable_variables for name, owner in owners.items()}
+        self.execution.contents = StepContents(self.networks, attached, optimized)
         for name, optimizer in attached.items():
-            optimizer.build(self._untracked.variables[name])
+            optimizer.build(optimized[name])
             self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
                 replica_means.average_gradients(optimizer)
@@ -122,51 +114,6 @@ class Step(Trainer):
         # Keras calls an unbuilt model with symbolic inputs, which fails with several networks.
         self.built = True
 
-    @property
-    def loss(self) -> Any:
-        """The experiment's loss, as it was given to `compile`; None without one."""
-        self.execution.usage.loss = True
-        return self._given_loss
-
-    @loss.setter
-    def loss(self, loss: Any) -> None:
-        self._given_loss = loss
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """Return the experiment's loss plus the losses of layers, as `keras.Model` does.
-
-        Raises:
-            MissingLoss: There is neither.
-        """
-        self.execution.usage.loss = True
-        if self._given_loss is None and not self.losses:
-            raise MissingLoss
-        return super().compute_loss(x, y, y_pred, sample_weight, training)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Update the experiment's metrics and return all results, as `keras.Model` does."""
-        self.execution.usage.metrics = True
-        return super().compute_metrics(x, y, y_pred, sample_weight)
-
-    def compiled_loss(self, *args: Any, **keywords: Any) -> Any:
-        """Raise an error: Keras 3 keeps this method of tf.keras 2 only to warn about it."""
-        raise NotImplementedError(
-            "Keras 3 has no compiled_loss; call self.compute_loss(y=y, y_pred=y_pred)"
-        )
-
-    @property
-    def compiled_metrics(self) -> Any:
-        """Raise an error: in Keras 3 this takes other arguments than in tf.keras 2."""
-        text = "Keras 3 has no compiled_metrics; call update_state on each metric of self.metrics"
-        raise NotImplementedError(text)
-
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Run the first network."""
         return next(iter(self.networks.values()))(inputs, training=training)
@@ -187,7 +134,7 @@ class Step(Trainer):
         if network not in network_names(type(self)):
             names = ", ".join(self.networks)
             raise ValueError(f"minimize: there is no network '{network}'; there are {names}")
-        variables = self._untracked.variables.get(network)
+        variables = self.execution.contents.optimized.get(network)
         if variables is None:
             return
         if loss.shape.rank:
@@ -220,25 +167,15 @@ class Step(Trainer):
         return super().fit(*args, callbacks=[_AssignAverages(), *(callbacks or ())], **keywords)
 
 
-@dataclass
-class _UntrackedState:
-    """State of a step in an object of its own, which Keras does not track as attributes.
-
-    Args:
-        variables: The variables that each optimizer trains, by network.
-    """
-
-    variables: dict[str, list[Any]] = field(default_factory=dict)
-
-
 class _AssignAverages(keras.callbacks.Callback):
     """Assigns averaged weights before any other callback is called at the end of training."""
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         # Keras does the same for `optimizer`, which is None where there are several.
         if self.model.optimizer is None:
-            for name, optimizer in self.model.network_optimizers.items():
-                optimizer.finalize_variable_values(self.model._untracked.variables[name])
+            contents = self.model.execution.contents
+            for name, optimizer in contents.optimizers.items():
+                optimizer.finalize_variable_values(contents.optimized[name])
 
 
 def network_names(cls: type[Step]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
         built: The experiment; its step is compiled in the scope of a strategy.
         metrics: The metrics the step was compiled with; names are left to Keras.
     """
-    experiment, networks = built.experiment, list(built.step.networks.values())
+    experiment, networks = built.experiment, list(built.step.execution.contents.networks.values())
     y = built.data.splits["train"].y
     shape = getattr(networks[0], "output_shape", None)
     if y is None or len(networks) != 1 or not isinstance(shape, tuple):

@@ -43,7 +43,7 @@ def _layer(built: BuiltExperiment, op: tf.Operation) -> str:
 
 
 def _layer_names(built: BuiltExperiment) -> Iterator[str]:
-    for network in built.step.networks.values():
+    for network in built.step.execution.contents.networks.values():
         yield from (_COUNTER.sub("", layer.name) for layer in network.layers)
 
 

@@ -13,7 +13,7 @@ test_keras_still_distributes_data_by_the_strategy_of_the_model.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -22,13 +22,24 @@ from fitx.compat.required_names import demand
 demand(keras.Model, "_get_metrics_result_or_logs", "distribute_strategy")
 
 
-class HookedModel(keras.Model):
-    """A keras.Model whose values of an epoch are its subclass's, and which distributes nothing."""
+if TYPE_CHECKING:
+    from keras import Model as _Model
+else:
+    # Keras replaces keras.Model among the bases of a class that is made from inputs and outputs.
+    # That must not happen to a class that others share.
+    _Model = object
 
-    def __init__(self) -> None:
-        super().__init__()
-        demand(self, "_distribute_strategy")
-        self._distribute_strategy = None
+
+class FitHooks(_Model):
+    """Base of classes beside keras.Model that give an epoch's values and distribute no data."""
+
+    @property
+    def _distribute_strategy(self) -> None:
+        return None
+
+    @_distribute_strategy.setter
+    def _distribute_strategy(self, strategy: Any) -> None:
+        """Ignore the strategy, which keras.Model sets when it is made."""
 
     @abstractmethod
     def _epoch_values(self, logs: Any) -> dict[str, float]:

@@ -18,6 +18,7 @@ from fitx.engine.loops.block_loop import BlockFunction
 from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
 from fitx.engine.replicas.replica_graph import ReplicaGraph
+from fitx.engine.step_contents import StepContents
 from fitx.engine.step_graph import StepGraph, with_rows
 from fitx.errors import FitxError
 
@@ -38,8 +39,8 @@ class Usage:
     Attributes:
         loss: Whether they computed, or read, the experiment's loss.
         metrics: Whether they updated the experiment's metrics.
-        applied: Networks whose optimizers applied gradients.
-        scaled: Networks whose optimizers scaled a loss.
+        applied: Names of the optimizers that applied gradients.
+        scaled: Names of the optimizers that scaled a loss.
     """
 
     loss: bool = False
@@ -47,18 +48,18 @@ class Usage:
     applied: set[str] = field(default_factory=set)
     scaled: set[str] = field(default_factory=set)
 
-    def observe(self, network: str, optimizer: keras.optimizers.Optimizer) -> None:
+    def observe(self, name: str, optimizer: keras.optimizers.Optimizer) -> None:
         """Record when an optimizer scales a loss and applies gradients, from now on."""
         scale_loss, apply = optimizer.scale_loss, optimizer.apply
 
         @wraps(scale_loss)
         def recorded_scale_loss(*args: Any, **keywords: Any) -> Any:
-            self.scaled.add(network)
+            self.scaled.add(name)
             return scale_loss(*args, **keywords)
 
         @wraps(apply)
         def recorded_apply(*args: Any, **keywords: Any) -> Any:
-            self.applied.add(network)
+            self.applied.add(name)
             return apply(*args, **keywords)
 
         optimizer.scale_loss, optimizer.apply = recorded_scale_loss, recorded_apply
@@ -69,6 +70,7 @@ class StepRunner:
 
     Attributes:
         logs: The values that each method returns, collected over an epoch.
+        contents: The networks and the optimizers of the step.
         usage: Which of the loss, the metrics and the optimizers it was given the step uses.
         step_graphs: Each method as graphs of one batch.
         plan: How the methods are executed.
@@ -77,6 +79,7 @@ class StepRunner:
 
     def __init__(self, step: keras.Model) -> None:
         self.logs = {"train": EpochLogs(step), "test": EpochLogs(step)}
+        self.contents = StepContents()
         self.usage = Usage()
         self.plan = ExecutionPlan()
         self.strategy = shared_steps.strategy_in_scope()

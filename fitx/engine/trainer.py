@@ -1,4 +1,4 @@
-"""The keras.Model whose `fit` and `evaluate` run steps as an execution plan says."""
+"""Lets `fit` and `evaluate` of a keras.Model run its steps as an execution plan says."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from typing import Any
 
 import keras
 
-from fitx.compat.fit_hooks import HookedModel
+from fitx.compat.fit_hooks import FitHooks
 from fitx.engine.callback_list import ChunkCallbackList, KerasFunction
 from fitx.engine.metric_sources import untouched_loss
 from fitx.engine.step_runner import StepRunner
 from fitx.errors import UserCodeError
 
 
-class Trainer(HookedModel):
-    """A keras.Model that keeps Keras' loop over epochs and replaces the functions it calls.
+class Trainer(FitHooks):
+    """Base, before keras.Model, that keeps Keras' loop over epochs and replaces its functions.
 
-    A function may run one batch a call, or all batches of an epoch. The model reserves the
-    attribute `execution`, and the names of Keras.
+    A function may run one batch a call, or all batches of an epoch. It has no constructor, so that
+    it fits any keras.Model, and reserves the attribute `execution`.
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._execution = StepRunner(self)
-        self.train_function: KerasFunction | None = None
-        self.test_function: KerasFunction | None = None
-        self._is_fitting = False
+    train_function: KerasFunction | None
+    test_function: KerasFunction | None
+    _is_fitting = False
 
     @property
     def execution(self) -> StepRunner:
-        """Runs the methods of the step."""
+        """Runs the methods of the step; made on first use, in the scope of its strategy."""
+        if "_execution" not in vars(self):
+            self._execution = StepRunner(self)
         return self._execution
 
     def fit(

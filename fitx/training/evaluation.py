@@ -103,7 +103,7 @@ def restore_for_evaluation(step: Step, run: Path, weights: str) -> Restored:
         raise StorageError(f"{run} holds no checkpoint yet.")
     state = _evaluated_state(newest.state, run, weights)
     variable_by_name = model_variables(step)
-    prefixes = tuple(f"{NETWORKS}{name}/" for name in step.networks)
+    prefixes = tuple(f"{NETWORKS}{name}/" for name in step.execution.contents.networks)
     networks = {
         name: variable for name, variable in variable_by_name.items() if name.startswith(NETWORKS)
     }

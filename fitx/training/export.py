@@ -39,7 +39,7 @@ def refuse_unsavable(step: Step) -> None:
 
     The message names the network and gives Keras' reason.
     """
-    for name, network in step.networks.items():
+    for name, network in step.execution.contents.networks.items():
         try:
             keras.saving.serialize_keras_object(network)
         except (TypeError, ValueError, NotImplementedError) as error:
@@ -81,7 +81,7 @@ def _remove_best(folder: Path) -> None:
 def _save(step: Step, folder: Path) -> None:
     with storage_errors("write", folder):
         folder.mkdir(exist_ok=True)
-    for name, network in step.networks.items():
+    for name, network in step.execution.contents.networks.items():
         with storage_errors("write", folder / f"{name}.keras"):
             _save_atomically(network, folder, name)
 
@@ -125,7 +125,7 @@ def dates_within_range() -> Iterator[None]:
 def custom_object_notes(experiment: Experiment, step: Step) -> Iterator[str]:
     """Yield a note on each network whose file loads only after code of a plugin was imported."""
     functions = dict(_plugin_functions(experiment))
-    for network, model in step.networks.items() if experiment.plugins else ():
+    for network, model in step.execution.contents.networks.items() if experiment.plugins else ():
         config = keras.saving.serialize_keras_object(model)
         by_source: dict[str, list[str]] = {}
         for name, source in dict.fromkeys(_custom_objects(config, functions)):

@@ -186,7 +186,7 @@ def _unapplied_gradients(step: Step) -> Iterator[str]:
     Keras applies them after every `gradient_accumulation_steps` steps and keeps accumulating from
     one epoch to the next; at the end of the training some may be left.
     """
-    for name, optimizer in step.network_optimizers.items():
+    for name, optimizer in step.execution.contents.optimizers.items():
         unapplied_steps = unapplied(optimizer)
         if unapplied_steps:
             size = getattr(optimizer, "inner_optimizer", optimizer).gradient_accumulation_steps

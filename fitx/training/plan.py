@@ -37,7 +37,7 @@ def parts_line(built: BuiltExperiment, data: str) -> str:
     networks = [
         f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
         f"{network.count_params():,} parameters{_untrained(built, name)}"
-        for name, network in built.step.networks.items()
+        for name, network in built.step.execution.contents.networks.items()
     ]
     optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
     parts = [", ".join(networks), ", ".join(optimizers), data]

@@ -36,7 +36,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
     A step of the user's may compute with the network's answer what it likes, so only fitx' own
     steps are judged.
     """
-    experiment, networks = built.experiment, list(built.step.networks.values())
+    experiment, networks = built.experiment, list(built.step.execution.contents.networks.values())
     if not experiment.part_index.is_shipped("step", experiment.step.name) or len(networks) != 1:
         return
     activation, y = last_activation(networks[0]), built.data.splits["train"].y

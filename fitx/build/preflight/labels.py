@@ -29,7 +29,7 @@ def problems(built: BuiltExperiment) -> Iterator[str]:
 
     A plugin's step may make of x and y what it likes, so only fitx' own are judged.
     """
-    experiment, networks = built.experiment, built.step.networks
+    experiment, networks = built.experiment, built.step.execution.contents.networks
     if not experiment.part_index.is_shipped("step", experiment.step.name):
         return
     # All splits have rows of the same shape.

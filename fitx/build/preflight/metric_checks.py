@@ -75,7 +75,7 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
 
     A user's step may feed its metrics what it likes, so only fitx' own steps are judged.
     """
-    experiment, networks = built.experiment, list(built.step.networks.values())
+    experiment, networks = built.experiment, list(built.step.execution.contents.networks.values())
     shape = getattr(networks[0], "output_shape", None)
     labels = [split.y for split in built.data.splits.values() if split.y is not None]
     is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)

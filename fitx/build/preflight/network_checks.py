@@ -17,7 +17,7 @@ def batch_size_problems(built: BuiltExperiment) -> Iterator[Problem]:
     Only networks that were built for batches of one size are tried, and only of fitx' own steps,
     which feed them whole batches.
     """
-    experiment, networks = built.experiment, built.step.networks
+    experiment, networks = built.experiment, built.step.execution.contents.networks
     is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
     if not is_shipped or len(networks) != 1 or built.step.execution.strategy is not None:
         return
@@ -63,9 +63,9 @@ def optimizer_problems(built: BuiltExperiment) -> Iterator[Problem]:
     A step's only optimizer trains the step's own layers too.
     """
     experiment, step = built.experiment, built.step
-    names = [name for name in experiment.optimizers if name in step.networks]
+    names = [name for name in experiment.optimizers if name in step.execution.contents.networks]
     for name in names:
-        owner = step if len(names) == 1 else step.networks[name]
+        owner = step if len(names) == 1 else step.execution.contents.networks[name]
         if not owner.trainable_variables:
             text = "has nothing to train: its network has no variables, or all layers are frozen; "
             text += "set `trainable: true` in one, or remove the optimizer and use `fitx evaluate`."

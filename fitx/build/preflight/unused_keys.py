@@ -97,8 +97,9 @@ def _untrained_variables(built: BuiltExperiment) -> Iterator[Problem]:
     layers that are built after it.
     """
     step, graphs = built.step, built.step.execution.graphs("train")
-    owned = [v for own in step.optimized_variables.values() for v in own]
-    known = {id(v) for v in (*owned, *(v for n in step.networks.values() for v in n.variables))}
+    contents = step.execution.contents
+    owned = [v for own in contents.optimized.values() for v in own]
+    known = {id(v) for v in (*owned, *(v for n in contents.networks.values() for v in n.variables))}
     assigned = {id(v) for graph in graphs for v in assigned_variables(graph)}
     read = {id(v) for v in captured_variables(graphs)} - assigned
     own = [v for v in step.trainable_variables if id(v) not in known]

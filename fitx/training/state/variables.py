@@ -41,12 +41,12 @@ def variables(step: Step) -> dict[str, Any]:
     and lookup tables.
     """
     variable_by_name: dict[str, Any] = {}
-    for name, network in step.networks.items():
+    for name, network in step.execution.contents.networks.items():
         variable_by_name.update(_named(f"{NETWORKS}{name}", network.variables))
         variable_by_name.update(
             (f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network)
         )
-    for name, optimizer in step.network_optimizers.items():
+    for name, optimizer in step.execution.contents.optimizers.items():
         variable_by_name.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.execution.logs.items():
         for name, mean in log.means.items():
