@@ -92,7 +92,8 @@ def _unlisted_metrics(step: keras.Model) -> list[keras.metrics.Metric]:
     searched. This is done only if the graph uses variables that are not the step's.
     """
     handles = {id(outside) for outside, _ in captures()}
-    listed_variables = [*step.variables, *(v for metric in step.metrics for v in metric.variables)]
+    owners = [step, *step.metrics, *step.execution.contents.optimizers.values()]
+    listed_variables = [variable for owner in owners for variable in owner.variables]
     known_handles = {
         id(variable.value.handle) for variable in listed_variables if _has_handle(variable)
     }

@@ -21,9 +21,9 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 """A slot in a docstring of Keras, such as `{{base_optimizer_keyword_args}}`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Module:
-    """One parsed source file.
+    """One parsed source file; equal only to itself, so that it can be a key of a cache.
 
     Attributes:
         path: The file.

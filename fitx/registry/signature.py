@@ -6,6 +6,7 @@ import ast
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Optional
 
@@ -86,8 +87,12 @@ class Signature:
         return f"{self.title}({', '.join(texts(self.parameters))})"
 
 
+@cache
 def read_signature(kind: str, name: str, definition: Definition) -> Signature:
-    """Read the signature of a class or function, including keywords that it passes to its bases."""
+    """Read the signature of a class or function, including keywords that it passes to its bases.
+
+    The result is cached: a command asks for the signature of a part many times.
+    """
     return Signature(
         kind=kind,
         name=name,
