@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from typing import Any
+from functools import reduce
+from itertools import compress
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -14,6 +16,10 @@ from fitx.compat.loss_scale import scaled
 from fitx.engine.compiled_losses import CompiledLosses
 from fitx.engine.replicas import shared_steps
 from fitx.engine.step_contents import Optimizer, StepContents
+from fitx.registry.kinds import SHARED_OPTIMIZER
+
+_Lists: TypeAlias = dict[str, list[Any]]
+"""Gradients or variables by the name of their optimizer."""
 
 
 class Step(CompiledLosses, keras.Model):
@@ -26,8 +32,9 @@ class Step(CompiledLosses, keras.Model):
     with neither a `test_step` nor a loss is not validated.
 
     Inside a step: `self(x)` runs the first network; each network is an attribute, its
-    optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. Layers
-    that a step makes for itself are built in its constructor; the only optimizer trains them.
+    optimizer is `self.<network>_optimizer`, and the only one is `self.optimizer` too. One
+    optimizer may train all networks. Layers that a step makes for itself are built in its
+    constructor; the only optimizer trains them.
 
     Reserved attributes, besides those of `keras.Model`, are `execution`, `networks`,
     `network_optimizers`, `minimize`, `per_example` and the names of the
@@ -58,7 +65,7 @@ class Step(CompiledLosses, keras.Model):
 
     @property
     def network_optimizers(self) -> dict[str, Optimizer]:
-        """The optimizers by network; a network without one is frozen."""
+        """The optimizers by network; a network without one is frozen, unless one trains all."""
         return dict(self.execution.contents.optimizers)
 
     def compile(  # type: ignore[override]
@@ -76,6 +83,7 @@ class Step(CompiledLosses, keras.Model):
 
         Args:
             optimizers: Optimizers by network. If there is any, a network without one is frozen.
+                A single one called SHARED_OPTIMIZER trains all networks.
             loss: The loss of `self.compute_loss`, as `keras.Model.compile` takes it.
             metrics: Further metrics, as `keras.Model.compile` takes them.
             weighted_metrics: The same, for metrics that use sample weights.
@@ -83,7 +91,7 @@ class Step(CompiledLosses, keras.Model):
         for name, network in self.networks.items():
             # Setting it to True would unfreeze layers that a network itself has frozen. Without
             # any optimizer nothing is trained, but networks do not count as frozen.
-            if optimizers and name not in optimizers:
+            if optimizers and not {name, SHARED_OPTIMIZER} & optimizers.keys():
                 network.trainable = False
         attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
@@ -94,10 +102,10 @@ class Step(CompiledLosses, keras.Model):
             self.execution.usage.observe(name, optimizer)
             if self.execution.strategy is not None:
                 replica_means.average_gradients(optimizer)
-            setattr(self, f"{name}_optimizer", optimizer)
-        if self.execution.strategy is not None:
-            for network in self.networks.values():
-                replica_means.average_statistics(network)
+            if name != SHARED_OPTIMIZER:
+                setattr(self, f"{name}_optimizer", optimizer)
+        for network in self.networks.values() if self.execution.strategy is not None else ():
+            replica_means.average_statistics(network)
         # None keeps Keras from making an RMSprop of its own, with slots for all networks.
         only = next(iter(attached.values())) if len(attached) == 1 else None
         super().compile(
@@ -118,32 +126,62 @@ class Step(CompiledLosses, keras.Model):
         """Run the first network."""
         return next(iter(self.networks.values()))(inputs, training=training)
 
-    def minimize(self, loss: tf.Tensor, tape: tf.GradientTape, network: str) -> None:
-        """Take one optimizer step on a network.
+    def minimize(self, loss: tf.Tensor, tape: tf.GradientTape, *networks: str) -> None:
+        """Take one optimizer step on networks.
 
-        In float16 the loss is scaled. A frozen network is not changed.
+        In float16 the loss is scaled. A frozen network is not changed. A single optimizer trains
+        the step's own variables too.
 
         Args:
             loss: Scalar, computed inside `tape`.
             tape: The tape that watched the computation.
-            network: Name of the network to update.
+            networks: Names of the networks to update; without any, every network that the loss
+                depends on.
 
         Raises:
-            ValueError: The loss is not one number, or there is no such network.
+            ValueError: The loss is not one number, there is no such network, or the loss depends
+                on no variable that is to be updated.
         """
-        if network not in network_names(type(self)):
-            names = ", ".join(self.networks)
-            raise ValueError(f"minimize: there is no network '{network}'; there are {names}")
-        variables = self.execution.contents.optimized.get(network)
-        if variables is None:
-            return
-        if loss.shape.rank:
+        for name in networks:
+            if name not in network_names(type(self)):
+                names = ", ".join(self.networks)
+                raise ValueError(f"minimize: there is no network '{name}'; there are {names}")
+        variables = self._variables_to_update(networks)
+        if variables and loss.shape.rank:
             # Its gradient would be that of the sum instead of the mean.
             raise ValueError(f"minimize takes one number, not a loss of shape {loss.shape}")
-        optimizer = self.network_optimizers[network]
+        gradients = self._gradients(loss, tape, variables)
+        if not networks or SHARED_OPTIMIZER in variables:
+            gradients, variables = _without_missing(gradients, variables)
+        for name, trained_variables in variables.items():
+            self.network_optimizers[name].apply(gradients[name], trained_variables)
+
+    def _gradients(self, loss: tf.Tensor, tape: tf.GradientTape, variables: _Lists) -> _Lists:
+        """Return the gradients of variables by optimizer, each times the optimizer's loss scale."""
+        scales = {n: self.network_optimizers[n].scale_loss(tf.ones(())) for n in variables}
+        if not scales:
+            return {}
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
-        start = tf.cast(optimizer.scale_loss(tf.ones(())), loss.dtype)
-        optimizer.apply(tape.gradient(loss, variables, output_gradients=start), variables)
+        start = reduce(tf.minimum, scales.values())
+        start_gradient = tf.cast(start, loss.dtype)
+        gradients: _Lists = tape.gradient(loss, variables, output_gradients=start_gradient)
+        if len(scales) == 1:
+            return gradients
+        return {
+            name: [g if g is None else g * tf.cast(scales[name] / start, g.dtype) for g in part]
+            for name, part in gradients.items()
+        }
+
+    def _variables_to_update(self, networks: tuple[str, ...]) -> _Lists:
+        """Return the variables to update by optimizer; for no names, of all networks."""
+        optimized = self.execution.contents.optimized
+        if not networks:
+            return optimized
+        if SHARED_OPTIMIZER not in optimized:
+            return {name: optimized[name] for name in networks if name in optimized}
+        others = [n for name, n in self.networks.items() if name not in networks]
+        left_out = {id(v) for network in others for v in network.trainable_variables}
+        return {SHARED_OPTIMIZER: [v for v in optimized[SHARED_OPTIMIZER] if id(v) not in left_out]}
 
     def per_example(self, examples: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
         """Draw random numbers for each example of a batch, the same on any number of devices.
@@ -176,6 +214,16 @@ class _AssignAverages(keras.callbacks.Callback):
             contents = self.model.execution.contents
             for name, optimizer in contents.optimizers.items():
                 optimizer.finalize_variable_values(contents.optimized[name])
+
+
+def _without_missing(gradients: _Lists, variables: _Lists) -> tuple[_Lists, _Lists]:
+    """Return gradients and variables without the variables on which the loss does not depend."""
+    is_present = {name: [g is not None for g in part] for name, part in gradients.items()}
+    names = [name for name in variables if any(is_present[name])]
+    if variables and not names:
+        raise ValueError("minimize: the loss depends on no variable that an optimizer trains")
+    left = [{n: list(compress(p[n], is_present[n])) for n in names} for p in (gradients, variables)]
+    return left[0], left[1]
 
 
 def network_names(cls: type[Step]) -> tuple[str, ...]:

@@ -108,8 +108,10 @@ def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     in_order = sorted(parts, key=lambda name: name in experiment.copies)
     networks = {n: _network(experiment, parts[n], n, values_from_fitx) for n in in_order}
     for copy, name in experiment.copies.items():
-        with attribute_errors(experiment, ("networks", copy)):
-            networks[copy].set_weights(networks[name].get_weights())
+        # A step that replaces that of the experiment may have only the copy.
+        if name in networks:
+            with attribute_errors(experiment, ("networks", copy)):
+                networks[copy].set_weights(networks[name].get_weights())
         networks[copy].trainable = False
     return {name: networks[name] for name in parts}
 

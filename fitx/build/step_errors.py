@@ -13,6 +13,7 @@ import keras
 from fitx.compat.error_texts import requested_python_value
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
+from fitx.registry.kinds import SHARED_OPTIMIZER
 from fitx.step import Step
 
 
@@ -92,6 +93,8 @@ def _about_optimizers(experiment: Experiment, error: AttributeError) -> str:
         return f"With several optimizers self.optimizer is None; they are {attributes}."
     if not isinstance(error.obj, Step) or not name.endswith("optimizer"):
         return ""
+    if names == [SHARED_OPTIMIZER]:
+        return "One optimizer trains all networks of this experiment: self.optimizer."
     network = name.removesuffix("_optimizer")
     if network in experiment.networks:
         return f"The network '{network}' has no optimizer in this experiment, so it is frozen."

@@ -15,6 +15,7 @@ from fitx.build.make import make
 from fitx.errors import UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.experiment import Experiment
+from fitx.registry.kinds import SHARED_OPTIMIZER
 from fitx.rundir import record
 from fitx.rundir.fingerprint import check_present, fingerprints
 from fitx.rundir.saved_experiment import read_unimported
@@ -89,7 +90,8 @@ def _without_callbacks(experiment: Experiment) -> Experiment:
     Optimizers are built because a `test_step` may use one, and because a network without an
     optimizer is frozen and has no regularization loss.
     """
-    optimizers = {k: v for k, v in experiment.optimizers.items() if k in experiment.networks}
+    names = {*experiment.networks, SHARED_OPTIMIZER}
+    optimizers = {k: v for k, v in experiment.optimizers.items() if k in names}
     return replace(experiment, optimizers=optimizers, callbacks=[])
 
 

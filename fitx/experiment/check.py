@@ -136,7 +136,7 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
     kept_networks = {network: experiment.networks[network] for network in required_networks}
     loss = experiment.loss if "loss" in uses else None
-    copies = {k: v for k, v in experiment.copies.items() if {k, v} <= kept_networks.keys()}
+    copies = {k: v for k, v in experiment.copies.items() if k in kept_networks}
     changed = replace(experiment, networks=kept_networks, copies=copies, loss=loss)
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])

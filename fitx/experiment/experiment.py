@@ -12,7 +12,7 @@ from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath
-from fitx.registry.kinds import Part
+from fitx.registry.kinds import SHARED_OPTIMIZER, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
@@ -62,12 +62,18 @@ class Experiment:
         path = path_as_written(self.document, path)
         return Problem(self.document.place(path), path, text)
 
+    @property
+    def optimizers_by_key(self) -> dict[str, Any]:
+        """The key `optimizer` with the one optimizer of all networks, or else `optimizers`."""
+        shared = self.optimizers.get(SHARED_OPTIMIZER)
+        return {"optimizers": self.optimizers} if shared is None else {"optimizer": shared}
+
     def as_mapping(self) -> dict[str, Any]:
         """Return the resolved experiment as YAML holds it, with defaults; keep `${env:...}`."""
         parts = {
             "step": self.step,
             "networks": {**self.networks, **{k: {"copy_of": v} for k, v in self.copies.items()}},
-            "optimizers": self.optimizers,
+            **self.optimizers_by_key,
             "loss": self.loss,
             "metrics": self.metrics,
             "weighted_metrics": self.weighted_metrics,

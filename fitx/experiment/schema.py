@@ -188,7 +188,7 @@ class Settings(Section):
     step: part_of("step") | None = Field(None, description="The training algorithm.")  # type: ignore[valid-type]
     model: part_of("model") | None = Field(None, description="The network of a step that has one.")  # type: ignore[valid-type]
     networks: dict[str, model_or_copy()] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
-    optimizer: part_of("optimizer") | None = Field(None, description="The optimizer of `model`.")  # type: ignore[valid-type]
+    optimizer: part_of("optimizer") | None = Field(None, description="The one optimizer.")  # type: ignore[valid-type]
     optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
         {}, description="Optimizers by network; a network without one is frozen."
     )

@@ -48,6 +48,10 @@ FILLED_BY_FITX = {
 """Parameters that fitx fills if the experiment does not: shapes and rows of data, seed, folder."""
 
 
+SHARED_OPTIMIZER = "optimizer"
+"""The name of an optimizer that trains all networks of a step; no network can have it."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of an experiment: its kind, name and checked options, which may contain parts."""

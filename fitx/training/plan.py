@@ -8,6 +8,8 @@ import keras
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.preflight.activations import last_activation
+from fitx.engine.replicas.replica_variables import copy_ids
+from fitx.engine.step_graph import assigned_variables
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 from fitx.training.display_interface import Plan
@@ -44,15 +46,20 @@ def parts_line(built: BuiltExperiment, data: str) -> str:
     return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
 
 
-def _untrained(built: BuiltExperiment, network: str) -> str:
-    """Return why training leaves a network unchanged; empty if it does not."""
-    if not built.experiment.optimizers:
+def _untrained(built: BuiltExperiment, name: str) -> str:
+    """Return why no optimizer changes a network; empty if one does."""
+    execution = built.step.execution
+    contents, graphs = execution.contents, execution.graphs("train")
+    if not contents.optimizers:
         return ""
-    if network not in built.experiment.optimizers:
-        return ", frozen"
-    is_traced = bool(built.step.execution.logs["train"].names)
-    is_applied = network in built.step.execution.usage.applied
-    return ", never updated by train_step" if is_traced and not is_applied else ""
+    optimized = {id(v) for variables in contents.optimized.values() for v in variables}
+    weights = contents.networks[name].weights
+    trained = [v for v in weights if id(v) in optimized]
+    assigned = {id(v) for graph in graphs for v in assigned_variables(graph)}
+    is_changed = bool(assigned & copy_ids(trained or weights))
+    if trained:
+        return "" if is_changed or not graphs else ", never updated by train_step"
+    return ", without an optimizer" if is_changed else ", frozen"
 
 
 def _head(experiment: Experiment, name: str, network: keras.Model) -> str:

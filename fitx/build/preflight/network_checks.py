@@ -58,15 +58,9 @@ def _takes(network: keras.Model, rows: int) -> bool:
 
 
 def optimizer_problems(built: BuiltExperiment) -> Iterator[Problem]:
-    """Yield a problem for each optimizer whose network has no variable that is to be trained.
-
-    A step's only optimizer trains the step's own layers too.
-    """
-    experiment, step = built.experiment, built.step
-    names = [name for name in experiment.optimizers if name in step.execution.contents.networks]
-    for name in names:
-        owner = step if len(names) == 1 else step.execution.contents.networks[name]
-        if not owner.trainable_variables:
+    """Yield a problem for each optimizer without a variable that is to be trained."""
+    for name, variables in built.step.execution.contents.optimized.items():
+        if not variables:
             text = "has nothing to train: its network has no variables, or all layers are frozen; "
             text += "set `trainable: true` in one, or remove the optimizer and use `fitx evaluate`."
-            yield experiment.problem(("optimizers", name), text)
+            yield built.experiment.problem(("optimizers", name), text)

@@ -106,7 +106,7 @@ def _untrained_variables(built: BuiltExperiment) -> Iterator[Problem]:
     idle = [v.path for v in own if read & replica_variables.copy_ids([v])]
     if not idle or not built.experiment.optimizers:
         return
-    remedy = "make its layer a network with an optimizer of its own"
+    remedy = "make its layer a network with an optimizer of its own, write one `optimizer:` for all"
     if len(built.experiment.optimizers) == 1:
         remedy = "build its layer in the step's constructor"
     text = f"step '{built.experiment.step.name}' uses '{idle[0]}' in training, and no optimizer"

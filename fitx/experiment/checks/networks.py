@@ -5,7 +5,7 @@ from __future__ import annotations
 from fitx.experiment.problems import Findings, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
-from fitx.registry.kinds import CopyOf, Part
+from fitx.registry.kinds import SHARED_OPTIMIZER, CopyOf, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import Signature
 
@@ -15,7 +15,9 @@ def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
 
     A copy has the part of the network that it is a copy of.
     """
-    written = settings.networks or _single(settings, settings.model, part_index)
+    written = settings.networks
+    if settings.model is not None:
+        written = {_single_name(settings, part_index) or "model": settings.model}
     return {
         name: written[network.network] if isinstance(network, CopyOf) else network
         for name, network in written.items()
@@ -32,8 +34,10 @@ def copies(settings: Settings) -> dict[str, str]:
 
 
 def optimizers(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
-    """Return the optimizers by network; `optimizer:` is that of the only network."""
-    return settings.optimizers or _single(settings, settings.optimizer, part_index)
+    """Return the optimizers by network; `optimizer:` is that of the only network, or of all."""
+    if settings.optimizer is None:
+        return settings.optimizers
+    return {_single_name(settings, part_index) or SHARED_OPTIMIZER: settings.optimizer}
 
 
 def find_both_forms(document: Document) -> Findings:
@@ -55,8 +59,9 @@ def find_network_problems(
     """
     names = [p.name for p in signature.positional]
     step = f"step '{signature.name}'"
-    if len(names) > 1:
-        yield from _only_one(settings, names, step)
+    if len(names) > 1 and settings.model is not None:
+        text = f"{step} has {len(names)} networks; write `networks:` with {listed(names)}."
+        yield ("model",), text
     unknown = list(_unknown(settings, names, step))
     yield from unknown
     yield from _copies(settings, wrong_keys)
@@ -66,17 +71,11 @@ def find_network_problems(
         yield from _missing(settings, signature)
 
 
-def _single(settings: Settings, part: Part | None, part_index: PartIndex) -> dict[str, Part]:
+def _single_name(settings: Settings, part_index: PartIndex) -> str | None:
+    """Return the name of the network of a step that has one; None for a step with several."""
     signature = part_index.signature("step", settings.step.name) if settings.step else None
     names = [p.name for p in signature.positional] if signature else []
-    return {} if part is None else {names[0] if len(names) == 1 else "model": part}
-
-
-def _only_one(settings: Settings, names: list[str], step: str) -> Findings:
-    for one, many in (("model", "networks"), ("optimizer", "optimizers")):
-        if getattr(settings, one) is not None:
-            text = f"{step} has {len(names)} networks; write `{many}:` with {listed(names)}."
-            yield (one,), text
+    return names[0] if len(names) == 1 else None
 
 
 def _unknown(settings: Settings, names: list[str], step: str) -> Findings:

@@ -19,6 +19,7 @@ from fitx.build.error_attribution import first_sentence
 from fitx.checkpoint import Newest
 from fitx.engine.replicas import replica_variables
 from fitx.errors import Diverged, StorageError
+from fitx.registry.kinds import SHARED_OPTIMIZER
 from fitx.training.nan_search.replay import BadStep, Replay, ReplayLog
 from fitx.training.result import relative_to_cwd
 from fitx.training.state.finite import (
@@ -114,7 +115,7 @@ def _way_on(failure: Failure, newest: Newest | None) -> str:
     if newest is None:
         return "There is no checkpoint: it diverged before the first."
     names = list(failure.built.experiment.optimizers)
-    key = "optimizer" if names == ["model"] else f"optimizers.{names[0]}"
+    key = "optimizer" if names in (["model"], [SHARED_OPTIMIZER]) else f"optimizers.{names[0]}"
     return (
         f"Checkpoint {newest.folder.name} is whole; `fitx resume {relative_to_cwd(failure.run)} "
         f"--allow-inexact {key}.learning_rate=...` goes on from it."

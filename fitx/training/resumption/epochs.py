@@ -51,7 +51,7 @@ def schedule_notes(trained: Experiment, experiment: Experiment, steps_per_epoch:
 
 def _spanning(experiment: Experiment) -> Iterator[KeyPath]:
     """Yield the keys of schedules that span the whole training."""
-    yield from _schedules(experiment.optimizers, ("optimizers",))
+    yield from _schedules(experiment.optimizers_by_key, ())
     yield from _schedules(experiment.callbacks, ("callbacks",))
 
 

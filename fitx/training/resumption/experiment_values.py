@@ -37,7 +37,10 @@ _COMPARED_KEYS = (
 
 def effective_values(experiment: Experiment) -> dict[str, Any]:
     """Return the effective values by key, with all defaults and the values of `${env:...}`."""
-    parts = {key: getattr(experiment, key) for key in _COMPARED_KEYS}
+    parts: dict[str, Any] = {}
+    for key in _COMPARED_KEYS:
+        optimizers = experiment.optimizers_by_key
+        parts |= optimizers if key == "optimizers" else {key: getattr(experiment, key)}
     sections = {key: getattr(experiment, key).model_dump() for key in SECTIONS}
     return {
         key: _full(value, experiment.part_index) for key, value in {**parts, **sections}.items()

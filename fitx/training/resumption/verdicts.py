@@ -26,6 +26,8 @@ def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
             return "harmless"
         case ("step", "name") | ("metrics" | "weighted_metrics", *_):
             return "incompatible"
+        case ("optimizer" | "optimizers",) | ("optimizer", "name"):
+            return "incompatible"
         case ("networks" | "optimizers", _) | ("networks" | "optimizers", _, "name"):
             return "incompatible"
     return "inexact"
