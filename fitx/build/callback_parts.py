@@ -15,7 +15,7 @@ import keras
 
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
-from fitx.build.make_parts import call_part, class_of, make_value
+from fitx.build.make_parts import call_part, class_of, function_of, make_value
 from fitx.build.preflight import trace_and_check
 from fitx.data.splits import Splits
 from fitx.errors import DeviceError, StorageError
@@ -23,7 +23,6 @@ from fitx.experiment.checks.callback_files import make_folders, written_below
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
-from fitx.registry.registries import REGISTRIES
 
 _BATCH_HOOKS = tuple(
     f"on_{kind}batch_{when}" for kind in ("", "train_", "test_") for when in ("begin", "end")
@@ -125,14 +124,16 @@ def writes_events(experiment: Experiment) -> bool:
 def _made_by(experiment: Experiment, part: Part) -> Any:
     """Return the class or the function that makes a callback."""
     is_own = _is_own(experiment, part)
-    return REGISTRIES["callback"].get(part.name) if is_own else class_of(part)
+    return function_of(experiment, part) if is_own else class_of(part)
 
 
 def _is_own(experiment: Experiment, part: Part) -> bool:
     """Return whether a part belongs to a plugin or to fitx, not to Keras."""
-    definition = experiment.part_index.find(part.kind, part.name)
+    part_index = experiment.part_index
+    definition = part_index.find(part.kind, part.name)
     is_plugin = definition is not None and definition.module.path in experiment.plugins
-    return is_plugin or experiment.part_index.is_shipped(part.kind, part.name)
+    is_plugin = is_plugin or part_index.plugin_of(part.kind, part.name) is not None
+    return is_plugin or part_index.is_shipped(part.kind, part.name)
 
 
 def with_columns(

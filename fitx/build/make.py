@@ -16,8 +16,8 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
-from fitx.build.make_parts import call_part, make_value
-from fitx.build.metric_variables import make_variables
+from fitx.build.make_parts import call_part
+from fitx.build.make_step import compile_step, make_step
 from fitx.build.output_layer import output_layer_of_experiment
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_class_checks import check_step_class
@@ -31,7 +31,6 @@ from fitx.experiment.schema import DataOptions
 from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
 from fitx.stages import Stage
-from fitx.step import Step
 
 
 def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperiment:
@@ -54,16 +53,16 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
     scope = device.scope if device else nullcontext
     with Stage("building the networks"), scope():
         networks = make_networks(experiment, data)
-        step = make_step(experiment, networks)
-    unmeasured: tuple[str, ...] = ()
+        step = make_step(experiment, networks, steps)
+    built = BuiltExperiment(experiment, step, data, steps)
+    with scope():
+        compile_step(built)
     if not plugin_checks.measures(experiment, step):
-        if not experiment.optimizers:
+        if not experiment.trains:
             plugin_checks.require_evaluation(experiment, step)
         unmeasured = tuple(name for name in data.splits if name != "train")
         data = replace(data, splits={"train": data.splits["train"]})
-    built = BuiltExperiment(experiment, step, data, steps, unmeasured)
-    with scope():
-        compile_step(built)
+        built = replace(built, data=data, unmeasured=unmeasured)
     with Stage(f"comparing {rows_text(data.splits)} with the networks"):
         trace_and_check.check(built)
     check_callbacks(experiment)
@@ -100,7 +99,7 @@ def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) ->
 def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
     """Build the networks in the order in which the step names them, and then the copies."""
     signature = experiment.part_index.signature("step", experiment.step.name)
-    names = [p.name for p in signature.positional] if signature else []
+    names = signature.network_names(experiment.networks) if signature else ()
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     head = output_layer_of_experiment(experiment, data.splits)
     end = {"outputs": head.outputs, "output_activation": head.activation}
@@ -122,28 +121,7 @@ def _network(
     # Checkpoints identify variables by layer names, which must not depend on other networks of
     # the process.
     layer_names.number_anew()
-    return plugin_checks.network(
-        part, call_part(experiment, part, ("networks", name), values_from_fitx)
-    )
-
-
-def make_step(experiment: Experiment, networks: dict[str, keras.Model]) -> Step:
-    """Construct the step around its networks."""
-    values_from_fitx = {**networks, "seed": experiment.seed}
-    step = call_part(experiment, experiment.step, ("step",), values_from_fitx)
-    return plugin_checks.step(experiment.step, step, networks)
-
-
-def compile_step(built: BuiltExperiment) -> None:
-    """Make optimizers, loss and metrics and attach them to the step."""
-    experiment, total = built.experiment, built.total_steps
-    optimizers = make_value(experiment, experiment.optimizers, ("optimizers",), total)
-    loss = make_value(experiment, experiment.loss, ("loss",))
-    metrics, weighted = (
-        make_value(experiment, getattr(experiment, key), (key,)) or None
-        for key in ("metrics", "weighted_metrics")
-    )
-    with attribute_errors(experiment, ("step",)):
-        built.step.compile(optimizers, loss=loss, metrics=metrics, weighted_metrics=weighted)
-    if built.step.execution.strategy is not None:
-        make_variables(built, [*(metrics or ()), *(weighted or ())])
+    signature = experiment.part_index.signature("step", experiment.step.name)
+    is_built = signature is None or not signature.is_model_class
+    network = call_part(experiment, part, ("networks", name), values_from_fitx)
+    return plugin_checks.network(part, network, is_built=is_built)

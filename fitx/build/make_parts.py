@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import keras
 
 from fitx.build.error_attribution import attribute_errors
+from fitx.experiment import plugins
 from fitx.experiment.checks.schedules import with_total
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
-from fitx.registry import keras_parts
+from fitx.registry import keras_parts, own_parts
 from fitx.registry.kinds import Part
 from fitx.registry.registries import REGISTRIES
 
@@ -60,6 +62,9 @@ def class_of(part: Part) -> Any:
 def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) -> Any:
     if part.name in keras_parts.SHAPE_DEPENDENT.get(part.kind, ()) and not part.options:
         return part.name
+    own = plugins.own_part(experiment, part.kind, part.name)
+    if own is not None:
+        return _make_own(experiment, part, path, own, total)
     cls = class_of(part)
     if part.kind == "activation":
         return cls
@@ -71,6 +76,22 @@ def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) ->
         options["schedule"] = _by_epoch(options["schedule"])
     with attribute_errors(experiment, path):
         return cls(**options)
+
+
+def _make_own(experiment: Experiment, part: Part, path: KeyPath, own: Any, total: int) -> Any:
+    """Return a part of a Keras kind that a plugin defines as a class or a function."""
+    options = make_value(experiment, _numbered(experiment, part, path, total), path, total)
+    options = {name: value for name, value in options.items() if name != "as"}
+    definition = experiment.part_index.find(part.kind, part.name)
+    if definition is None or not own_parts.is_applied(part.kind, definition):
+        with attribute_errors(experiment, path):
+            result = own(**options)
+        if part.kind == "metric":
+            result.name = part.logged_as
+        return result
+    if part.kind == "metric":
+        return keras.metrics.MeanMetricWrapper(own, name=part.logged_as, **options)
+    return partial(own, **options) if options else own
 
 
 def _numbered(experiment: Experiment, part: Part, path: KeyPath, total: int) -> dict[str, Any]:
@@ -99,4 +120,10 @@ def call_part(
     filled = {name: value for name, value in values_from_fitx.items() if name in names}
     options = make_value(experiment, part.options, path)
     with attribute_errors(experiment, path):
-        return REGISTRIES[part.kind].get(part.name)(**{**filled, **options})
+        return function_of(experiment, part)(**{**filled, **options})
+
+
+def function_of(experiment: Experiment, part: Part) -> Any:
+    """Return the class or function of a part of fitx or a plugin."""
+    own = plugins.own_part(experiment, part.kind, part.name)
+    return REGISTRIES[part.kind].get(part.name) if own is None else own

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fitx.build.make_parts import function_of
 from fitx.build.preflight import loss_groups
 from fitx.data.splits import Splits, are_class_labels
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
-from fitx.registry.registries import REGISTRIES
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,11 @@ def output_layer_of_loss(splits: Splits, loss: Part | None) -> OutputLayer:
 
 def loss_of(experiment: Experiment) -> Part | None:
     """Return the loss of an experiment; None if only its step's code knows it."""
-    loss_name = getattr(REGISTRIES["step"].get(experiment.step.name), "OWN_LOSS", None)
-    return Part("loss", loss_name) if isinstance(loss_name, str) else experiment.loss
+    loss_name = getattr(function_of(experiment, experiment.step), "OWN_LOSS", None)
+    if isinstance(loss_name, str):
+        return Part("loss", loss_name)
+    losses = [v for v in experiment.compile.values() if isinstance(v, Part) and v.kind == "loss"]
+    return losses[0] if experiment.loss is None and len(losses) == 1 else experiment.loss
 
 
 def _outputs(class_name: str, labels: list[np.ndarray], loss: Part) -> int | None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 
+from fitx.compat.compile_arguments import compiled_loss
 from fitx.data.splits import Split, Splits
 from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
@@ -24,12 +25,21 @@ def splits(part: Part, returned: Any) -> Splits:
     raise UserCodeError(f"dataset '{part.name}' returned {found}; return splits: {example}.")
 
 
-def network(part: Part, returned: Any) -> keras.Model:
-    """Return a network. Raises UserCodeError if it is not a model, or has no variables yet."""
+def network(part: Part, returned: Any, *, is_built: bool) -> keras.Model:
+    """Return a network.
+
+    Args:
+        part: The part that made it.
+        returned: What the part made.
+        is_built: Whether the network must have its variables already.
+
+    Raises:
+        UserCodeError: It is not a model, or has no variables yet.
+    """
     if not isinstance(returned, keras.Model):
         text = f"model '{part.name}' returned {_kind(returned)}; return a keras.Model."
         raise UserCodeError(text)
-    if not returned.built:
+    if is_built and not returned.built:
         text = f"model '{part.name}' returned a network without a known input shape; "
         raise UserCodeError(text + "begin it with keras.Input(input_shape), or call its build().")
     return returned
@@ -57,6 +67,18 @@ def step(part: Part, returned: Any, passed_networks: Mapping[str, keras.Model]) 
     return returned
 
 
+def model_step(part: Part, returned: Any) -> keras.Model:
+    """Return a step that is a keras.Model. Raises UserCodeError if it is not one."""
+    if isinstance(returned, Step):
+        text = (
+            f"step '{part.name}' returned a fitx.Step; register the function with @steps.register"
+        )
+        raise UserCodeError(f"{text}, so that its positional parameters are networks.")
+    if not isinstance(returned, keras.Model):
+        raise UserCodeError(f"step '{part.name}' is {_kind(returned)}; return a keras.Model.")
+    return returned
+
+
 def callback(part: Part, returned: Any) -> keras.callbacks.Callback:
     """Return a callback. Raises UserCodeError if it is not one."""
     if isinstance(returned, keras.callbacks.Callback):
@@ -69,11 +91,8 @@ def measures(experiment: Experiment, step: Step) -> bool:
     """Return whether a step can be evaluated: with its own `test_step`, or Keras' and a loss."""
     cls = type(step)
     overrides_test_step = cls.test_step is not keras.Model.test_step
-    return (
-        overrides_test_step
-        or experiment.loss is not None
-        or cls.compute_loss is not Step.compute_loss
-    )
+    has_loss = experiment.loss is not None or compiled_loss(step) is not None
+    return overrides_test_step or has_loss or cls.compute_loss is not Step.compute_loss
 
 
 def require_evaluation(experiment: Experiment, step: Step) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 
+from fitx.build.make_parts import function_of
 from fitx.engine.trainer import Trainer
 from fitx.experiment.experiment import Experiment
-from fitx.registry.registries import REGISTRIES
 from fitx.step import Step, network_names
 
 _FIT = ("initial_epoch", "epochs", "steps_per_epoch", "skip_steps", "validation_data")
@@ -24,7 +24,7 @@ _OPTIMIZERS = (
 def check_step_class(experiment: Experiment) -> None:
     """Refuse a step class that cannot be trained, with the edit that makes it work.
 
-    Shipped steps, and functions that make a step, are not checked.
+    Shipped steps, functions that make a step, and keras.Model classes are not checked.
 
     Raises:
         ConfigError: At the key `step`.
@@ -32,7 +32,7 @@ def check_step_class(experiment: Experiment) -> None:
     name = experiment.step.name
     if experiment.part_index.is_shipped("step", name):
         return
-    cls = REGISTRIES["step"].get(name)
+    cls = function_of(experiment, experiment.step)
     problem = next(_problems(cls), None) if inspect.isclass(cls) else None
     if problem is not None:
         raise experiment.error(("step",), f"class {cls.__name__} {problem}")
@@ -40,7 +40,8 @@ def check_step_class(experiment: Experiment) -> None:
 
 def _problems(cls: type) -> Iterator[str]:
     if not issubclass(cls, Step):
-        yield from _no_step(cls)
+        if not issubclass(cls, keras.Model):
+            yield "is no step: it derives neither from keras.Model nor from fitx.Step."
         return
     yield from _constructor(cls)
     yield from _compile(cls)
@@ -48,17 +49,6 @@ def _problems(cls: type) -> Iterator[str]:
     for owner in cls.__mro__:
         if not issubclass(Step, owner):
             yield from _hidden_names(owner)
-
-
-def _no_step(cls: type) -> Iterator[str]:
-    header = f"write `class {cls.__name__}(Step):`, with `from fitx import Step`"
-    if not issubclass(cls, keras.Model):
-        yield f"is no step: {header}."
-        return
-    yield (
-        f"derives from keras.Model; {header}, and hand the networks on by name, as in "
-        f"super().__init__(model=model); {_OPTIMIZERS}."
-    )
 
 
 def _constructor(cls: type[Step]) -> Iterator[str]:

@@ -20,6 +20,8 @@ class CompiledLosses(Trainer):
     for steps with the text of the guide of 2020.
     """
 
+    _given_loss: Any = None
+
     @property
     def loss(self) -> Any:
         """The loss that was given to `compile`; None without one."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any
+from typing import Any, Protocol
 
 import keras
 import tensorflow as tf
@@ -65,6 +65,16 @@ class Usage:
         optimizer.scale_loss, optimizer.apply = recorded_scale_loss, recorded_apply
 
 
+class Builder(Protocol):
+    """Builds what a method of a step makes while it runs."""
+
+    def build(self, kind: str, spec: Any) -> None:
+        """Build what the method "train" or "test" makes with batches of a spec."""
+
+    def find_contents(self) -> None:
+        """Find the networks and the optimizers among the attributes of the step."""
+
+
 class StepRunner:
     """The graphs and functions of a step, by kind: "train" (`train_step`) or "test" (`test_step`).
 
@@ -73,6 +83,8 @@ class StepRunner:
         contents: The networks and the optimizers of the step.
         usage: Which of the loss, the metrics and the optimizers it was given the step uses.
         step_graphs: Each method as graphs of one batch.
+        builder: Builds what a step makes while it runs, before it is traced; None for a step that
+            is built already.
         plan: How the methods are executed.
         strategy: The strategy under whose scope the step was made; None for one device.
     """
@@ -81,6 +93,7 @@ class StepRunner:
         self.logs = {"train": EpochLogs(step), "test": EpochLogs(step)}
         self.contents = StepContents()
         self.usage = Usage()
+        self.builder: Builder | None = None
         self.plan = ExecutionPlan()
         self.strategy = shared_steps.strategy_in_scope()
         self.discard_graphs(step)
@@ -118,6 +131,8 @@ class StepRunner:
             rows: Rows of a full batch; a graph for several devices takes no other number.
             returns_values: Whether a callback is going to read the values of batches.
         """
+        if self.builder is not None:
+            self.builder.build(kind, spec)
         if kind in self._replica_graphs:
             spec = tf.nest.map_structure(lambda part: with_rows(part, rows), spec)
             self._replica_graphs[kind].graph(spec, returns_values=returns_values)

@@ -91,6 +91,7 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
         loss=settings.loss,
         metrics=settings.metrics,
         weighted_metrics=settings.weighted_metrics,
+        compile=settings.compile,
         data=data,
         fit=settings.fit,
         callbacks=settings.callbacks,

@@ -38,6 +38,8 @@ class Experiment:
     loss: Part | None
     metrics: list[Part]
     weighted_metrics: list[Part]
+    compile: dict[str, Any]
+    """Arguments of the step's own `compile`, besides those of the keys above."""
     data: Part
     fit: Fit
     callbacks: list[Part]
@@ -52,6 +54,13 @@ class Experiment:
     """Only two steps are run, to try the experiment."""
     trained_as: Experiment | None = field(default=None, repr=False)
     """The experiment that trained the networks, if `use_step` has replaced its step; else None."""
+
+    @property
+    def trains(self) -> bool:
+        """Whether it has an optimizer; that of a keras.Model class may be made by the class."""
+        signature = self.part_index.signature("step", self.step.name)
+        makes_its_own = signature is not None and signature.is_model_class
+        return bool(self.optimizers) or makes_its_own
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return the error for a problem of the key at `path`."""
@@ -77,6 +86,7 @@ class Experiment:
             "loss": self.loss,
             "metrics": self.metrics,
             "weighted_metrics": self.weighted_metrics,
+            "compile": self.compile,
             "data": self.data,
         }
         values = {
@@ -92,7 +102,8 @@ class Experiment:
             "expect": self.expect,
         }
         plain = {key: self._as_yaml(value, (key,)) for key, value in values.items()}
-        return {key: value for key, value in plain.items() if key != "plugins" or value}
+        left_out_if_empty = ("plugins", "compile")
+        return {k: v for k, v in plain.items() if k not in left_out_if_empty or v}
 
     def _as_yaml(self, value: Any, path: KeyPath) -> Any:
         """Convert parts to mappings, with the defaults of their signatures."""

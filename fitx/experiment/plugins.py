@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import CodeType
+from typing import Any
 
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
@@ -79,6 +80,19 @@ def load(experiment: Experiment) -> None:
                 raise _problem(experiment, index, f"{text}define it outside of any `if`.")
 
 
+def own_part(experiment: Experiment, kind: str, name: str) -> Any:
+    """Return the class or function of a plugin that is named by its own name; None for others."""
+    path = experiment.part_index.plugin_of(kind, name)
+    if path is None:
+        return None
+    module = sys.modules[f"{PACKAGE}.{path.stem}"]
+    if not hasattr(module, name):
+        index = experiment.plugins.index(path)
+        text = f"{path.name} did not define '{name}' when it was imported; "
+        raise _problem(experiment, index, f"{text}define it outside of any `if`.")
+    return getattr(module, name)
+
+
 def sha256(path: Path) -> str:
     """Return the hash of a plugin, which a run records to recognize changes."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -145,11 +159,8 @@ def _read_one(path: Path, part_index: PartIndex) -> None:
     if any(other.stem == path.stem for other in part_index.plugins):
         raise _Unreadable(f"another plugin is also called {path.name}; rename one.")
     parts = _add_parts(path, part_index)
-    if not parts:
-        text = (
-            "registers nothing; decorate a part with @steps.register, @models.register or the like."
-        )
-        raise _Unreadable(text)
+    if not parts and not part_index.own_names(path):
+        raise _Unreadable("defines no class and no function that an experiment could name.")
     for kind in parts:
         if part_index.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
             raise _Unreadable(f"a {kind} '{path.stem}' exists already; rename the file.")

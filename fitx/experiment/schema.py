@@ -16,6 +16,8 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
+    ValidationInfo,
     WithJsonSchema,
 )
 from pydantic_core import PydanticCustomError
@@ -80,6 +82,13 @@ def _run_name(value: str) -> str:
         expected = "expected another name; 'latest' is the name of the link to the newest run"
         raise PydanticCustomError("expected", expected)
     return value
+
+
+def _compile_arguments(value: Any, info: ValidationInfo) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise PydanticCustomError("dict_type", "expected a mapping")
+    arguments: dict[str, Any] = (info.context or {})["check"].compile_arguments(value, info)
+    return arguments
 
 
 class Section(BaseModel):
@@ -197,6 +206,9 @@ class Settings(Section):
     weighted_metrics: list[part_of("metric")] = Field(  # type: ignore[valid-type]
         [], description="Metrics that are weighted by sample weights and class weights."
     )
+    compile: Annotated[
+        dict[str, Any], PlainValidator(_compile_arguments), WithJsonSchema({"type": "object"})
+    ] = Field({}, description="Arguments of the `compile` of a step that is a keras.Model.")
     data: part_of("dataset") | None = Field(None, description="The dataset.")  # type: ignore[valid-type]
     fit: Fit = Fit()
     callbacks: list[part_of("callback")] = Field([], description="Callbacks.")  # type: ignore[valid-type]
@@ -210,7 +222,13 @@ class Settings(Section):
     def all_optimizers(self) -> dict[KeyPath, Part]:
         """The optimizers by the path of their key: `optimizer` and those of `optimizers`."""
         parts: dict[KeyPath, Part] = {("optimizers", n): p for n, p in self.optimizers.items()}
+        arguments = self.compile.items()
+        parts.update({("compile", n): p for n, p in arguments if _is_optimizer(p)})
         return {("optimizer",): self.optimizer, **parts} if self.optimizer is not None else parts
+
+
+def _is_optimizer(value: Any) -> bool:
+    return isinstance(value, Part) and value.kind == "optimizer"
 
 
 SECTIONS: dict[str, type[Section]] = {"fit": Fit, "checkpoint": Checkpoint, "execution": Execution}

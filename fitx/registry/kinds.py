@@ -36,6 +36,10 @@ KERAS_KINDS = (
 )
 KINDS = (*FITX_KINDS, *KERAS_KINDS)
 
+SHARED_OPTIMIZER = "optimizer"
+"""The name of an optimizer that trains all networks of a step; no network can have it."""
+
+
 PART_KEY = "fitx-part"
 """Key in JSON schemas whose value is a kind of part; `json_schema` replaces it by a reference."""
 

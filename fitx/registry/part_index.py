@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from fitx.registry import keras_parts, kinds, python_source
+from fitx.registry import keras_parts, kinds, model_classes, python_source
+from fitx.registry.own_parts import own_signature
 from fitx.registry.python_source import Definition, DefinitionNode, Module
 from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import Parameter, Signature, read_signature
@@ -20,11 +21,12 @@ class PartIndex:
 
     def __init__(self) -> None:
         self.plugins: dict[Path, dict[str, Definition]] = {}
+        self._modules: dict[Path, Module] = {}
         self.unreadable_names: set[str] = set()
         """Names of parts in plugins that could not be read."""
 
     def add_plugin(self, path: Path) -> dict[str, Definition]:
-        """Add the parts that a plugin registers; return them by kind.
+        """Add the parts of a plugin; return those that it registers, by kind.
 
         Raises:
             SyntaxError, OSError, ValueError: The file cannot be read, or registers two of a kind.
@@ -36,11 +38,42 @@ class PartIndex:
                 raise ValueError(f"registers two {kind}s; one file registers one of a kind")
             parts[kind] = Definition(module, node)
         self.plugins[path] = parts
+        self._modules[path] = module
         return parts
 
     def drop_plugin(self, path: Path) -> None:
         """Remove the parts of a plugin."""
         self.plugins.pop(path, None)
+        self._modules.pop(path, None)
+
+    def own_names(self, path: Path) -> list[str]:
+        """Return the names of the classes and functions of a plugin that it does not register."""
+        registered = [definition.node for definition in self.plugins[path].values()]
+        definitions = self._modules[path].definitions.items()
+        return [n for n, node in definitions if node not in registered and not n.startswith("_")]
+
+    def plugin_of(self, kind: str, name: str) -> Path | None:
+        """Return the plugin with an unregistered part of this name; None for any other part."""
+        if any(path.stem == name and kind in parts for path, parts in self.plugins.items()):
+            return None
+        return next((path for path in self._modules if self._own(path, name) is not None), None)
+
+    def _own(self, path: Path, name: str) -> Definition | None:
+        """Return what a plugin defines or imports under a name, and does not register."""
+        if name in self._modules[path].definitions:
+            found = name in self.own_names(path)
+            return python_source.find(self._modules[path], name) if found else None
+        definition = python_source.find(self._modules[path], name)
+        return None if definition is None or definition.is_keras else definition
+
+    def namesakes(self, kind: str, name: str) -> list[str]:
+        """Return where parts of this kind and name are defined, if there are several."""
+        files = [path.name for path in self._modules if self._own(path, name) is not None]
+        if files and self.is_shipped(kind, name):
+            files.append("fitx")
+        if files and keras_parts.find(kind, name) is not None:
+            files.append("Keras")
+        return files if len(files) > 1 else []
 
     def registered_as(self, kind: str, title: str) -> str | None:
         """Return the name of the part of a plugin whose class or function is called `title`."""
@@ -61,7 +94,8 @@ class PartIndex:
         """Return the names of the parts of one kind, sorted."""
         shipped = REGISTRIES[kind].files() if kind in REGISTRIES else {}
         plugins = [path.stem for path, parts in self.plugins.items() if kind in parts]
-        return sorted({*shipped, *plugins, *keras_parts.names(kind)})
+        own = [name for path in self.plugins for name in self.own_names(path)]
+        return sorted({*shipped, *plugins, *own, *keras_parts.names(kind)})
 
     def spellings(self, kind: str) -> list[str]:
         """Return the names of the parts of one kind, including short names such as `mse`."""
@@ -76,6 +110,9 @@ class PartIndex:
         for path, parts in self.plugins.items():
             if path.stem == name and kind in parts:
                 return parts[kind]
+        own = self.plugin_of(kind, name)
+        if own is not None:
+            return self._own(own, name)
         if self.is_shipped(kind, name):
             module = python_source.read(REGISTRIES[kind].files()[name])
             return next(
@@ -91,6 +128,8 @@ class PartIndex:
         definition = self.find(kind, name)
         if definition is None:
             return None
+        if self.plugin_of(kind, name) is not None:
+            return own_signature(kind, name, definition)
         signature = read_signature(kind, name, definition)
         if definition.is_keras:
             return keras_parts.with_keras_types(signature)
@@ -98,6 +137,13 @@ class PartIndex:
             parameters = (_MODEL, *signature.options)
             return Signature(**{**vars(signature), "parameters": parameters})
         return signature
+
+    def compile_signature(self, step: str) -> Signature | None:
+        """Return the arguments of a step's `compile`; None for a step that fitx compiles itself."""
+        signature, definition = self.signature("step", step), self.find("step", step)
+        if signature is None or definition is None or not signature.is_model_class:
+            return None
+        return model_classes.compile_signature(signature, definition)
 
     def step_facts(self, name: str) -> StepFacts | None:
         """Return the declared facts of a shipped step; None for a step of a plugin."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Optional
@@ -31,6 +31,7 @@ class Parameter:
         positional: It may be given by position.
         default: Its default, NO_DEFAULT where it has none that a file can hold.
         description: Its description in the docstring.
+        annotation: Its annotation in the source.
     """
 
     name: str
@@ -40,11 +41,19 @@ class Parameter:
     positional: bool
     default: Any = NO_DEFAULT
     description: str = ""
+    annotation: ast.expr | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a part, the place of its definition and its docstring."""
+    """The parameters of a part, the place of its definition and its docstring.
+
+    Attributes:
+        is_model_class: It is a step that is no subclass of `fitx.Step`. The experiment tells which
+            of its parameters are networks.
+        takes_model: Such a class may be made from the inputs and outputs of a network `model`.
+        needs_model: It cannot be made in another way.
+    """
 
     kind: str
     name: str
@@ -53,6 +62,9 @@ class Signature:
     line: int
     doc: str
     parameters: tuple[Parameter, ...]
+    is_model_class: bool = False
+    takes_model: bool = False
+    needs_model: bool = False
 
     @property
     def positional(self) -> tuple[Parameter, ...]:
@@ -67,7 +79,7 @@ class Signature:
     @property
     def misplaced_settings(self) -> tuple[Parameter, ...]:
         """The positional parameters of a step that are settings: their default is not None."""
-        if self.kind != "step":
+        if self.kind != "step" or self.is_model_class:
             return ()
         return tuple(p for p in self.positional if not p.required and p.default is not None)
 
@@ -79,6 +91,17 @@ class Signature:
             f"put `*` before it: `def __init__(self, {networks}, *, {parameter.text})`."
         )
 
+    def network_names(self, given: Iterable[str]) -> tuple[str, ...]:
+        """Return the names of a step's networks, in the order in which they are made.
+
+        Args:
+            given: The names of the networks of the experiment.
+        """
+        if not self.is_model_class:
+            return tuple(p.name for p in self.positional)
+        names = [p.name for p in self.parameters]
+        return tuple(sorted(given, key=lambda n: names.index(n) if n in names else -1))
+
     def get(self, name: str) -> Parameter | None:
         """Return the parameter called `name`, or None."""
         return next((p for p in self.parameters if p.name == name), None)
@@ -88,10 +111,21 @@ class Signature:
 
 
 @cache
-def read_signature(kind: str, name: str, definition: Definition) -> Signature:
+def read_signature(
+    kind: str,
+    name: str,
+    definition: Definition,
+    ends: Callable[[Definition], bool] = is_step_base,
+) -> Signature:
     """Read the signature of a class or function, including keywords that it passes to its bases.
 
     The result is cached: a command asks for the signature of a part many times.
+
+    Args:
+        kind: The kind of the part.
+        name: Its name.
+        definition: Its definition.
+        ends: Tells whose parameters are left out, together with those of their own bases.
     """
     return Signature(
         kind=kind,
@@ -100,27 +134,29 @@ def read_signature(kind: str, name: str, definition: Definition) -> Signature:
         file=definition.module.path,
         line=definition.node.lineno,
         doc=docstring(definition),
-        parameters=tuple(_described(definition, _parameters(definition))),
+        parameters=tuple(_described(definition, _parameters(definition, ends), ends)),
     )
 
 
-def _described(definition: Definition, parameters: Iterator[Parameter]) -> Iterator[Parameter]:
+def _described(
+    definition: Definition, parameters: Iterator[Parameter], ends: Callable[[Definition], bool]
+) -> Iterator[Parameter]:
     """Yield parameters with their descriptions, from the docstring of the class or of a base."""
     texts: dict[str, str] = {}
-    for ancestor in python_source.class_and_bases(definition, ends=is_step_base):
+    for ancestor in python_source.class_and_bases(definition, ends=ends):
         texts = {**argument_descriptions(docstring(ancestor)), **texts}
     for parameter in parameters:
         yield replace(parameter, description=texts.get(parameter.name, ""))
 
 
-def _parameters(definition: Definition) -> Iterator[Parameter]:
+def _parameters(definition: Definition, ends: Callable[[Definition], bool]) -> Iterator[Parameter]:
     """Yield the parameters of a callable, then those that `**keywords` passes on to its bases."""
     # fitx names parts of Keras itself and passes all of their options by name.
     is_keras = definition.is_keras
     taken_names: set[str] = {"name"} if is_keras else set()
     filled = 0
-    for function, is_method in _constructors(definition):
-        declared = list(_declared_parameters(function, is_method=is_method))
+    for function, is_method in _constructors(definition, ends):
+        declared = list(declared_parameters(function, is_method=is_method))
         taken_names |= {parameter.name for parameter in declared[:filled]}
         for parameter in declared:
             if parameter.name not in taken_names:
@@ -131,10 +167,12 @@ def _parameters(definition: Definition) -> Iterator[Parameter]:
             return
 
 
-def _constructors(definition: Definition) -> Iterator[tuple[ast.FunctionDef, bool]]:
+def _constructors(
+    definition: Definition, ends: Callable[[Definition], bool]
+) -> Iterator[tuple[ast.FunctionDef, bool]]:
     if isinstance(definition.node, ast.FunctionDef):
         yield definition.node, False
-    for ancestor in python_source.class_and_bases(definition, ends=is_step_base):
+    for ancestor in python_source.class_and_bases(definition, ends=ends):
         init = python_source.method(ancestor, "__init__")
         if init is not None:
             yield init, True
@@ -149,7 +187,8 @@ def _given_to_base(function: ast.FunctionDef) -> tuple[int, set[str]]:
     return 0, set()
 
 
-def _declared_parameters(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
+def declared_parameters(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
+    """Yield the parameters that a function itself declares, without the `self` of a method."""
     arguments = function.args
     ordered = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(ordered) - len(arguments.defaults))
@@ -170,6 +209,7 @@ def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool)
         required=default is None,
         positional=positional,
         default=_value(default),
+        annotation=annotation,
     )
 
 

@@ -37,7 +37,7 @@ def parts_line(built: BuiltExperiment, data: str) -> str:
     """Return one line on the step, its networks, the optimizers and the given text on the data."""
     experiment = built.experiment
     networks = [
-        f"{name} {experiment.networks[name].name}{_head(experiment, name, network)}, "
+        f"{name}{_model_name(experiment, name)}{_head(experiment, name, network)}, "
         f"{network.count_params():,} parameters{_untrained(built, name)}"
         for name, network in built.step.execution.contents.networks.items()
     ]
@@ -62,9 +62,17 @@ def _untrained(built: BuiltExperiment, name: str) -> str:
     return ", without an optimizer" if is_changed else ", frozen"
 
 
+def _model_name(experiment: Experiment, network: str) -> str:
+    """Return the name of a network's model; nothing for a network that the step makes itself."""
+    part = experiment.networks.get(network)
+    return f" {part.name}" if part is not None else ""
+
+
 def _head(experiment: Experiment, name: str, network: keras.Model) -> str:
     """Return the outputs of a network whose model can take them from the loss and the labels."""
-    part = experiment.networks[name]
+    part = experiment.networks.get(name)
+    if part is None:
+        return ""
     signature = experiment.part_index.signature(part.kind, part.name)
     if signature is None or not (signature.get("outputs") or signature.get("output_activation")):
         return ""

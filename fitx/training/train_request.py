@@ -52,7 +52,7 @@ def prepare_request(experiment: Experiment, out: Path, *, smoke: bool = False) -
 
 def demand_training(experiment: Experiment, *, smoke: bool) -> None:
     """Raise ConfigError for an experiment that asks for epochs and has no optimizer."""
-    if experiment.optimizers or not (experiment.fit.epochs or smoke):
+    if experiment.trains or not (experiment.fit.epochs or smoke):
         return
     problem = "missing; a network without an optimizer is frozen, so nothing would be trained."
     advice = f"`fitx evaluate {experiment.document.name}` evaluates the networks as they are."

@@ -12,6 +12,7 @@ from fitx.engine.replicas import replica_variables
 from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.experiment.checks.consistency import unused
 from fitx.experiment.problems import Problem
+from fitx.registry.kinds import Part
 
 
 def problems(built: BuiltExperiment) -> Iterator[Problem]:
@@ -22,7 +23,8 @@ def problems(built: BuiltExperiment) -> Iterator[Problem]:
             _trace_test_step(built)
         yield from _loss_and_metrics(built)
     yield from _scales(built)
-    yield from _untrained_variables(built)
+    if built.step.execution.builder is None:
+        yield from _untrained_variables(built)
     # A smoke run evaluates two batches, whatever the options say.
     if not built.experiment.is_smoke:
         yield from _validation(built) if not measures else _limits(built)
@@ -70,7 +72,8 @@ def _scales(built: BuiltExperiment) -> Iterator[Problem]:
         yield experiment.problem(("execution", "precision"), text)
         return
     for name in unscaled:
-        if experiment.optimizers[name].options.get("loss_scale_factor") is not None:
+        part = {**experiment.optimizers, **experiment.compile}.get(name)
+        if isinstance(part, Part) and part.options.get("loss_scale_factor") is not None:
             text = "the optimizer divides by it, and the step does not multiply: let the step call"
             text = f"{text} self.minimize(loss, tape, network)."
             yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)

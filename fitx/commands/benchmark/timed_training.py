@@ -13,7 +13,8 @@ import keras
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
-from fitx.build.make import compile_step, make_networks, make_step
+from fitx.build.make import make_networks
+from fitx.build.make_step import compile_step, make_step
 from fitx.build.step_feeds import training_feed
 from fitx.data.splits import Split
 from fitx.engine.modes.execution_modes import PLAIN, Mode
@@ -140,7 +141,7 @@ def shortened(
 def copied(built: BuiltExperiment) -> BuiltExperiment:
     """Return an experiment with networks, step and optimizers of its own, on the same data."""
     networks = make_networks(built.experiment, built.data)
-    copy = replace(built, step=make_step(built.experiment, networks))
+    copy = replace(built, step=make_step(built.experiment, networks, built.steps_per_epoch))
     compile_step(copy)
     return copy
 

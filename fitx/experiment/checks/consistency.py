@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from fitx.experiment.checks.callback_files import find_file_conflicts
+from fitx.experiment.checks.class_arguments import find_argument_problems, find_needless_compile
 from fitx.experiment.checks.conflicts import find_execution_conflicts, find_optimizer_conflicts
 from fitx.experiment.checks.monitored_values import find_monitor_problems
 from fitx.experiment.checks.networks import find_both_forms, find_network_problems
@@ -44,7 +45,12 @@ def find_inconsistencies(
     if signature is not None:
         misplaced = signature.misplaced_settings
         findings += [(("step",), signature.misplaced_setting_text(p)) for p in misplaced]
-        findings += () if misplaced else find_network_problems(settings, signature, wrong_keys)
+        if signature.is_model_class:
+            arguments = part_index.compile_signature(signature.name)
+            findings += find_argument_problems(settings, signature, arguments, wrong_keys)
+        elif not misplaced:
+            findings += find_network_problems(settings, signature, wrong_keys)
+            findings += find_needless_compile(settings, signature)
         used_facts = facts if own_step else None
         findings += _loss_and_metrics(settings, used_facts, signature.name, wrong_keys)
         findings += find_optimizer_conflicts(settings, part_index)

@@ -14,11 +14,11 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 from typing_extensions import TypedDict
 
-from fitx.experiment.problems import closest
+from fitx.experiment.problems import closest, listed
 from fitx.experiment.schema import DataOptions
 from fitx.registry import keras_parts
 from fitx.registry.annotations import type_of
-from fitx.registry.kinds import FILLED_BY_FITX
+from fitx.registry.kinds import FILLED_BY_FITX, with_article
 from fitx.registry.part_index import PartIndex
 from fitx.registry.python_source import argument_descriptions
 from fitx.registry.signature import Parameter, Signature
@@ -27,10 +27,15 @@ _CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class OptionCheck:
-    """Checks the options of one part; pydantic calls it again for parts within options."""
+    """Checks the options of one part; pydantic calls it again for parts within options.
 
-    def __init__(self, part_index: PartIndex) -> None:
-        self.part_index = part_index
+    Args:
+        part_index: The parts that the experiment may name.
+        step: The name of the experiment's step, whose `compile` takes the section `compile`.
+    """
+
+    def __init__(self, part_index: PartIndex, step: str = "") -> None:
+        self.part_index, self._step = part_index, step
         self._adapters: dict[tuple[str, str], TypeAdapter[dict[str, Any]]] = {}
 
     def __call__(
@@ -45,6 +50,10 @@ class OptionCheck:
                 context holds the signature of the part.
         """
         signature = self.part_index.signature(kind, name)
+        files = self.part_index.namesakes(kind, name)
+        if files:
+            text = f"{listed(files)} have {with_article(kind)} called '{name}'; rename yours."
+            raise PydanticCustomError("part_twice", text)
         unreadable_names = self.part_index.unreadable_names
         part = {"kind": kind, "name": name}
         if name in unreadable_names or (signature is None and closest(name, unreadable_names)):
@@ -57,6 +66,21 @@ class OptionCheck:
             return {}
         try:
             return self._adapter(signature).validate_python(options, context=info.context)
+        except ValidationError as error:
+            raise _with_signature(error, signature) from error
+
+    def compile_arguments(self, arguments: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Return the checked arguments of the step's own `compile`.
+
+        Raises:
+            ValidationError: As for the options of a part.
+        """
+        signature = self.part_index.compile_signature(self._step)
+        if signature is None:
+            # A step that does not exist, or that fitx compiles itself, is reported elsewhere.
+            return {}
+        try:
+            return self._adapter(signature).validate_python(arguments, context=info.context)
         except ValidationError as error:
             raise _with_signature(error, signature) from error
 
@@ -90,6 +114,8 @@ def accepted_options(signature: Signature) -> tuple[Parameter, ...]:
     """Return the parameters of a part that an experiment may set."""
     if signature.kind == "step":
         return signature.options
+    if signature.kind == "compile":
+        return signature.parameters
     if signature.kind == "callback":
         set_by_fitx = FILLED_BY_FITX["callback"]
         options = (p for p in signature.parameters if not p.positional or p.name not in set_by_fitx)
@@ -123,6 +149,9 @@ def data_options() -> tuple[Parameter, ...]:
 def options_type(signature: Signature) -> Any:
     """Return the type of a part's options: a TypedDict that pydantic validates."""
     set_by_fitx = FILLED_BY_FITX.get(signature.kind, set())
+    if signature.is_model_class:
+        # Each may be a network, or have its own key at the top level.
+        set_by_fitx = {p.name for p in signature.parameters}
     return _typed_dict(
         {
             p.name: Required[p.type]

@@ -98,6 +98,8 @@ def _problem(path: KeyPath, items: list[Any], document: Document, part_index: Pa
         return Problem(document.place(path), path, text)
     if "unknown_part" in by_type:
         return _unknown_part(path, by_type["unknown_part"]["ctx"], document, part_index)
+    if "part_twice" in by_type:
+        return Problem(document.place(path), path, by_type["part_twice"]["msg"])
     if "no_options" in by_type:
         text = _no_options(by_type["no_options"]["ctx"], part_index)
         return Problem(document.place(path), path, text)

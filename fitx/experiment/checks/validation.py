@@ -33,7 +33,7 @@ def validate(
         part_index: The parts that the experiment may name.
         reported: Problems of the document that are reported already; their keys are left out.
     """
-    check = OptionCheck(part_index)
+    check = OptionCheck(part_index, _step_name(document.tree))
     problems = _infinite(document.tree)
     tree = _without(document.tree, [*reported, *problems])
     while True:
@@ -47,6 +47,11 @@ def validate(
                 problems += wrong
                 text_tree = _without(tree, wrong)
             tree = text_tree
+
+
+def _step_name(tree: Node) -> str:
+    step = tree.at(("step", "name")) or tree.at(("step",))
+    return step.value if step is not None and isinstance(step.value, str) else ""
 
 
 def _infinite(tree: Node) -> list[Problem]:
@@ -82,7 +87,7 @@ def _cut(tree: Node, path: KeyPath) -> Node:
         # The parts after it keep their indices.
         items = [_invalid(item) if i == rest[0] else item for i, item in enumerate(child.value)]
         return replace(tree, value={**others, key: replace(child, value=items)})
-    holds_more = key in ("networks", "optimizers", "expect", *SECTIONS)
+    holds_more = key in ("networks", "optimizers", "compile", "expect", *SECTIONS)
     if holds_more and rest and isinstance(child.value, dict):
         return replace(tree, value={**others, key: _cut(child, rest[:1])})
     return replace(tree, value=others)

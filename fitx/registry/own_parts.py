@@ -1,0 +1,65 @@
+"""Parts of a plugin that are named by their class or function, without being registered."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import replace
+
+from fitx.registry import model_classes
+from fitx.registry.annotations import type_of
+from fitx.registry.python_source import Definition
+from fitx.registry.signature import Parameter, Signature, read_signature
+
+APPLIED = {"loss": 2, "metric": 2, "activation": 1}
+"""Kinds whose functions may be the part itself, and the number of tensors that these take."""
+
+
+def is_applied(kind: str, definition: Definition) -> bool:
+    """Return whether a function is itself the part, as `def loss(y_true, y_pred)`.
+
+    Any other function, as `def make_loss(gamma)`, is called with the options and returns the part.
+    """
+    return kind in APPLIED and len(_tensors(kind, definition)) == APPLIED[kind]
+
+
+def own_signature(kind: str, name: str, definition: Definition) -> Signature:
+    """Return the signature of a part that a plugin does not register."""
+    if kind not in ("step", "model"):
+        signature = read_signature(kind, name, definition)
+        tensors = _tensors(kind, definition) if is_applied(kind, definition) else []
+        options = [p for p in signature.parameters if p.name not in tensors]
+        return replace(signature, parameters=tuple(options))
+    signature = read_signature(kind, name, definition, model_classes.ends_at_keras)
+    if kind == "model" or not model_classes.is_model_class(definition):
+        return signature
+    takes_model = model_classes.takes_inputs_and_outputs(definition)
+    filled = model_classes.NETWORK_PARTS if takes_model else ()
+    parameters = [_setting(p) for p in signature.parameters if p.name not in filled]
+    return replace(
+        signature,
+        parameters=tuple(parameters),
+        is_model_class=True,
+        takes_model=takes_model,
+        needs_model=model_classes.needs_inputs_and_outputs(definition),
+    )
+
+
+def _setting(parameter: Parameter) -> Parameter:
+    """Return a parameter as one that the experiment may set, whatever its place.
+
+    The names of a class' own parameters say nothing about their values, so that only annotations
+    and defaults are checked.
+    """
+    annotated = object if parameter.annotation is None else type_of(parameter.annotation)
+    if parameter.annotation is None and isinstance(parameter.default, bool | int | float | str):
+        annotated = parameter.type
+    return replace(parameter, type=annotated, positional=False)
+
+
+def _tensors(kind: str, definition: Definition) -> list[str]:
+    """Return the parameters of a function that take tensors: the first ones, without defaults."""
+    node = definition.node
+    if kind not in APPLIED or not isinstance(node, ast.FunctionDef):
+        return []
+    required = node.args.args[: len(node.args.args) - len(node.args.defaults)]
+    return [argument.arg for argument in required[: APPLIED[kind]]]
