@@ -59,8 +59,12 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
     kinds = [k for k in KINDS if kind in ("", k)]
     if name.endswith(".py"):
         path = add(name, part_index)
-        kinds, word = list(part_index.plugins[path]), path.stem
-    candidates = [part_index.signature(k, word) for k in kinds]
+        registered = [(kind, path.stem) for kind in part_index.plugins[path]]
+        own = [(part_index.own_kind(path, n), n) for n in part_index.own_names(path)]
+        parts = [*registered, *own]
+    else:
+        parts = [(k, word) for k in kinds]
+    candidates = [part_index.signature(*part) for part in parts]
     signatures = [signature for signature in candidates if signature is not None]
     if not signatures and name not in shipped():
         names = [*shipped(), *(n for k in kinds or KINDS for n in part_index.spellings(k))]
@@ -77,6 +81,10 @@ def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str
     width = _layout.output_width() - 2
     call = _layout.call_text(signature.title, list(texts(signature.parameters)), width)
     yield _layout.indented(call)
+    own_compile = part_index.compile_signature(signature.name) if signature.kind == "step" else None
+    if own_compile is not None:
+        arguments = list(texts(own_compile.parameters))
+        yield _layout.indented(_layout.call_text("compile", arguments, width))
     if signature.kind == "dataset":
         eight = " " * 8
         filled = partial(textwrap.fill, width=max(width - 2, 20), initial_indent=eight)

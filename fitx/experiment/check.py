@@ -64,17 +64,19 @@ def check_unimported(document: Document, *, own_step: bool = True) -> Experiment
     problems += [problem for problem in wrong_values if problem.text]
     problems += find_inconsistencies(settings, document, part_index, wrong_keys, own_step=own_step)
     if problems:
-        raise ConfigError(problems, _hint(settings, problems))
+        raise ConfigError(problems, _hint(settings, problems, part_index))
     redaction.publish(names_and_numbers(settings, document.tree))
     return _experiment(with_absolute_paths(settings, document, part_index), document, part_index)
 
 
-def _hint(settings: Settings, problems: list[Problem]) -> str:
+def _hint(settings: Settings, problems: list[Problem], part_index: PartIndex) -> str:
     """Return a hint to `fitx show`, if a problem is about what the step takes."""
     name = settings.step.name if settings.step is not None else ""
     others = [p for p in problems if p.path and not p.text.startswith("missing")]
     is_about_step = any(p.path[0] == "step" or f"step '{name}'" in p.text for p in others)
-    return f"`fitx show {name}` prints what the step takes." if name and is_about_step else ""
+    plugin = part_index.plugin_with("step", name)
+    shown = name if plugin is None else plugins.relative_name(plugin)
+    return f"`fitx show {shown}` prints what the step takes." if name and is_about_step else ""
 
 
 def _experiment(settings: Settings, document: Document, part_index: PartIndex) -> Experiment:

@@ -57,7 +57,7 @@ class Experiment:
 
     @property
     def trains(self) -> bool:
-        """Whether it has an optimizer; that of a keras.Model class may be made by the class."""
+        """True if it has an optimizer, which a keras.Model class may also make itself."""
         signature = self.part_index.signature("step", self.step.name)
         makes_its_own = signature is not None and signature.is_model_class
         return bool(self.optimizers) or makes_its_own

@@ -111,9 +111,13 @@ def _frame(frame: traceback.FrameSummary) -> str:
 
 def frame_text(file: str, number: int | None, where: str, line: str | None) -> str:
     """Return a line of a file as in a traceback, its path relative to the working directory."""
-    shown = os.path.relpath(file)
-    name = file if shown.startswith("..") else shown
-    return f'  File "{name}", line {number}{where}\n    {line}'
+    return f'  File "{relative_name(Path(file))}", line {number}{where}\n    {line}'
+
+
+def relative_name(path: Path) -> str:
+    """Return a path relative to the working directory if it lies there."""
+    shown = os.path.relpath(path)
+    return str(path) if shown.startswith("..") else shown
 
 
 def _not_imported(experiment: Experiment, index: int, error: BaseException) -> ConfigError:

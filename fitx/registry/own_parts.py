@@ -5,10 +5,20 @@ from __future__ import annotations
 import ast
 from dataclasses import replace
 
-from fitx.registry import model_classes
+from fitx.registry import model_classes, python_source
 from fitx.registry.annotations import type_of
 from fitx.registry.python_source import Definition
 from fitx.registry.signature import Parameter, Signature, read_signature
+
+_FOLDERS = {
+    **{f"{kind}s": kind for kind in ("metric", "layer", "callback", "optimizer", "schedule")},
+    "losses": "loss",
+    "initializers": "initializer",
+    "regularizers": "regularizer",
+}
+"""Folders of Keras' source, by the kind of their classes."""
+
+_STEP_METHODS = ("train_step", "test_step", "compute_loss")
 
 APPLIED = {"loss": 2, "metric": 2, "activation": 1}
 """Kinds whose functions may be the part itself, and the number of tensors that these take."""
@@ -42,6 +52,19 @@ def own_signature(kind: str, name: str, definition: Definition) -> Signature:
         takes_model=takes_model,
         needs_model=model_classes.needs_inputs_and_outputs(definition),
     )
+
+
+def likely_kind(definition: Definition) -> str:
+    """Return the kind of part that a class or a function seems to be, by its base in Keras."""
+    if isinstance(definition.node, ast.FunctionDef):
+        return "loss" if is_applied("loss", definition) else "model"
+    for ancestor in python_source.class_and_bases(definition):
+        if ancestor.is_keras:
+            folders = [parent.name for parent in ancestor.module.path.parents]
+            kind = next((_FOLDERS[name] for name in folders if name in _FOLDERS), "model")
+            methods = (python_source.method(definition, name) for name in _STEP_METHODS)
+            return "step" if kind == "model" and any(methods) else kind
+    return "step" if model_classes.is_model_class(definition) is False else "model"
 
 
 def _setting(parameter: Parameter) -> Parameter:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fitx.registry import keras_parts, kinds, model_classes, python_source
-from fitx.registry.own_parts import own_signature
+from fitx.registry.own_parts import likely_kind, own_signature
 from fitx.registry.python_source import Definition, DefinitionNode, Module
 from fitx.registry.registries import REGISTRIES
 from fitx.registry.signature import Parameter, Signature, read_signature
@@ -51,6 +51,16 @@ class PartIndex:
         registered = [definition.node for definition in self.plugins[path].values()]
         definitions = self._modules[path].definitions.items()
         return [n for n, node in definitions if node not in registered and not n.startswith("_")]
+
+    def own_kind(self, path: Path, name: str) -> str:
+        """Return the kind that an unregistered part of a plugin seems to have."""
+        definition = self._own(path, name)
+        return "model" if definition is None else likely_kind(definition)
+
+    def plugin_with(self, kind: str, name: str) -> Path | None:
+        """Return the plugin with a part of this kind and name, registered or not."""
+        registered = (p for p, parts in self.plugins.items() if p.stem == name and kind in parts)
+        return next(registered, None) or self.plugin_of(kind, name)
 
     def plugin_of(self, kind: str, name: str) -> Path | None:
         """Return the plugin with an unregistered part of this name; None for any other part."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fitx.experiment.problems import Findings, listed, nearest
+from fitx.experiment.problems import Findings, closest, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.registry.kinds import FILLED_BY_FITX
 from fitx.registry.model_classes import MODEL
@@ -63,7 +63,7 @@ def _networks(settings: Settings, signature: Signature, wrong_keys: set[str]) ->
 def _instead(names: list[str]) -> str:
     if not names:
         return "it makes its networks itself; remove the key."
-    return f"write `networks:` with the names of its parameters: {listed(names)}."
+    return f"a network of its parameters, {listed(names)}, goes under `networks:`."
 
 
 def _missing(settings: Settings, signature: Signature) -> Findings:
@@ -74,7 +74,9 @@ def _missing(settings: Settings, signature: Signature) -> Findings:
         text = f"missing; {step} is made from the inputs and outputs of a network, for example"
         yield (MODEL,), f"{text} `model: mlp`."
     for parameter in signature.parameters:
-        if parameter.required and parameter.name not in given:
+        # A name that is almost right is reported where it is written.
+        is_misspelt = closest(parameter.name, settings.networks) is not None
+        if parameter.required and parameter.name not in given and not is_misspelt:
             text = f"missing; {step} needs it: set it, or name a network for it under `networks:`."
             yield ("step", parameter.name), text
 

@@ -14,7 +14,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_core.core_schema import ErrorType
 from typing_extensions import TypedDict
 
-from fitx.experiment.problems import closest, listed
+from fitx.experiment.problems import closest
 from fitx.experiment.schema import DataOptions
 from fitx.registry import keras_parts
 from fitx.registry.annotations import type_of
@@ -52,7 +52,7 @@ class OptionCheck:
         signature = self.part_index.signature(kind, name)
         files = self.part_index.namesakes(kind, name)
         if files:
-            text = f"{listed(files)} have {with_article(kind)} called '{name}'; rename yours."
+            text = f"{' and '.join(files)} have {with_article(kind)} called '{name}'; rename yours."
             raise PydanticCustomError("part_twice", text)
         unreadable_names = self.part_index.unreadable_names
         part = {"kind": kind, "name": name}
