@@ -12,8 +12,9 @@ import numpy as np
 
 from fitx import checkpoint
 from fitx.checkpoint.background_writer import Writer
+from fitx.checkpoint.state_names import FINAL, part, prefixed
 from fitx.experiment.schema import Checkpoint
-from fitx.training.state.snapshot import FINAL, Snapshot, part, prefixed
+from fitx.training.state.snapshot import Snapshot
 from fitx.training.state.variables import State
 
 TIME_SHARE = 0.03

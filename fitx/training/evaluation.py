@@ -12,6 +12,7 @@ from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import user_errors
 from fitx.build.step_feeds import evaluation_feed
+from fitx.checkpoint.state_names import BEST, FINAL, NETWORKS, part
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.problems import listed
 from fitx.rundir import record
@@ -19,8 +20,7 @@ from fitx.rundir.checkpoint_meta_checks import parse_meta
 from fitx.stages import Stage
 from fitx.step import Step
 from fitx.training.display_interface import Display
-from fitx.training.state.snapshot import BEST, FINAL, part
-from fitx.training.state.variables import NETWORKS, State, assign, mismatches, model_variables
+from fitx.training.state.variables import State, assign, mismatches, model_variables
 
 
 def evaluate_split(

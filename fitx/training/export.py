@@ -14,6 +14,7 @@ from typing import Any
 
 import keras
 
+from fitx.checkpoint.state_names import NETWORKS
 from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.plugins import PACKAGE
@@ -22,7 +23,7 @@ from fitx.rundir.files import storage_errors
 from fitx.safe_files import sync_folder
 from fitx.step import Step
 from fitx.training.state.best_epoch import BestEpoch
-from fitx.training.state.variables import NETWORKS, assign, capture, network_variables
+from fitx.training.state.variables import assign, capture, network_variables
 
 KNOWN_PACKAGES = ("builtins", "keras", "keras_hub", "keras_cv", "keras_nlp")
 """Packages whose classes Keras finds by itself when it loads a file."""

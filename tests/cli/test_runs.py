@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
-from fitx.training.state.snapshot import part
+from fitx.checkpoint.state_names import part
 
 
 @pytest.fixture(scope="module")

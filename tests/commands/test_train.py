@@ -11,10 +11,10 @@ import pytest
 import tensorflow as tf
 
 from fitx import checkpoint
+from fitx.checkpoint.state_names import BEST, part
 from fitx.errors import DataError, Diverged, Interrupted, StorageError, UserCodeError
 from fitx.experiment.problems import ConfigError
 from fitx.rundir.files import write_json
-from fitx.training.state.snapshot import BEST, part
 
 CALLBACK = """
 import keras

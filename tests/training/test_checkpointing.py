@@ -2,9 +2,10 @@ import numpy as np
 import pytest
 
 from fitx import checkpoint
+from fitx.checkpoint.state_names import BEST, FINAL, part
 from fitx.experiment.schema import Checkpoint
 from fitx.training.checkpointing import CheckpointSaver
-from fitx.training.state.snapshot import BEST, FINAL, Snapshot, part
+from fitx.training.state.snapshot import Snapshot
 
 
 class Clock:

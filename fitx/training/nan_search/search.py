@@ -17,6 +17,7 @@ from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_sentence
 from fitx.checkpoint import Newest
+from fitx.checkpoint.state_names import NETWORKS, OPTIMIZERS
 from fitx.engine.replicas import replica_variables
 from fitx.errors import Diverged, StorageError
 from fitx.registry.kinds import SHARED_OPTIMIZER
@@ -30,13 +31,7 @@ from fitx.training.state.finite import (
     refuse_values,
 )
 from fitx.training.state.snapshot import Snapshot
-from fitx.training.state.variables import (
-    NETWORKS,
-    OPTIMIZERS,
-    RESET_EACH_EPOCH,
-    capture,
-    network_state,
-)
+from fitx.training.state.variables import RESET_EACH_EPOCH, capture, network_state
 
 SEARCH_SECONDS = 600.0
 """The longest that a search takes."""

@@ -10,25 +10,15 @@ from typing import Any
 import keras
 import numpy as np
 
+from fitx.checkpoint.state_names import BEST, NETWORKS, OPTIMIZERS, part, prefixed
 from fitx.engine.replicas import replica_variables
 from fitx.errors import StorageError
 from fitx.step import Step
 from fitx.training.state import callback_state
 from fitx.training.state.best_epoch import BestEpochTracker
 from fitx.training.state.finite import is_finite
-from fitx.training.state.snapshot import (
-    BEST,
-    CALLBACKS,
-    RANDOM,
-    Snapshot,
-    best_epoch,
-    part,
-    prefixed,
-    training_part,
-)
+from fitx.training.state.snapshot import CALLBACKS, RANDOM, Snapshot, best_epoch, training_part
 from fitx.training.state.variables import (
-    NETWORKS,
-    OPTIMIZERS,
     State,
     assign,
     capture,

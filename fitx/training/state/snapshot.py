@@ -6,19 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-import numpy as np
-
+from fitx.checkpoint.state_names import BEST, FINAL, part
 from fitx.errors import Diverged
 from fitx.training.state.best_epoch import BestEpoch, BestEpochTracker
 from fitx.training.state.finite import ADVICE, first_non_finite, non_finite_number, position_text
 from fitx.training.state.variables import State
-
-BEST = "best/"
-"""Prefix of the variables as they were at the best epoch."""
-
-FINAL = "final/"
-"""Prefix of the variables that a run ended with, where they differ from those that training left:
-averaged by an optimizer, or restored to an earlier epoch by a callback."""
 
 CALLBACKS = "callbacks/"
 """Prefix of the arrays in the callbacks' states."""
@@ -109,13 +101,3 @@ def training_part(state: State) -> State:
     """Return the arrays that are variables of the training."""
     others = (BEST, FINAL, CALLBACKS, RANDOM)
     return {name: array for name, array in state.items() if not name.startswith(others)}
-
-
-def part(state: Mapping[str, np.ndarray], prefix: str) -> State:
-    """Return the arrays under a prefix, without it; empty if there are none."""
-    return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
-
-
-def prefixed(prefix: str, state: Mapping[str, np.ndarray]) -> State:
-    """Return the arrays with a prefix before their names."""
-    return {f"{prefix}{name}": array for name, array in state.items()}

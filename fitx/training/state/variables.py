@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from fitx.checkpoint.state_names import NETWORKS, OPTIMIZERS, numbered_names
 from fitx.engine.replicas import replica_variables
 from fitx.engine.resources import tables
 from fitx.engine.step_graph import assigned_variables, captured_variables
@@ -16,9 +17,6 @@ from fitx.errors import StorageError
 from fitx.step import Step
 
 State = dict[str, np.ndarray]
-
-NETWORKS, OPTIMIZERS = "networks/", "optimizers/"
-"""Prefixes of the networks' and of the optimizers' variables."""
 
 MODEL = (NETWORKS, "step/", "graph/")
 """Prefixes of the variables that every evaluation may depend on."""
@@ -42,18 +40,18 @@ def variables(step: Step) -> dict[str, Any]:
     """
     variable_by_name: dict[str, Any] = {}
     for name, network in step.execution.contents.networks.items():
-        variable_by_name.update(_named(f"{NETWORKS}{name}", network.variables))
+        variable_by_name.update(numbered_names(f"{NETWORKS}{name}", network.variables))
         variable_by_name.update(
             (f"{NETWORKS}{name}/{path}", v) for path, v in untracked_variables(network)
         )
     for name, optimizer in step.execution.contents.optimizers.items():
-        variable_by_name.update(_named(f"{OPTIMIZERS}{name}", optimizer.variables))
+        variable_by_name.update(numbered_names(f"{OPTIMIZERS}{name}", optimizer.variables))
     for mode, log in step.execution.logs.items():
         for name, mean in log.means.items():
-            variable_by_name.update(_named(f"means/{mode}/{name}", mean.variables))
+            variable_by_name.update(numbered_names(f"means/{mode}/{name}", mean.variables))
     seen_ids = {id(variable) for variable in variable_by_name.values()}
-    variable_by_name.update(_named("metrics", _new(step.metrics_variables, seen_ids)))
-    variable_by_name.update(_named("step", _new(step.variables, seen_ids)))
+    variable_by_name.update(numbered_names("metrics", _new(step.metrics_variables, seen_ids)))
+    variable_by_name.update(numbered_names("step", _new(step.variables, seen_ids)))
     untracked = (item for item in untracked_variables(step) if id(item[1]) not in seen_ids)
     variable_by_name.update((f"step/{path}", variable) for path, variable in untracked)
     seen_ids = replica_variables.copy_ids(variable_by_name.values())
@@ -61,7 +59,7 @@ def variables(step: Step) -> dict[str, Any]:
     # them the same names.
     graphs = [*step.execution.graphs("test"), *step.execution.graphs("train")]
     captured = [*_new(captured_variables(graphs), seen_ids), *tables.captured_tables(graphs)]
-    variable_by_name.update(_named("graph", captured))
+    variable_by_name.update(numbered_names("graph", captured))
     return variable_by_name
 
 
@@ -174,14 +172,6 @@ def _new(candidates: Iterable[Any], seen_ids: set[int]) -> Iterator[Any]:
         if id(variable) not in seen_ids:
             seen_ids.add(id(variable))
             yield variable
-
-
-def _named(prefix: str, unnamed: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    counts: dict[str, int] = {}
-    for variable in unnamed:
-        path = f"{prefix}/{getattr(variable, 'path', variable.name)}"
-        counts[path] = counts.get(path, 0) + 1
-        yield (path if counts[path] == 1 else f"{path}#{counts[path]}"), variable
 
 
 def untracked_variables(owner: Any) -> Iterator[tuple[str, tf.Variable]]:
