@@ -63,6 +63,26 @@ def own_rows(values: tf.Tensor) -> tf.Tensor:
     return values[_index() * rows : (_index() + 1) * rows]
 
 
+def all_rows(values: tf.Tensor) -> tf.Tensor:
+    """Return the rows of all replicas that share the batch, in the order of the batch.
+
+    A loss that compares the examples of a batch with each other is, computed from these rows, the
+    same on any number of replicas. Gradients flow through them.
+    """
+    if sharing_replicas() == 1:
+        return values
+    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+
+
+def mean_of_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
+    """Return the means of tensors over the replicas that share the batch."""
+    if sharing_replicas() == 1:
+        return values
+    context = tf.distribute.get_replica_context()
+    means: list[tf.Tensor] = context.all_reduce(tf.distribute.ReduceOp.MEAN, values)
+    return means
+
+
 def drawn_for_rows(rows: Any, draw: Callable[[Any], tf.Tensor]) -> tf.Tensor:
     """Draw random numbers for the rows of the whole batch; return this replica's share.
 
