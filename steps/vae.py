@@ -54,10 +54,9 @@ class VAE(Step):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Take one descent step of both networks."""
-        with tf.GradientTape(persistent=True) as tape:
+        with tf.GradientTape() as tape:
             values = self._measured(data, seed=self.seed_generator, training=True)
-        self.minimize(values["loss"], tape, "encoder")
-        self.minimize(values["loss"], tape, "decoder")
+        self.minimize(values["loss"], tape)
         return values
 
     def test_step(self, data: Any) -> dict[str, Any]:
