@@ -25,7 +25,7 @@ CASES = {
 }
 """How many mistakes are tried: 500, and 20,000 in `make soak`."""
 
-TRAINED_EVERY = {True: 2, False: 12}
+TRAINED_EVERY = {True: 4, False: 24}
 """One in so many cases is resumed to its end: of those with a whole checkpoint, and of the others.
 
 What is wrong with a checkpoint is found again when it is resumed, once the networks are built.
