@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+from pathlib import Path
 
 import click
 
@@ -58,14 +59,15 @@ def selftest_resume(
     the runs are kept.
     """
     from fitx.commands.selftest import SelftestRequest, selftest
+    from fitx.rundir.trained_networks import with_source_runs
     from fitx.training.train_request import demand_training
 
-    experiment = _arguments.load_experiment(file, overrides)
+    experiment = with_source_runs(_arguments.load_experiment(file, overrides), Path("runs"))
     demand_training(experiment, smoke=False)
     seed = secrets.randbelow(1000) if more["seed"] is None else more["seed"]
     request = SelftestRequest(
         experiment,
-        [file, *overrides],
+        [file, *overrides, *(source.override for source in experiment.sources)],
         epochs,
         stops,
         seed,

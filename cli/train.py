@@ -73,6 +73,7 @@ class _RunOptions:
 
 def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerRole) -> Result:
     """Start a run, or resume the one that --resume selects, and return its result."""
+    from fitx.rundir.trained_networks import with_source_runs
     from fitx.training.resumption.resume_request import (
         finished_result,
         open_for_resume_from_file,
@@ -85,6 +86,7 @@ def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerR
         experiment, options.resume, options.out, allow_inexact=inexact, is_chief=role.is_chief
     )
     if run is None:
+        experiment = with_source_runs(experiment, options.out)
         request = prepare_request(experiment, role.out, smoke=options.smoke)
         request = replace(request, stop_after=options.stop_after, notes=notes)
 

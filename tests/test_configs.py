@@ -16,10 +16,12 @@ from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.commands.train import train
 from fitx.errors import Interrupted
+from fitx.experiment.after import network_sources
 from fitx.experiment.check import read
 from fitx.experiment.checks.monitored_values import logged
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import SHARED_OPTIMIZER
+from fitx.rundir.trained_networks import with_source_runs
 from fitx.training.resumption.resume_request import open_for_resume
 from fitx.training.train_request import TrainRequest
 
@@ -64,7 +66,7 @@ def outcomes(tmp_path_factory):
 def outcome(name, out):
     if name not in TRAINED:
         return Outcome(
-            evaluate(read(name), EvaluationRequest(), NoDisplay()).metrics, [], {}, {}, {}
+            evaluate(ready(name, out), EvaluationRequest(), NoDisplay()).metrics, [], {}, {}, {}
         )
     _, before, _ = trained(name, out / "untrained", "fit.epochs=0")
     result, after, folder = trained(name, out / "trained")
@@ -73,10 +75,21 @@ def outcome(name, out):
     return Outcome(result.metrics, [json.loads(line) for line in lines], before, after, files)
 
 
+def ready(name, out, *words):
+    """Read an experiment; train the shipped experiments whose runs it starts from for an epoch."""
+    experiment = read(name, words)
+    runs = {source.run for source in network_sources(experiment.after)}
+    for other in (other for other in NAMES if runs & {read(other).name}):
+        first = ready(other, out / "earlier", *FEW, "fit.epochs=1")
+        train(first, TrainRequest(out / "earlier"), NoDisplay())
+    return with_source_runs(experiment, out / "earlier")
+
+
 def trained(name, out, *words):
     """Train, and return the result, the networks as they were written, and the run's folder."""
-    result = train(read(name, [*FEW, *words]), TrainRequest(out), NoDisplay())
-    (folder,) = (path for path in out.glob("*/*") if path.is_dir() and not path.is_symlink())
+    runs = out / "runs"
+    result = train(ready(name, out, *FEW, *words), TrainRequest(runs), NoDisplay())
+    (folder,) = (path for path in runs.glob("*/*") if path.is_dir() and not path.is_symlink())
     files = folder.glob("networks/*.keras")
     networks = {file.stem: keras.saving.load_model(file, compile=False) for file in files}
     return result, networks, folder
@@ -102,8 +115,12 @@ def test_there_are_experiments():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_header_gives_commands_that_check_clean_the_plain_one_first(name):
-    first, *others = commands(name)
+    runs = {source.run for source in network_sources(read(name).after)}
+    earlier = [["train", other] for other in NAMES if runs & {read(other).name}]
+    given = commands(name)
+    first, *others = given[len(earlier) :]
 
+    assert given[: len(earlier)] == earlier
     assert first == ["train" if name in TRAINED else "evaluate", name]
     for verb, file, *words in others:
         assert verb in ("train", "evaluate")
@@ -142,21 +159,23 @@ def test_the_first_loss_falls_within_a_few_steps(name, outcomes):
 def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outcomes):
     experiment, found = read(name), outcomes[name]
 
-    assert set(found.before) == set(found.after) == {*experiment.networks, *experiment.copies}
-    # The step changes copies, by averages for example.
-    for network in experiment.networks:
-        before = found.before[network]
+    assert set(found.before) == set(found.after) == set(experiment.networks)
+    for network, before in found.before.items():
         trained = bool({network, SHARED_OPTIMIZER} & experiment.optimizers.keys())
         kind = "trainable_weights" if trained else "weights"
+        if network in experiment.copies:
+            # The step changes it, as a moving average for example.
+            continue
         pairs = zip(getattr(before, kind), getattr(found.after[network], kind), strict=True)
         assert {not np.array_equal(b, a) for b, a in pairs} == {trained}
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes, tmp_path):
+    experiment, runs = ready(name, tmp_path, *FEW), tmp_path / "runs"
     with pytest.raises(Interrupted):
-        train(read(name, FEW), TrainRequest(tmp_path, stop_after=8), NoDisplay())
-    (latest,) = tmp_path.glob("*/latest")
+        train(experiment, TrainRequest(runs, stop_after=8), NoDisplay())
+    (latest,) = runs.glob("*/latest")
     with open_for_resume(latest.resolve(), (), allow_inexact=False) as request:
         result = resume(request, NoDisplay())
     lines = (latest / "metrics.jsonl").read_text().splitlines()

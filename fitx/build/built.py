@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from fitx.build.initial_weights import InitialWeights
 from fitx.data.prepare import Data
 from fitx.experiment.experiment import Experiment
 from fitx.step import Step
@@ -19,6 +20,7 @@ class BuiltExperiment:
         data: The splits, ready to be fed.
         steps_per_epoch: Training steps an epoch.
         unmeasured: Splits that were left out, because the step cannot measure.
+        initial_weights: The weights of other runs, by the network that started with them.
     """
 
     experiment: Experiment
@@ -26,6 +28,7 @@ class BuiltExperiment:
     data: Data
     steps_per_epoch: int
     unmeasured: tuple[str, ...] = ()
+    initial_weights: dict[str, InitialWeights] = field(default_factory=dict)
 
     @property
     def total_steps(self) -> int:

@@ -14,7 +14,6 @@ from fitx.build.callback_parts import reads_batches
 from fitx.build.operation_reports import uncompilable, xla_refused
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_feeds import batch_layout
-from fitx.data.batch_layout import BatchLayout
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
 from fitx.engine.modes.execution_modes import MODES, PLAIN, ExecutionPlan, Mode
@@ -53,7 +52,7 @@ class ModeInputs:
     Args:
         built: The experiment; the method is traced.
         kind: The method: "train" or "test".
-        batches: The batches that it runs on.
+        rows: Rows of a full batch.
         steps: Number of steps in all.
         device_kind: "cpu" or "gpu".
         readers: Keys of the callbacks that must be called for every batch.
@@ -61,7 +60,7 @@ class ModeInputs:
 
     built: BuiltExperiment
     kind: str
-    batches: BatchLayout
+    rows: int
     steps: int
     device_kind: str
     readers: Sequence[KeyPath] = ()
@@ -75,7 +74,7 @@ class ModeInputs:
     @cached_property
     def work(self) -> StepWork:
         """The operations and the arithmetic of one step."""
-        return count_work(self.graph, self.batches.largest)
+        return count_work(self.graph, self.rows)
 
     @cached_property
     def full_batch_graph(self) -> FullBatchGraph:
@@ -85,13 +84,13 @@ class ModeInputs:
         if obstacle is None or not _takes_any_size(graph):
             return FullBatchGraph(graph, obstacle)
         step_graph = self.built.step.execution.step_graphs[self.kind]
-        sized = step_graph.graph_for_rows(graph, self.batches.full_rows)
+        sized = step_graph.graph_for_rows(graph, self.rows)
         if self._obstacle(sized) is None:
             return FullBatchGraph(sized, None, is_sized=True)
         return FullBatchGraph(graph, obstacle)
 
     def _obstacle(self, graph: Any) -> str | None:
-        return uncompilable(self.built, graph, self.batches.full_rows, self.device_kind)
+        return uncompilable(self.built, graph, self.rows, self.device_kind)
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def prepare_execution(
         UserCodeError: A plugin's step raised an exception.
     """
     readers = reads_batches(built.experiment)
-    layouts: dict[str, BatchLayout] = {}
+    rows: dict[str, int] = {}
     for planned_step in dict.fromkeys(planned):
         with Stage(f"tracing {planned_step.kind}_step on the {planned_step.split} split"):
             trace_and_check.trace(
@@ -146,13 +145,11 @@ def prepare_execution(
         batches = batch_layout(
             built, planned_step.kind, planned_step.split, planned_step.steps_per_pass
         )
-        largest = layouts.setdefault(planned_step.kind, batches)
-        if batches.largest > largest.largest:
-            layouts[planned_step.kind] = batches
+        rows[planned_step.kind] = max(batches.largest, rows.get(planned_step.kind, 0))
     modes, reasons, sized = {"train": PLAIN, "test": PLAIN}, dict[str, str](), set[str]()
-    for kind, batches in layouts.items():
+    for kind in rows:
         steps = sum(planned_step.steps for planned_step in planned if planned_step.kind == kind)
-        inputs = ModeInputs(built, kind, batches, steps, device.kind, readers)
+        inputs = ModeInputs(built, kind, rows[kind], steps, device.kind, readers)
         with Stage(f"choosing how {kind}_step is executed"):
             modes[kind], reasons[kind] = _choose_mode(inputs, (recorded or {}).get(kind))
             if modes[kind].xla and inputs.full_batch_graph.is_sized:

@@ -6,6 +6,7 @@ optimizers), so the seed gives the same initial weights whatever the order of th
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from typing import Any
@@ -16,16 +17,21 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
+from fitx.build.initial_weights import (
+    InitialWeights,
+    assign_initial_weights,
+    read_initial_weights,
+)
 from fitx.build.make_parts import call_part
 from fitx.build.make_step import compile_step, make_step
+from fitx.build.output_layer import output_layer_of_experiment
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_class_checks import check_step_class
-from fitx.build.values_from_data import refuse_structures, values_from_data
 from fitx.compat import layer_names
 from fitx.data import prepare as preparation
 from fitx.data.array_checks import validate
 from fitx.data.prepare import Data
-from fitx.data.splits import rows_text
+from fitx.data.splits import data_signature, rows_text
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import DataOptions
 from fitx.registry.kinds import Part
@@ -51,10 +57,12 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
     steps = experiment.fit.steps_per_epoch or data.steps("train")
     _demand_equal_shares(experiment, data.batch_size, device.replicas if device else 1)
     scope = device.scope if device else nullcontext
+    initial = read_initial_weights(experiment)
     with Stage("building the networks"), scope():
-        networks = make_networks(experiment, data)
+        networks = make_networks(experiment, data, initial)
         step = make_step(experiment, networks, steps)
-    built = BuiltExperiment(experiment, step, data, steps)
+    origins = {name: replace(weights, arrays={}) for name, weights in initial.items()}
+    built = BuiltExperiment(experiment, step, data, steps, initial_weights=origins)
     with scope():
         compile_step(built)
     if not plugin_checks.measures(experiment, step):
@@ -96,17 +104,30 @@ def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) ->
         raise experiment.error(("data", "batch_size"), text)
 
 
-def make_networks(experiment: Experiment, data: Data) -> dict[str, keras.Model]:
-    """Build the networks in the order in which the step names them, and then the copies."""
+def make_networks(
+    experiment: Experiment, data: Data, initial: Mapping[str, InitialWeights] | None = None
+) -> dict[str, keras.Model]:
+    """Build the networks in the order in which the step names them, and then the copies.
+
+    Args:
+        experiment: The experiment.
+        data: Its data, which gives the shapes.
+        initial: Weights of other runs by network; all other weights are random.
+    """
     signature = experiment.part_index.signature("step", experiment.step.name)
     names = signature.network_names(experiment.networks) if signature else ()
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
-    values_from_fitx = {**values_from_data(experiment, data.splits), "seed": experiment.seed}
+    head = output_layer_of_experiment(experiment, data.splits)
+    end = {"outputs": head.outputs, "output_activation": head.activation}
+    values_from_fitx = {**data_signature(data.splits), **end, "seed": experiment.seed}
     in_order = sorted(parts, key=lambda name: name in experiment.copies)
     networks = {n: _network(experiment, parts[n], n, values_from_fitx) for n in in_order}
+    initial = initial or {}
+    for name, weights in initial.items():
+        assign_initial_weights(experiment, name, networks[name], weights)
     for copy, name in experiment.copies.items():
         # A step that replaces that of the experiment may have only the copy.
-        if name in networks:
+        if name in networks and copy not in initial:
             with attribute_errors(experiment, ("networks", copy)):
                 networks[copy].set_weights(networks[name].get_weights())
         networks[copy].trainable = False
@@ -121,6 +142,5 @@ def _network(
     layer_names.number_anew()
     signature = experiment.part_index.signature("step", experiment.step.name)
     is_built = signature is None or not signature.is_model_class
-    refuse_structures(experiment, part, ("networks", name), values_from_fitx)
     network = call_part(experiment, part, ("networks", name), values_from_fitx)
     return plugin_checks.network(part, network, is_built=is_built)

@@ -11,7 +11,6 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
-from fitx.data.batch_layout import Rows
 from fitx.engine.modes.xla_support import find_obstacle
 from fitx.engine.resources.unsaved import StateLocation, UnsavedOperation, unsaved_operations
 from fitx.experiment.problems import ConfigError
@@ -114,16 +113,18 @@ def _message(built: BuiltExperiment, unsaved: UnsavedOperation) -> str:
     return _MESSAGES[unsaved.location].format(what, resource=resource)
 
 
-def uncompilable(built: BuiltExperiment, graph: Any, rows: Rows, device_kind: str) -> str | None:
+def uncompilable(
+    built: BuiltExperiment, graph: Any, batch_size: int, device_kind: str
+) -> str | None:
     """Return the operation that XLA cannot compile and its source; None if XLA can compile all.
 
     Args:
         built: The experiment of the step.
         graph: The step as a graph of one batch.
-        rows: The rows of a batch, for graphs of any batch size; of several streams, of each.
+        batch_size: The rows of a batch, for graphs of any batch size.
         device_kind: "cpu" or "gpu".
     """
-    obstacle = find_obstacle(graph, rows, device_kind)
+    obstacle = find_obstacle(graph, batch_size, device_kind)
     if obstacle is None:
         return None
     if obstacle.operation is None:

@@ -11,6 +11,7 @@ from fitx import external_settings
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
+from fitx.build.initial_weights import initial_weight_notes
 from fitx.build.make import make
 from fitx.errors import UsageError
 from fitx.experiment.checks.paths import input_files
@@ -131,6 +132,7 @@ def _notes(
     if request.note:
         yield request.note
     yield from external_settings.notes()
+    yield from initial_weight_notes(experiment, built.initial_weights)
     if restored is None or request.run is None:
         return
     yield from restored.notes
@@ -160,7 +162,7 @@ def _examples(built: BuiltExperiment, split: str, limit: int | None) -> int:
 def _is_same_data(built: BuiltExperiment, run: Path, split: str) -> bool:
     recorded = record.load(run)["data"].get(split)
     with Stage(f"hashing the {split} split"):
-        return bool(recorded == split_fingerprint(built.data, split))
+        return bool(recorded == split_fingerprint(built.data.splits[split]))
 
 
 def _changed_files(experiment: Experiment, run: Path) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from fitx import external_settings
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import writes_events
+from fitx.build.initial_weights import initial_weight_notes
 from fitx.experiment.experiment import Experiment
 from fitx.rundir import folder
 from fitx.rundir.lock import hold
@@ -56,8 +57,10 @@ def _new_run(
     run = folder.create_run(request.out, built.experiment.name, has_link=has_link)
     with naming_run(run), hold(run):
         record = start_record(run, built, device, provenance, data)
-        notes = (*request.notes, *external_settings.notes(), _link_note(run, has_link=has_link))
-        yield OpenRun(record, tuple(filter(None, notes)))
+        weight_notes = initial_weight_notes(built.experiment, built.initial_weights)
+        notes = (*request.notes, *external_settings.notes(), *weight_notes)
+        link_note = _link_note(run, has_link=has_link)
+        yield OpenRun(record, (*notes, *filter(None, [link_note])))
 
 
 def _link_note(run: Path, *, has_link: bool) -> str | None:

@@ -90,6 +90,7 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
         networks=networks.networks(settings, part_index),
         copies=networks.copies(settings),
         optimizers=networks.optimizers(settings, part_index),
+        after=settings.after,
         loss=settings.loss,
         metrics=settings.metrics,
         weighted_metrics=settings.weighted_metrics,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fitx.experiment.after import NetworkSource
 from fitx.experiment.checks.options import data_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
@@ -35,6 +36,7 @@ class Experiment:
     copies: dict[str, str]
     """The networks that start as copies, each with the name of the network it is a copy of."""
     optimizers: dict[str, Part]
+    after: str | dict[str, str] | None
     loss: Part | None
     metrics: list[Part]
     weighted_metrics: list[Part]
@@ -50,6 +52,8 @@ class Experiment:
     step_facts: StepFacts | None
     document: Document = field(repr=False)
     part_index: PartIndex = field(repr=False)
+    sources: tuple[NetworkSource, ...] = ()
+    """The runs that `after` names, once they are found; a resumed run does not need them."""
     is_smoke: bool = False
     """Only two steps are run, to try the experiment."""
     trained_as: Experiment | None = field(default=None, repr=False)
@@ -83,6 +87,7 @@ class Experiment:
             "step": self.step,
             "networks": {**self.networks, **{k: {"copy_of": v} for k, v in self.copies.items()}},
             **self.optimizers_by_key,
+            "after": self.after,
             "loss": self.loss,
             "metrics": self.metrics,
             "weighted_metrics": self.weighted_metrics,

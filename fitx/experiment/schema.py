@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from fitx.experiment.after import After
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part, model_or_copy, part_of
 
@@ -201,6 +202,7 @@ class Settings(Section):
     optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
         {}, description="Optimizers by network; a network without one is frozen."
     )
+    after: After = Field(None, description="The run whose networks the training starts with.")
     loss: part_of("loss") | None = Field(None, description="The loss, for steps that take one.")  # type: ignore[valid-type]
     metrics: list[part_of("metric")] = Field([], description="Metrics, for steps that take them.")  # type: ignore[valid-type]
     weighted_metrics: list[part_of("metric")] = Field(  # type: ignore[valid-type]

@@ -22,6 +22,7 @@ Mode: TypeAlias = Literal["plain", "xla", "fused", "fused_xla"]
 UtcTime = Annotated[
     str, Field(pattern=r"^[0-9]{4}-[01][0-9]-[0-3][0-9] [0-2][0-9]:[0-5][0-9]:[0-5][0-9] UTC$")
 ]
+RunId = Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
 CheckpointName = Annotated[str, Field(pattern=r"^[0-9]{6,18}(-[0-9]{1,9})?$")]
 
 
@@ -95,6 +96,17 @@ class Resumed(Environment):
     changes: list[str]
 
 
+class SourceRecord(Model):
+    """The origin of the weights with which a network started."""
+
+    run: str
+    id: RunId
+    network: str
+    weights: Literal["last", "best"]
+    checkpoint: CheckpointName
+    sha256: Sha256
+
+
 class RunRecord(Environment):
     """run.json."""
 
@@ -102,7 +114,7 @@ class RunRecord(Environment):
     started: UtcTime
     ended: UtcTime | None
     name: str
-    id: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    id: RunId
     git: GitCommit | None
     device: str
     mode: Mode
@@ -119,6 +131,7 @@ class RunRecord(Environment):
     plugins: dict[str, Sha256]
     files: dict[str, FileRecord]
     references: dict[str, Annotated[str, Field(pattern=r"^[0-9a-f]{32}\$[0-9a-f]{64}$")]]
+    after: dict[str, SourceRecord] = {}
     last: CheckpointName | None
     best: BestEpochRecord | None
     error: str | None = None

@@ -19,6 +19,7 @@ from fitx.experiment.yaml.locate import locate, shipped
 from fitx.rundir import folder, record
 from fitx.rundir.files import write_atomically
 from fitx.rundir.record import Record
+from fitx.rundir.trained_networks import with_source_runs
 
 EXPERIMENT = "experiment.yaml"
 
@@ -81,7 +82,7 @@ def read_target(
         StorageError: The run's record is damaged, or its plugins have changed since it was trained.
     """
     if Path(target).is_file():
-        return EvaluationTarget(_untrained(target, words, own_step=own_step), None)
+        return EvaluationTarget(_untrained(target, words, out, own_step=own_step), None)
     try:
         run = folder.find_run(target, out)
     except UsageError as error:
@@ -89,7 +90,7 @@ def read_target(
             locate(target)
         except ConfigError as other:
             raise UsageError(f"{error}\nNor is there an experiment: {other}") from error
-        return EvaluationTarget(_untrained(target, words, own_step=own_step), None)
+        return EvaluationTarget(_untrained(target, words, out, own_step=own_step), None)
     note = ""
     if target in shipped():
         note = f"'{target}' is a run and an experiment too; the run is evaluated. "
@@ -97,8 +98,8 @@ def read_target(
     return EvaluationTarget(read_unimported(run, words, own_step=own_step), run, note)
 
 
-def _untrained(target: str, words: Sequence[str], *, own_step: bool) -> Experiment:
-    return check_unimported(load(target, words), own_step=own_step)
+def _untrained(target: str, words: Sequence[str], out: Path, *, own_step: bool) -> Experiment:
+    return with_source_runs(check_unimported(load(target, words), own_step=own_step), out)
 
 
 def read_unimported(run: Path, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import keras
 
-from fitx import checkpoint
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import user_errors
 from fitx.build.step_feeds import evaluation_feed
-from fitx.checkpoint.state_names import BEST, FINAL, NETWORKS, part
-from fitx.errors import StorageError, UsageError
+from fitx.checkpoint.state_names import NETWORKS
 from fitx.experiment.problems import listed
-from fitx.rundir import record
-from fitx.rundir.checkpoint_meta_checks import parse_meta
+from fitx.rundir.trained_networks import read_trained
 from fitx.stages import Stage
 from fitx.step import Step
 from fitx.training.display_interface import Display
@@ -98,10 +95,8 @@ def restore_for_evaluation(step: Step, run: Path, weights: str) -> Restored:
         StorageError: The run has no whole checkpoint, or one of other networks.
         UsageError: The run keeps no best epoch.
     """
-    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], parse_meta)
-    if newest is None:
-        raise StorageError(f"{run} holds no checkpoint yet.")
-    state = _evaluated_state(newest.state, run, weights)
+    newest = read_trained(run, weights)
+    state = newest.state
     variable_by_name = model_variables(step)
     prefixes = tuple(f"{NETWORKS}{name}/" for name in step.execution.contents.networks)
     networks = {
@@ -127,11 +122,3 @@ def _assign_fitting(variable_by_name: Mapping[str, object], state: State) -> lis
         else:
             assign(one, {name: array})
     return others
-
-
-def _evaluated_state(state: State, run: Path, weights: str) -> State:
-    """Return a checkpoint's state with the final or the best variables in place of the last."""
-    best = part(state, BEST)
-    if weights == "best" and not best:
-        raise UsageError(f"{run} keeps no best epoch; train with checkpoint.monitor set.")
-    return {**state, **(best if weights == "best" else part(state, FINAL))}

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.preflight.last_layer import last_activation
+from fitx.build.preflight.activations import last_activation
 from fitx.engine.replicas.replica_variables import copy_ids
 from fitx.engine.step_graph import assigned_variables
 from fitx.experiment.experiment import Experiment
@@ -50,7 +50,7 @@ def _untrained(built: BuiltExperiment, name: str) -> str:
     """Return why no optimizer changes a network; empty if one does."""
     execution = built.step.execution
     contents, graphs = execution.contents, execution.graphs("train")
-    if not contents.optimizers:
+    if not contents.optimizers or not graphs:
         return ""
     optimized = {id(v) for variables in contents.optimized.values() for v in variables}
     weights = contents.networks[name].weights
@@ -58,7 +58,7 @@ def _untrained(built: BuiltExperiment, name: str) -> str:
     assigned = {id(v) for graph in graphs for v in assigned_variables(graph)}
     is_changed = bool(assigned & copy_ids(trained or weights))
     if trained:
-        return "" if is_changed or not graphs else ", never updated by train_step"
+        return "" if is_changed else ", never updated by train_step"
     return ", without an optimizer" if is_changed else ", frozen"
 
 

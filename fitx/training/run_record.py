@@ -12,7 +12,7 @@ from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.data.prepare import Data
-from fitx.data.splits import rows_text
+from fitx.data.splits import Split, rows_text
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.dump import dump
@@ -71,6 +71,7 @@ def start_record(
         "smoke": experiment.is_smoke,
         "data": data,
         "plugins": {name: provenance.sha256(path) for path, name in plugins.items()},
+        "after": {name: w.to_json() for name, w in built.initial_weights.items()},
         "files": fingerprints(input_files(experiment)),
         "references": env_seals.seal(experiment),
         "last": None,
@@ -184,15 +185,13 @@ def _rate(built: BuiltExperiment, run_monitor: RunMonitor) -> float | None:
 def data_fingerprint(data: Data) -> dict[str, Any]:
     """Return the number of rows and a hash of all numbers of each split."""
     with Stage(f"hashing {rows_text(data.splits)}"):
-        return {name: split_fingerprint(data, name) for name in data.splits}
+        return {name: split_fingerprint(split) for name, split in data.splits.items()}
 
 
-def split_fingerprint(data: Data, split: str) -> dict[str, Any]:
-    """Return the number of rows and a hash of all numbers of a split, of all streams."""
+def split_fingerprint(split: Split) -> dict[str, Any]:
+    """Return the number of rows and a hash of all numbers of a split."""
     digest = hashlib.sha256()
-    for stream, other in (data.streams or {"": data}).items():
-        digest.update(stream.encode())
-        for name, array in other.splits[split].arrays().items() if split in other.splits else ():
-            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-            digest.update(array.data.cast("B") if array.size else b"")
-    return {"rows": len(data.splits[split]), "sha256": digest.hexdigest()}
+    for name, array in split.arrays().items():
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(array.data.cast("B") if array.size else b"")
+    return {"rows": len(split), "sha256": digest.hexdigest()}

@@ -8,7 +8,11 @@ from fitx.experiment.checks.callback_files import find_file_conflicts
 from fitx.experiment.checks.class_arguments import find_argument_problems, find_needless_compile
 from fitx.experiment.checks.conflicts import find_execution_conflicts, find_optimizer_conflicts
 from fitx.experiment.checks.monitored_values import find_monitor_problems
-from fitx.experiment.checks.networks import find_both_forms, find_network_problems
+from fitx.experiment.checks.networks import (
+    find_both_forms,
+    find_initial_weight_problems,
+    find_network_problems,
+)
 from fitx.experiment.checks.schedules import find_schedule_problems
 from fitx.experiment.problems import Findings, Problem
 from fitx.experiment.schema import Settings
@@ -51,6 +55,7 @@ def find_inconsistencies(
         elif not misplaced:
             findings += find_network_problems(settings, signature, wrong_keys)
             findings += find_needless_compile(settings, signature)
+        findings += find_initial_weight_problems(settings, part_index, wrong_keys)
         used_facts = facts if own_step else None
         findings += _loss_and_metrics(settings, used_facts, signature.name, wrong_keys)
         findings += find_optimizer_conflicts(settings, part_index)

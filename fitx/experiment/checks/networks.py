@@ -64,7 +64,6 @@ def find_network_problems(
         yield ("model",), text
     unknown = list(_unknown(settings, names, step))
     yield from unknown
-    yield from _copies(settings, wrong_keys)
     # A network with a wrong name is not also reported as missing.
     is_reported = any(path[0] == "networks" for path, _ in unknown)
     if not is_reported and not wrong_keys & {"model", "networks"} and settings.model is None:
@@ -84,6 +83,27 @@ def _unknown(settings: Settings, names: list[str], step: str) -> Findings:
             if name not in names:
                 takes = f"it takes {listed(names)}.{nearest(name, names)}"
                 yield (key, name), f"{step} has no network '{name}'; {takes}"
+
+
+def find_initial_weight_problems(
+    settings: Settings, part_index: PartIndex, wrong_keys: set[str]
+) -> Findings:
+    """Yield networks of `after` that do not exist, and copies of networks that are none.
+
+    Args:
+        settings: The settings, without values that are wrong.
+        part_index: The parts that the experiment may name.
+        wrong_keys: Top-level keys that have a problem already.
+    """
+    yield from _copies(settings, wrong_keys)
+    names = list(settings.networks)
+    if settings.model is not None:
+        names = [_single_name(settings, part_index) or "model"]
+    is_judged = not wrong_keys & {"networks", "model"}
+    for name in settings.after if is_judged and isinstance(settings.after, dict) else ():
+        if name not in names:
+            text = f"no network is called '{name}'; expected {' or '.join(names)}."
+            yield ("after", name), f"{text}{nearest(name, names)}"
 
 
 def _copies(settings: Settings, wrong_keys: set[str]) -> Findings:

@@ -30,8 +30,8 @@ _WRITING = {"CSVLogger": ("append", "separator")}
 """Options on how a callback writes its file, which do not identify the callback."""
 
 _COMPARED_KEYS = (
-    *("name", "seed", "step", "networks", "optimizers", "loss", "metrics"),
-    *("weighted_metrics", "data", "callbacks", "expect"),
+    *("name", "seed", "step", "networks", "optimizers", "after"),
+    *("loss", "metrics", "weighted_metrics", "data", "callbacks", "expect"),
 )
 
 

@@ -24,7 +24,7 @@ def verdict(path: KeyPath, old: Any, new: Any) -> Verdict:
         case _ if isinstance(old, Path) and isinstance(new, Path):
             # The path of a file does not matter: its content is compared by a hash.
             return "harmless"
-        case ("step", "name") | ("metrics" | "weighted_metrics", *_):
+        case ("after", *_) | ("step", "name") | ("metrics" | "weighted_metrics", *_):
             return "incompatible"
         case ("optimizer" | "optimizers",) | ("optimizer", "name"):
             return "incompatible"
