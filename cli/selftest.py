@@ -59,7 +59,7 @@ def selftest_resume(
     the runs are kept.
     """
     from fitx.commands.selftest import SelftestRequest, selftest
-    from fitx.rundir.trained_networks import with_source_runs
+    from fitx.rundir.source_runs import with_source_runs
     from fitx.training.train_request import demand_training
 
     experiment = with_source_runs(_arguments.load_experiment(file, overrides), Path("runs"))

@@ -73,7 +73,7 @@ class _RunOptions:
 
 def _train_or_resume(experiment: Experiment, options: _RunOptions, role: WorkerRole) -> Result:
     """Start a run, or resume the one that --resume selects, and return its result."""
-    from fitx.rundir.trained_networks import with_source_runs
+    from fitx.rundir.source_runs import with_source_runs
     from fitx.training.resumption.resume_request import (
         finished_result,
         open_for_resume_from_file,

@@ -21,7 +21,7 @@ from fitx.experiment.check import read
 from fitx.experiment.checks.monitored_values import logged
 from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import SHARED_OPTIMIZER
-from fitx.rundir.trained_networks import with_source_runs
+from fitx.rundir.source_runs import with_source_runs
 from fitx.training.resumption.resume_request import open_for_resume
 from fitx.training.train_request import TrainRequest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fitx.build.initial_weights import InitialWeights
+from fitx.build.trained_weights import InitialWeights
 from fitx.data.prepare import Data
 from fitx.experiment.experiment import Experiment
 from fitx.step import Step

@@ -17,16 +17,16 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
-from fitx.build.initial_weights import (
-    InitialWeights,
-    assign_initial_weights,
-    read_initial_weights,
-)
 from fitx.build.make_parts import call_part
 from fitx.build.make_step import compile_step, make_step
 from fitx.build.output_layer import output_layer_of_experiment
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_class_checks import check_step_class
+from fitx.build.trained_weights import (
+    InitialWeights,
+    assign_initial_weights,
+    read_initial_weights,
+)
 from fitx.compat import layer_names
 from fitx.data import prepare as preparation
 from fitx.data.array_checks import validate

@@ -11,8 +11,8 @@ from fitx import external_settings
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
-from fitx.build.initial_weights import initial_weight_notes
 from fitx.build.make import make
+from fitx.build.trained_weights import initial_weight_notes
 from fitx.errors import UsageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.experiment import Experiment

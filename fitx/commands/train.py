@@ -10,7 +10,7 @@ from typing import Any
 from fitx import external_settings
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import writes_events
-from fitx.build.initial_weights import initial_weight_notes
+from fitx.build.trained_weights import initial_weight_notes
 from fitx.experiment.experiment import Experiment
 from fitx.rundir import folder
 from fitx.rundir.lock import hold

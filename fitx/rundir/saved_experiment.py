@@ -19,7 +19,7 @@ from fitx.experiment.yaml.locate import locate, shipped
 from fitx.rundir import folder, record
 from fitx.rundir.files import write_atomically
 from fitx.rundir.record import Record
-from fitx.rundir.trained_networks import with_source_runs
+from fitx.rundir.source_runs import with_source_runs
 
 EXPERIMENT = "experiment.yaml"
 

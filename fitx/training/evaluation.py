@@ -11,9 +11,9 @@ import keras
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import user_errors
 from fitx.build.step_feeds import evaluation_feed
+from fitx.build.trained_weights import read_trained
 from fitx.checkpoint.state_names import NETWORKS
 from fitx.experiment.problems import listed
-from fitx.rundir.trained_networks import read_trained
 from fitx.stages import Stage
 from fitx.step import Step
 from fitx.training.display_interface import Display

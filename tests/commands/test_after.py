@@ -11,7 +11,7 @@ from fitx.commands.resume import resume
 from fitx.errors import UsageError
 from fitx.experiment.problems import ConfigError
 from fitx.rundir.saved_experiment import read_target
-from fitx.rundir.trained_networks import with_source_runs
+from fitx.rundir.source_runs import with_source_runs
 from fitx.training.resumption.resume_request import open_for_resume
 
 STILL = "optimizer={name: sgd, learning_rate: 0.0}"

@@ -1,26 +1,27 @@
-"""The weights of another run with which networks start."""
+"""Reads the weights that runs ended with, and lets networks start with them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Container, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from fitx import checkpoint
 from fitx.checkpoint import Newest
 from fitx.checkpoint.state_file import State
-from fitx.checkpoint.state_names import NETWORKS, numbered_names, part
+from fitx.checkpoint.state_names import BEST, FINAL, NETWORKS, numbered_names, part
 from fitx.engine.replicas.replica_variables import array_spec, assign_array
-from fitx.errors import UsageError
+from fitx.errors import StorageError, UsageError
 from fitx.experiment.after import NetworkSource
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import listed, nearest
 from fitx.rundir import record
-from fitx.rundir.trained_networks import read_trained
+from fitx.rundir.checkpoint_meta_checks import parse_meta
 from fitx.stages import Stage
 
 _MOST_MISMATCHES = 5
@@ -58,6 +59,27 @@ class InitialWeights:
         }
 
 
+def read_trained(run: Path, weights: str) -> Newest:
+    """Return the newest valid checkpoint of a run, with the weights that are asked for.
+
+    Args:
+        run: The run folder.
+        weights: "last" for the state that the run ended with, "best" for that of its best epoch.
+
+    Raises:
+        StorageError: No checkpoint of the run is valid.
+        UsageError: The run keeps no best epoch.
+    """
+    newest = checkpoint.newest(run / "checkpoints", record.load(run)["id"], parse_meta)
+    if newest is None:
+        raise StorageError(f"{run} holds no checkpoint yet.")
+    best = part(newest.state, BEST)
+    if weights == "best" and not best:
+        raise UsageError(f"{run} keeps no best epoch; train with checkpoint.monitor set.")
+    chosen = best if weights == "best" else part(newest.state, FINAL)
+    return replace(newest, state={**newest.state, **chosen})
+
+
 def read_initial_weights(experiment: Experiment) -> dict[str, InitialWeights]:
     """Return the weights of the runs that the key `after` names, by the network that gets them.
 
@@ -72,8 +94,8 @@ def read_initial_weights(experiment: Experiment) -> dict[str, InitialWeights]:
         names = list(dict.fromkeys(n.partition("/")[0] for n in part(trained.state, NETWORKS)))
         for network, name in _pairs(experiment, source, names).items():
             arrays = part(trained.state, f"{NETWORKS}{name}/")
-            checkpoint, digest = trained.folder.name, _sha256(arrays)
-            initial[network] = InitialWeights(source, name, checkpoint, digest, arrays)
+            folder, digest = trained.folder.name, _sha256(arrays)
+            initial[network] = InitialWeights(source, name, folder, digest, arrays)
     return initial
 
 
