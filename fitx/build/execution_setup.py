@@ -14,6 +14,7 @@ from fitx.build.callback_parts import reads_batches
 from fitx.build.operation_reports import uncompilable, xla_refused
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_feeds import batch_layout
+from fitx.data.batch_layout import BatchLayout
 from fitx.data.row_blocks import training_blocks
 from fitx.engine.modes import auto
 from fitx.engine.modes.execution_modes import MODES, PLAIN, ExecutionPlan, Mode
@@ -52,7 +53,7 @@ class ModeInputs:
     Args:
         built: The experiment; the method is traced.
         kind: The method: "train" or "test".
-        rows: Rows of a full batch.
+        batches: The batches that it runs on.
         steps: Number of steps in all.
         device_kind: "cpu" or "gpu".
         readers: Keys of the callbacks that must be called for every batch.
@@ -60,7 +61,7 @@ class ModeInputs:
 
     built: BuiltExperiment
     kind: str
-    rows: int
+    batches: BatchLayout
     steps: int
     device_kind: str
     readers: Sequence[KeyPath] = ()
@@ -74,7 +75,7 @@ class ModeInputs:
     @cached_property
     def work(self) -> StepWork:
         """The operations and the arithmetic of one step."""
-        return count_work(self.graph, self.rows)
+        return count_work(self.graph, self.batches.largest)
 
     @cached_property
     def full_batch_graph(self) -> FullBatchGraph:
@@ -84,13 +85,13 @@ class ModeInputs:
         if obstacle is None or not _takes_any_size(graph):
             return FullBatchGraph(graph, obstacle)
         step_graph = self.built.step.execution.step_graphs[self.kind]
-        sized = step_graph.graph_for_rows(graph, self.rows)
+        sized = step_graph.graph_for_rows(graph, self.batches.full_rows)
         if self._obstacle(sized) is None:
             return FullBatchGraph(sized, None, is_sized=True)
         return FullBatchGraph(graph, obstacle)
 
     def _obstacle(self, graph: Any) -> str | None:
-        return uncompilable(self.built, graph, self.rows, self.device_kind)
+        return uncompilable(self.built, graph, self.batches.full_rows, self.device_kind)
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ def prepare_execution(
         UserCodeError: A plugin's step raised an exception.
     """
     readers = reads_batches(built.experiment)
-    rows: dict[str, int] = {}
+    layouts: dict[str, BatchLayout] = {}
     for planned_step in dict.fromkeys(planned):
         with Stage(f"tracing {planned_step.kind}_step on the {planned_step.split} split"):
             trace_and_check.trace(
@@ -145,11 +146,13 @@ def prepare_execution(
         batches = batch_layout(
             built, planned_step.kind, planned_step.split, planned_step.steps_per_pass
         )
-        rows[planned_step.kind] = max(batches.largest, rows.get(planned_step.kind, 0))
+        largest = layouts.setdefault(planned_step.kind, batches)
+        if batches.largest > largest.largest:
+            layouts[planned_step.kind] = batches
     modes, reasons, sized = {"train": PLAIN, "test": PLAIN}, dict[str, str](), set[str]()
-    for kind in rows:
+    for kind, batches in layouts.items():
         steps = sum(planned_step.steps for planned_step in planned if planned_step.kind == kind)
-        inputs = ModeInputs(built, kind, rows[kind], steps, device.kind, readers)
+        inputs = ModeInputs(built, kind, batches, steps, device.kind, readers)
         with Stage(f"choosing how {kind}_step is executed"):
             modes[kind], reasons[kind] = _choose_mode(inputs, (recorded or {}).get(kind))
             if modes[kind].xla and inputs.full_batch_graph.is_sized:

@@ -19,7 +19,6 @@ from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
 from fitx.build.make_parts import call_part
 from fitx.build.make_step import compile_step, make_step
-from fitx.build.output_layer import output_layer_of_experiment
 from fitx.build.preflight import trace_and_check
 from fitx.build.step_class_checks import check_step_class
 from fitx.build.trained_weights import (
@@ -27,11 +26,12 @@ from fitx.build.trained_weights import (
     assign_initial_weights,
     read_initial_weights,
 )
+from fitx.build.values_from_data import refuse_structures, values_from_data
 from fitx.compat import layer_names
 from fitx.data import prepare as preparation
 from fitx.data.array_checks import validate
 from fitx.data.prepare import Data
-from fitx.data.splits import data_signature, rows_text
+from fitx.data.splits import rows_text
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import DataOptions
 from fitx.registry.kinds import Part
@@ -117,9 +117,7 @@ def make_networks(
     signature = experiment.part_index.signature("step", experiment.step.name)
     names = signature.network_names(experiment.networks) if signature else ()
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
-    head = output_layer_of_experiment(experiment, data.splits)
-    end = {"outputs": head.outputs, "output_activation": head.activation}
-    values_from_fitx = {**data_signature(data.splits), **end, "seed": experiment.seed}
+    values_from_fitx = {**values_from_data(experiment, data.splits), "seed": experiment.seed}
     in_order = sorted(parts, key=lambda name: name in experiment.copies)
     networks = {n: _network(experiment, parts[n], n, values_from_fitx) for n in in_order}
     initial = initial or {}
@@ -142,5 +140,6 @@ def _network(
     layer_names.number_anew()
     signature = experiment.part_index.signature("step", experiment.step.name)
     is_built = signature is None or not signature.is_model_class
+    refuse_structures(experiment, part, ("networks", name), values_from_fitx)
     network = call_part(experiment, part, ("networks", name), values_from_fitx)
     return plugin_checks.network(part, network, is_built=is_built)

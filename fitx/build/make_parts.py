@@ -112,15 +112,27 @@ def _by_epoch(schedule: Any) -> Any:
 
 
 def call_part(
-    experiment: Experiment, part: Part, path: KeyPath, values_from_fitx: dict[str, Any]
+    experiment: Experiment,
+    part: Part,
+    path: KeyPath,
+    values_from_fitx: dict[str, Any],
+    **unlisted: Any,
 ) -> Any:
-    """Call a shipped part or a plugin's with its options and those values that it takes."""
+    """Call a shipped part or a plugin's with its options and those values that it takes.
+
+    Args:
+        experiment: The experiment of the part.
+        part: The part.
+        path: Its key, for errors.
+        values_from_fitx: Values that it is given if it has a parameter of that name.
+        unlisted: Values that it is given although its signature does not list them.
+    """
     signature = experiment.part_index.signature(part.kind, part.name)
     names = {p.name for p in signature.parameters} if signature else set()
     filled = {name: value for name, value in values_from_fitx.items() if name in names}
     options = make_value(experiment, part.options, path)
     with attribute_errors(experiment, path):
-        return function_of(experiment, part)(**{**filled, **options})
+        return function_of(experiment, part)(**{**filled, **options, **unlisted})
 
 
 def function_of(experiment: Experiment, part: Part) -> Any:

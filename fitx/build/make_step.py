@@ -12,11 +12,12 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import attribute_errors, first_sentence
 from fitx.build.make_parts import call_part, make_value
 from fitx.build.metric_variables import make_variables
+from fitx.compat import legacy_names
 from fitx.compat.loss_scale import scaled
 from fitx.engine import model_steps
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import SHARED_OPTIMIZER
-from fitx.registry.model_classes import MODEL
+from fitx.registry.model_classes import MODEL, NETWORK_PARTS
 
 Networks = Mapping[str, keras.Model]
 
@@ -34,10 +35,11 @@ def make_step(experiment: Experiment, networks: Networks, steps_per_epoch: int) 
     if signature is None or not signature.is_model_class:
         step = call_part(experiment, experiment.step, ("step",), {**networks, **numbers})
         return plugin_checks.step(experiment.step, step, networks)
-    values = {**networks, **numbers}
+    legacy_names.provide()
+    ends: dict[str, Any] = {}
     if signature.takes_model and MODEL in networks:
-        values |= _inputs_and_outputs(experiment, networks[MODEL])
-    model = call_part(experiment, experiment.step, ("step",), values)
+        ends = _inputs_and_outputs(experiment, networks[MODEL])
+    model = call_part(experiment, experiment.step, ("step",), {**networks, **numbers}, **ends)
     plugin_checks.model_step(experiment.step, model)
     try:
         return model_steps.adopt(model, networks)
@@ -55,11 +57,15 @@ def _numbers(experiment: Experiment, steps_per_epoch: int) -> dict[str, Any]:
 
 def _inputs_and_outputs(experiment: Experiment, network: keras.Model) -> dict[str, Any]:
     """Return what a class is made from that has no constructor of its own."""
-    if getattr(network, "output", None) is None:
+    inputs, outputs = (getattr(network, name, None) for name in NETWORK_PARTS)
+    if not inputs or not outputs:
         name = experiment.networks[MODEL].name
         text = f"'{name}' is no functional model, from whose inputs and outputs a step is made; "
         text += f"let the step take it: `def __init__(self, {MODEL})`."
         raise experiment.error(("networks", MODEL), text)
+    if isinstance(network, keras.Sequential):
+        return {"inputs": inputs[0], "outputs": outputs[0]}
+    # These keep the structure of several inputs and outputs.
     return {"inputs": network.input, "outputs": network.output}
 
 

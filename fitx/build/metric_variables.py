@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from fitx.build.built import BuiltExperiment
+from fitx.data.structure import is_nested
 
 
 def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
@@ -25,7 +26,7 @@ def make_variables(built: BuiltExperiment, metrics: list[Any]) -> None:
     experiment, networks = built.experiment, list(built.step.execution.contents.networks.values())
     y = built.data.splits["train"].y
     shape = getattr(networks[0], "output_shape", None)
-    if y is None or len(networks) != 1 or not isinstance(shape, tuple):
+    if y is None or len(networks) != 1 or not isinstance(shape, tuple) or is_nested(y):
         return
     answer = np.zeros((1, *(side or 1 for side in shape[1:])), np.float32)
     is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)

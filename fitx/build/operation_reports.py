@@ -11,6 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
+from fitx.data.batch_layout import Rows
 from fitx.engine.modes.xla_support import find_obstacle
 from fitx.engine.resources.unsaved import StateLocation, UnsavedOperation, unsaved_operations
 from fitx.experiment.problems import ConfigError
@@ -113,18 +114,16 @@ def _message(built: BuiltExperiment, unsaved: UnsavedOperation) -> str:
     return _MESSAGES[unsaved.location].format(what, resource=resource)
 
 
-def uncompilable(
-    built: BuiltExperiment, graph: Any, batch_size: int, device_kind: str
-) -> str | None:
+def uncompilable(built: BuiltExperiment, graph: Any, rows: Rows, device_kind: str) -> str | None:
     """Return the operation that XLA cannot compile and its source; None if XLA can compile all.
 
     Args:
         built: The experiment of the step.
         graph: The step as a graph of one batch.
-        batch_size: The rows of a batch, for graphs of any batch size.
+        rows: The rows of a batch, for graphs of any batch size; of several streams, of each.
         device_kind: "cpu" or "gpu".
     """
-    obstacle = find_obstacle(graph, batch_size, device_kind)
+    obstacle = find_obstacle(graph, rows, device_kind)
     if obstacle is None:
         return None
     if obstacle.operation is None:

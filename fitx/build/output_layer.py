@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fitx.build.make_parts import function_of
 from fitx.build.preflight import loss_groups
+from fitx.data import structure
 from fitx.data.splits import Splits, are_class_labels
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
@@ -18,12 +20,13 @@ class OutputLayer:
     """The number of outputs and the last activation of a network.
 
     Args:
-        outputs: Numbers in one prediction.
-        activation: Keras' name of the last activation.
+        outputs: Numbers in one prediction; for labels of several arrays, the same structure of
+            numbers.
+        activation: Keras' name of the last activation, or such a structure of names.
     """
 
-    outputs: int
-    activation: str
+    outputs: Any
+    activation: Any
 
 
 def output_layer_of_experiment(experiment: Experiment, splits: Splits) -> OutputLayer:
@@ -36,17 +39,42 @@ def output_layer_of_experiment(experiment: Experiment, splits: Splits) -> Output
     return output_layer_of_loss(splits, loss_of(trained))
 
 
-def output_layer_of_loss(splits: Splits, loss: Part | None) -> OutputLayer:
+def output_layer_of_loss(splits: Splits, loss: Any) -> OutputLayer:
     """Return the output layer for a loss on these labels.
 
     Args:
         splits: All splits, as a class may be missing in one.
-        loss: A Keras loss; None if it is not known. Then integer labels, one per row, count as
-            classes, and other labels as numbers.
+        loss: A Keras loss, or losses by output; None if it is not known. Then integer labels, one
+            per row, count as classes, and other labels as numbers.
     """
     labels = [split.y for split in splits.values() if split.y is not None]
-    if not labels:
-        return OutputLayer(1, "linear")
+    layers = _layers(labels, loss) if labels else OutputLayer(1, "linear")
+    return OutputLayer(
+        structure.mapped(lambda layer: layer.outputs, layers),
+        structure.mapped(lambda layer: layer.activation, layers),
+    )
+
+
+def _layers(labels: list[Any], loss: Any) -> Any:
+    """Return the output layer for each array of labels, with its loss if that can be known."""
+    first = labels[0]
+    if not structure.is_nested(first):
+        return _layer_of_array(labels, loss if isinstance(loss, Part) else None)
+    keys = first if isinstance(first, dict) else range(len(first))
+    layers = {key: _layers([y[key] for y in labels], _loss_at(loss, key)) for key in keys}
+    return layers if isinstance(first, dict) else tuple(layers.values())
+
+
+def _loss_at(loss: Any, key: Any) -> Any:
+    """Return the loss of an output, of losses by output; one loss is that of all outputs."""
+    if isinstance(loss, dict):
+        return loss.get(key)
+    if isinstance(loss, list):
+        return loss[key] if isinstance(key, int) and key < len(loss) else None
+    return loss
+
+
+def _layer_of_array(labels: list[np.ndarray], loss: Part | None) -> OutputLayer:
     are_classes = all(are_class_labels(y) for y in labels)
     width = _width(labels[0])
     if loss is None:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from fitx.compat.compile_arguments import compiled_loss
-from fitx.data.splits import Split, Splits
+from fitx.data.splits import PARTS, Split, Splits
 from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import Part
@@ -16,13 +17,20 @@ from fitx.step import Step, network_names
 
 
 def splits(part: Part, returned: Any) -> Splits:
-    """Return a dataset's splits. Raises UserCodeError if they are not splits."""
+    """Return a dataset's splits. Raises UserCodeError if they are not splits.
+
+    Besides a `Split`, each may be what a step gets as a batch, with all rows: x, (x, y) or
+    (x, y, sample_weight), or a longer tuple. Two such tuples are train and test, as Keras'
+    datasets give them.
+    """
+    if isinstance(returned, tuple | list) and len(returned) == 2 and all(map(_is_pair, returned)):
+        returned = dict(zip(("train", "test"), returned, strict=True))
     if isinstance(returned, dict) and all(_is_split(*item) for item in returned.items()):
-        return returned
+        return {name: _split(value) for name, value in returned.items()}
     inner = next((_kind(v) for v in returned.values()), "") if isinstance(returned, dict) else ""
     found = f"{_kind(returned)} of {inner}" if inner else _kind(returned)
-    example = "{'train': Split(x, y)}, with `from fitx import Split`"
-    raise UserCodeError(f"dataset '{part.name}' returned {found}; return splits: {example}.")
+    text = "return splits: {'train': (x, y)}, of numpy arrays, and 'validation' and 'test' alike."
+    raise UserCodeError(f"dataset '{part.name}' returned {found}; {text}")
 
 
 def network(part: Part, returned: Any, *, is_built: bool) -> keras.Model:
@@ -102,8 +110,28 @@ def require_evaluation(experiment: Experiment, step: Step) -> None:
         raise experiment.error(("step",), text + "write one, or use another step with --step.")
 
 
-def _is_split(name: Any, returned: Any) -> bool:
-    return isinstance(name, str) and isinstance(returned, Split) and returned.x is not None
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple | list) and len(value) == 2
+
+
+def _is_split(name: Any, value: Any) -> bool:
+    """Return whether an item of a dictionary is a named split; whether its arrays are valid is
+    checked later.
+    """
+    if isinstance(value, Split):
+        return isinstance(name, str) and value.x is not None
+    arrays = Split(value).arrays().values()
+    return isinstance(name, str) and any(isinstance(array, np.ndarray) for array in arrays)
+
+
+def _split(value: Any) -> Split:
+    if isinstance(value, Split):
+        return value
+    if not isinstance(value, tuple | list):
+        return Split(value)
+    parts = [*value, None, None]
+    is_labelled = len(value) <= len(PARTS) and parts[0] is not None
+    return Split(*parts[: len(PARTS)]) if is_labelled else Split(tuple(value), is_bare=True)
 
 
 def _kind(returned: Any) -> str:

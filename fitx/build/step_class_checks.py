@@ -10,6 +10,7 @@ from typing import Any
 import keras
 
 from fitx.build.make_parts import function_of
+from fitx.engine.compiled_losses import CompiledLosses
 from fitx.engine.trainer import Trainer
 from fitx.experiment.experiment import Experiment
 from fitx.step import Step, network_names
@@ -42,10 +43,14 @@ def _problems(cls: type) -> Iterator[str]:
     if not issubclass(cls, Step):
         if not issubclass(cls, keras.Model):
             yield "is no step: it derives neither from keras.Model nor from fitx.Step."
+            return
+        yield from _fit(cls, keras.Model)
+        yield from _functions(cls)
         return
     yield from _constructor(cls)
     yield from _compile(cls)
-    yield from _fit(cls)
+    yield from _fit(cls, Step)
+    yield from _functions(cls)
     for owner in cls.__mro__:
         if not issubclass(Step, owner):
             yield from _hidden_names(owner)
@@ -71,8 +76,16 @@ def _compile(cls: type[Step]) -> Iterator[str]:
         yield f"has a `compile` of its own, which fitx cannot call: remove it; {_OPTIMIZERS}."
 
 
-def _fit(cls: type[Step]) -> Iterator[str]:
-    if cls.fit is not Step.fit and not (
+def _functions(cls: type) -> Iterator[str]:
+    """Find the methods by which a class would run its steps itself."""
+    for name in ("make_train_function", "make_test_function"):
+        owner = next(owner for owner in cls.__mro__ if name in vars(owner))
+        if not issubclass(Trainer, owner) and not issubclass(keras.Model, owner):
+            yield f"has a `{name}` of its own, but fitx runs the steps: remove it."
+
+
+def _fit(cls: Any, base: Any) -> Iterator[str]:
+    if cls.fit is not base.fit and not (
         _takes(cls.fit, None, None, **dict.fromkeys(_FIT)) and _mentions(cls.fit, "fit")
     ):
         yield (
@@ -84,7 +97,7 @@ def _fit(cls: type[Step]) -> Iterator[str]:
 def _hidden_names(owner: type) -> Iterator[str]:
     """Find attributes that hide one of Step's or Keras' own under the same name."""
     for name, member in vars(owner).items():
-        is_ours = name in vars(Step) or name in vars(Trainer)
+        is_ours = any(name in vars(ours) for ours in (Step, CompiledLosses, Trainer))
         is_private = name.startswith("_") and not name.startswith("__")
         base = inspect.getattr_static(Step, name, None)
         if isinstance(base, property) and is_ours:

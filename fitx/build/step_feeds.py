@@ -5,13 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from fitx.build.built import BuiltExperiment
-from fitx.data.feed import (
-    BatchLayout,
-    evaluation_batches,
-    evaluation_layout,
-    training_batches,
-    training_layout,
-)
+from fitx.data.batch_layout import BatchLayout, evaluation_layout, training_layout
+from fitx.data.feed import evaluation_batches, training_batches
 from fitx.data.row_blocks import evaluation_blocks, training_blocks
 
 
@@ -29,7 +24,7 @@ def batch_layout(
     if kind == "train":
         return training_layout(built.data)
     steps = steps or built.evaluation_steps(split)
-    return evaluation_layout(built.data.splits[split], built.data.batch_size, steps)
+    return evaluation_layout(built.data, split, steps)
 
 
 def training_feed(built: BuiltExperiment, steps_done: int = 0) -> tf.data.Dataset:
@@ -58,4 +53,4 @@ def evaluation_feed(
     in_blocks = built.step.execution.plan.modes["test"].takes_blocks
     feed = evaluation_blocks if in_blocks else evaluation_batches
     steps = steps or built.evaluation_steps(split)
-    return feed(built.data.splits[split], built.data.batch_size, steps)
+    return feed(built.data, split, steps)

@@ -162,7 +162,7 @@ def _examples(built: BuiltExperiment, split: str, limit: int | None) -> int:
 def _is_same_data(built: BuiltExperiment, run: Path, split: str) -> bool:
     recorded = record.load(run)["data"].get(split)
     with Stage(f"hashing the {split} split"):
-        return bool(recorded == split_fingerprint(built.data.splits[split]))
+        return bool(recorded == split_fingerprint(built.data, split))
 
 
 def _changed_files(experiment: Experiment, run: Path) -> list[str]:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fitx.data.splits import NAMES, Split, Splits
+from fitx.data import structure
+from fitx.data.splits import NAMES, PARTS, Split, Splits
 from fitx.errors import DataError
 
 _BLOCK = 2**20
@@ -43,13 +44,11 @@ def _problems(splits: Splits) -> Iterator[str]:
 
 
 def _array_problems(where: str, array: np.ndarray) -> Iterator[str]:
-    if isinstance(array, tuple | dict):
-        yield (
-            f"{where} is a {type(array).__name__}; expected one numpy array. Several inputs or "
-            "outputs are not supported: put them side by side in one array, by np.concatenate."
-        )
+    if isinstance(array, dict) and any(not isinstance(key, str) for key in array):
+        yield f"{where} is a dict with keys that are no strings; name its arrays by strings."
     elif not isinstance(array, np.ndarray):
-        yield f"{where} is a {type(array).__name__}; expected a numpy array."
+        kind = "None" if array is None else f"a {type(array).__name__}"
+        yield f"{where} is {kind}; expected a numpy array."
     elif array.dtype.kind not in "biuf":
         yield f"{where} has dtype {array.dtype}; expected numbers (float, int, uint8 or bool)."
     elif array.ndim == 0:
@@ -104,32 +103,43 @@ def _split_problems(name: str, split: Split) -> Iterator[str]:
         rows = ", ".join(f"{part} has {length:,}" for part, length in lengths.items())
         yield f"{name}: the numbers of rows differ: {rows}."
     if split.sample_weight is not None:
-        yield from _weight_problems(name, split.sample_weight)
+        for part, weight in structure.leaves(split.sample_weight, f"{name}.sample_weight"):
+            yield from _weight_problems(part, weight)
         if split.y is None:
             yield f"{name} has sample_weight but no y; weights need targets."
 
 
-def _weight_problems(name: str, weight: np.ndarray) -> Iterator[str]:
+def _weight_problems(where: str, weight: np.ndarray) -> Iterator[str]:
     if not isinstance(weight, np.ndarray) or weight.dtype.kind not in "biuf" or not weight.size:
         return
     if weight.dtype.kind != "b" and (weight < 0).any():
         first = int(np.argmax((weight < 0).reshape(len(weight), -1).any(axis=1)))
-        yield f"{name}.sample_weight is negative, first in row {first}; expected 0 or more."
+        yield f"{where} is negative, first in row {first}; expected 0 or more."
     if not weight.any():
-        yield f"{name}.sample_weight is 0 in every row; nothing would be learned."
+        yield f"{where} is 0 in every row; nothing would be learned."
 
 
 def _differences(name: str, split: Split, train: Split) -> Iterator[str]:
-    ours, theirs = split.arrays(), train.arrays()
-    if not all(isinstance(array, np.ndarray) for array in (*ours.values(), *theirs.values())):
+    arrays, train_arrays = split.arrays(), train.arrays()
+    every = (*arrays.values(), *train_arrays.values())
+    if not all(isinstance(array, np.ndarray) for array in every):
         return
-    for part in ("x", "y", "sample_weight"):
-        if part == "sample_weight" and (part in ours) != (part in theirs):
-            # Weights may be for training alone, as `class_weight` is.
+    for part in PARTS:
+        if (part in split.parts) == (part in train.parts):
             continue
-        if (part in ours) != (part in theirs):
-            has, lacks = (name, "train") if part in ours else ("train", name)
+        # Weights may be for training alone, as `class_weight` is.
+        if part != "sample_weight":
+            has, lacks = (name, "train") if part in split.parts else ("train", name)
             yield f"{lacks} has no {part}, but {has} has; give it to both or to none."
-        elif part in ours and np.shape(ours[part])[1:] != np.shape(theirs[part])[1:]:
-            shapes = np.shape(ours[part])[1:], np.shape(theirs[part])[1:]
-            yield f"{name}.{part}: a row has shape {shapes[0]}, in train it is {shapes[1]}."
+    for part in (part for part in split.parts if part in train.parts):
+        names, train_names = (
+            [leaf for leaf, _ in structure.leaves(one.parts[part], part)] for one in (split, train)
+        )
+        if names != train_names:
+            text = f"{name} holds {', '.join(names)}, and train {', '.join(train_names)}; "
+            yield f"{text}give every split the same arrays."
+            continue
+        for leaf in names:
+            shape, train_shape = arrays[leaf].shape[1:], train_arrays[leaf].shape[1:]
+            if shape != train_shape:
+                yield f"{name}.{leaf}: a row has shape {shape}, in train it is {train_shape}."

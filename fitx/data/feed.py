@@ -2,89 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from fitx.data.order import permutation
+from fitx.data.batch_layout import BatchLayout, evaluation_layout, training_layout
+from fitx.data.order import endless_rows, permutation
 from fitx.data.prepare import ALIGNMENT, Data
-from fitx.data.splits import Split
 
 ENDLESS = 2**62
 """The number of epochs in a stream of batches."""
 
 _AHEAD = 4
 """The number of batches prefetched while a step runs."""
-
-
-@dataclass(frozen=True)
-class BatchLayout:
-    """The batches of one pass over a split: fed one by one, fed in blocks, and traced for.
-
-    Args:
-        split: Their rows.
-        rows: Rows of one pass.
-        batch_size: Rows of a full batch.
-    """
-
-    split: Split
-    rows: int
-    batch_size: int
-
-    @property
-    def full(self) -> int:
-        """Number of full batches."""
-        return self.rows // self.batch_size
-
-    @property
-    def short(self) -> int:
-        """Rows of the short batch that ends a pass; 0 for none."""
-        return self.rows % self.batch_size
-
-    @property
-    def largest(self) -> int:
-        """Rows of the largest batch."""
-        return min(self.rows, self.batch_size)
-
-    @property
-    def spec(self) -> Any:
-        """The spec of the batches, as the `element_spec` of a dataset."""
-        arrays = self.split.arrays().values()
-        return batch_spec(
-            None if self.short else self.batch_size,
-            ((array.shape[1:], tf.as_dtype(array.dtype)) for array in arrays),
-        )
-
-
-def training_layout(data: Data) -> BatchLayout:
-    """Return the batches of an epoch; fewer rows than `data.batch_size` are one full batch."""
-    split = data.splits["train"]
-    rows = min(len(split), data.steps("train") * data.batch_size)
-    return BatchLayout(split, rows, min(data.batch_size, rows))
-
-
-def evaluation_layout(split: Split, batch_size: int, steps: int | None = None) -> BatchLayout:
-    """Return the batches of an evaluation; without `steps`, of the whole split."""
-    rows = len(split) if steps is None else min(len(split), steps * batch_size)
-    return BatchLayout(split, rows, batch_size)
-
-
-def batch_spec(rows: int | None, row_specs: Iterable[tuple[Any, tf.DType]]) -> Any:
-    """Return the spec of a batch.
-
-    Args:
-        rows: Rows of the batch; None stands for any number.
-        row_specs: Shape and dtype of one row of x, and of y and sample_weight if they are there.
-    """
-    return as_batch(tuple(tf.TensorSpec((rows, *shape), dtype) for shape, dtype in row_specs))
-
-
-def as_batch(columns: tuple[Any, ...]) -> Any:
-    """Return columns as a step gets them: x alone, or a tuple."""
-    return columns if len(columns) > 1 else columns[0]
 
 
 def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -> tf.data.Dataset:
@@ -108,23 +40,23 @@ def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -
         return _row_batches(order, layout)
 
     epochs = tf.data.Dataset.range(first_epoch, ENDLESS)
-    orders = epochs.map(order_of(data, len(layout.split)))
+    orders = epochs.map(order_of(data, layout))
     # Prefetched, so that an epoch's first batch need not wait for its order to be sorted.
     batches = orders.prefetch(1).flat_map(epoch_batches).skip(first_step)
-    return ready_ahead(batches.map(_gather(layout.split)))
+    return ready_ahead(batches.map(_gather(layout)))
 
 
-def evaluation_batches(split: Split, batch_size: int, steps: int | None = None) -> tf.data.Dataset:
+def evaluation_batches(data: Data, split: str, steps: int | None = None) -> tf.data.Dataset:
     """Return the batches of a split in the dataset's own order, over and over.
 
     Args:
-        split: The rows to evaluate on.
-        batch_size: Rows per batch; the last batch of a pass may be short.
+        data: The splits.
+        split: The name of the split to evaluate on.
         steps: Batches in one pass; None takes the whole split.
     """
-    layout = evaluation_layout(split, batch_size, steps)
-    batches = _row_batches(tf.range(layout.rows, dtype=tf.int64), layout)
-    return ready_ahead(batches.repeat().map(_gather(split)))
+    layout = evaluation_layout(data, split, steps)
+    batches = _row_batches(natural_order(layout), layout)
+    return ready_ahead(batches.repeat().map(_gather(layout)))
 
 
 def ready_ahead(batches: tf.data.Dataset, count: int = _AHEAD) -> tf.data.Dataset:
@@ -138,23 +70,61 @@ def ready_ahead(batches: tf.data.Dataset, count: int = _AHEAD) -> tf.data.Datase
     return batches.prefetch(count).with_options(options)
 
 
-def order_of(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
-    """Return the function from an epoch to the order of its rows."""
+def order_of(data: Data, layout: BatchLayout) -> Callable[[tf.Tensor], Any]:
+    """Return the function from an epoch to the order of its rows, of each stream."""
+    first = _epoch_order(data, len(layout.split))
+    if layout.others is None or data.others is None:
+        return first
+    others = {name: _order_beside(data.others[name], o) for name, o in layout.others.items()}
+    functions = {layout.name: first, **others}
+    return lambda epoch: {name: functions[name](epoch) for name in sorted(functions)}
 
+
+def _epoch_order(data: Data, rows: int) -> Callable[[tf.Tensor], tf.Tensor]:
     def natural(epoch: tf.Tensor) -> tf.Tensor:
         return tf.range(rows, dtype=tf.int64)
 
     def shuffled(epoch: tf.Tensor) -> tf.Tensor:
-        def of_epoch(number: np.ndarray) -> np.ndarray:
-            return permutation(data.seed, int(number), rows)
-
-        order = tf.numpy_function(of_epoch, [epoch], tf.int64, stateful=False)
-        return tf.ensure_shape(order, [rows])
+        return _computed(lambda number: permutation(data.seed, number, rows), epoch, rows)
 
     return shuffled if data.shuffle else natural
 
 
-def _row_batches(order: tf.Tensor, layout: BatchLayout) -> tf.data.Dataset:
+def _order_beside(data: Data, layout: BatchLayout) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the order of a stream whose passes over its rows do not end with the epochs."""
+    seed, rows, count = data.seed if data.shuffle else None, len(layout.split), layout.rows
+
+    def order(epoch: tf.Tensor) -> tf.Tensor:
+        return _computed(
+            lambda number: endless_rows(seed, rows, number * count, count), epoch, count
+        )
+
+    return order
+
+
+def _computed(function: Callable[[int], np.ndarray], epoch: tf.Tensor, rows: int) -> tf.Tensor:
+    def of_epoch(number: np.ndarray) -> np.ndarray:
+        return function(int(number))
+
+    order = tf.numpy_function(of_epoch, [epoch], tf.int64, stateful=False)
+    return tf.ensure_shape(order, [rows])
+
+
+def natural_order(layout: BatchLayout) -> Any:
+    """Return the row numbers of an evaluation, of each stream."""
+    return layout.by_stream(lambda s: tf.range(s.rows, dtype=tf.int64) % len(s.split))
+
+
+def _row_batches(order: Any, layout: BatchLayout) -> tf.data.Dataset:
+    if layout.others is None:
+        return _stream_batches(order, layout)
+    streams = layout.by_stream(lambda stream: stream)
+    return tf.data.Dataset.zip(
+        {name: _stream_batches(order[name], streams[name]) for name in order}
+    )
+
+
+def _stream_batches(order: tf.Tensor, layout: BatchLayout) -> tf.data.Dataset:
     # Slices of a matrix of row numbers cost a small part of what batching single numbers does.
     end = layout.full * layout.batch_size
     batches = tf.data.Dataset.from_tensor_slices(tf.reshape(order[:end], (-1, layout.batch_size)))
@@ -163,18 +133,21 @@ def _row_batches(order: tf.Tensor, layout: BatchLayout) -> tf.data.Dataset:
     return batches.concatenate(tf.data.Dataset.from_tensors(order[end : layout.rows]))
 
 
-def _gather(split: Split) -> Callable[[tf.Tensor], Any]:
-    columns = columns_of(split)
-
-    def gather(rows: tf.Tensor) -> Any:
-        return as_batch(tuple(tf.gather(column, rows) for column in columns))
-
-    return gather
+def _gather(layout: BatchLayout) -> Callable[[Any], Any]:
+    columns = columns_of(layout)
+    return lambda rows: gathered(columns, rows)
 
 
-def columns_of(split: Split) -> tuple[tf.Tensor, ...]:
-    """Return the arrays of a split as tensors on the host, shared with numpy where possible."""
-    return tuple(_tensor(array) for array in split.arrays().values())
+def gathered(columns: Any, rows: Any) -> Any:
+    """Return the rows of columns; in dictionaries, those of each stream."""
+    if isinstance(rows, dict):
+        return {name: gathered(columns[name], numbers) for name, numbers in rows.items()}
+    return tf.nest.map_structure(lambda column: tf.gather(column, rows), columns)
+
+
+def columns_of(layout: BatchLayout) -> Any:
+    """Return the arrays of a layout as tensors on the host, shared with numpy where possible."""
+    return layout.by_stream(lambda stream: tf.nest.map_structure(_tensor, stream.split.batch))
 
 
 def _tensor(array: np.ndarray) -> tf.Tensor:

@@ -4,6 +4,8 @@ All come from the raw words of numpy's Philox generator, whose stream is guarant
 the methods of `numpy.random.Generator` may change with numpy's version.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 FIRST_DATA_STREAM = 2**63
@@ -31,6 +33,24 @@ def permutation(seed: int, epoch: int, count: int) -> np.ndarray:
         # matter; the stable one takes five times as long.
         order = np.argsort(drawn, kind="stable")
     return order.astype(np.int64, copy=False)
+
+
+def endless_rows(seed: int | None, rows: int, first: int, count: int) -> np.ndarray:
+    """Return `count` numbers from position `first` of an endless sequence of passes over rows.
+
+    Pass p has the order `permutation(seed, p, rows)`; without a seed, 0 to `rows` - 1.
+    """
+    if seed is None:
+        return np.arange(first, first + count, dtype=np.int64) % rows
+    first_pass, start = divmod(first, rows)
+    passes = range(first_pass, (first + count - 1) // rows + 1)
+    return np.concatenate([_of_pass(seed, p, rows) for p in passes])[start : start + count]
+
+
+@lru_cache(maxsize=4)
+def _of_pass(seed: int, number: int, rows: int) -> np.ndarray:
+    """Return the order of a pass; many short epochs may share one long pass."""
+    return permutation(seed, number, rows)
 
 
 def uniform(seed: int, stream: int, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,10 +1,15 @@
 """Applies the options of `data:` to a dataset's splits: join, validation_split, class_weight."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
+from fitx.data import structure
 from fitx.data.splits import Split, Splits
 from fitx.errors import DataError
 from fitx.experiment.schema import DataOptions
@@ -23,6 +28,9 @@ class Data:
         shuffle: Whether each epoch of train has its own order.
         seed: The seed of that order.
         drop_remainder: Whether train leaves out an epoch's last, short batch.
+        others: The data of other streams by name, whose batches are read beside these; None if
+            there are no streams. A batch then is a dictionary of the streams' batches.
+        name: The name of this stream, which sets the length of epochs and evaluations.
     """
 
     splits: Splits
@@ -30,6 +38,13 @@ class Data:
     shuffle: bool
     seed: int
     drop_remainder: bool
+    others: Mapping[str, Data] | None = None
+    name: str = ""
+
+    @property
+    def streams(self) -> dict[str, Data]:
+        """The streams by name, this one first; none if a batch comes from one dataset."""
+        return {} if self.others is None else {self.name: self, **self.others}
 
     def steps(self, split: str) -> int:
         """Return the number of batches in one pass over a split.
@@ -65,30 +80,36 @@ def prepare(splits: Splits, options: DataOptions, *, seed: int) -> Data:
     if options.join:
         splits = {"train": _joined(list(splits.values()))}
     if not options.labels:
-        splits = {name: Split(split.x) for name, split in splits.items()}
+        splits = {
+            name: replace(split, y=None, sample_weight=None) for name, split in splits.items()
+        }
     if options.validation_split:
         splits = _held_out(splits, options.validation_split)
     if options.class_weight is not None:
         splits = {**splits, "train": _weighted(splits["train"], options.class_weight)}
-    ready = {name: _ready(split) for name, split in splits.items()}
+    ready = {name: split.mapped(_feedable) for name, split in splits.items()}
     return Data(ready, options.batch_size, options.shuffle, seed, options.drop_remainder)
 
 
 def _joined(splits: list[Split]) -> Split:
     if len(splits) == 1:
         return splits[0]
-    if any(split.sample_weight is not None for split in splits):
-        splits = [_with_weights(split) for split in splits]
-    parts = splits[0].arrays()
-    return Split(
-        **{part: np.concatenate([split.arrays()[part] for split in splits]) for part in parts}
-    )
+    weighted = next((split for split in splits if split.sample_weight is not None), None)
+    if weighted is not None:
+        splits = [_with_weights(split, weighted) for split in splits]
+    first, *others = splits
+    return first.mapped(lambda *arrays: np.concatenate(arrays), *others)
 
 
-def _with_weights(split: Split) -> Split:
-    """Return a split with weights, which are 1 by default."""
-    ones = np.ones(len(split), np.float32)
-    return split if split.sample_weight is not None else replace(split, sample_weight=ones)
+def _with_weights(split: Split, weighted: Split) -> Split:
+    """Return a split with weights, which are 1 by default, shaped as those of another."""
+    if split.sample_weight is not None:
+        return split
+
+    def ones(weight: np.ndarray) -> np.ndarray:
+        return np.ones((len(split), *weight.shape[1:]), np.float32)
+
+    return replace(split, sample_weight=structure.mapped(ones, weighted.sample_weight))
 
 
 def _held_out(splits: Splits, fraction: float) -> Splits:
@@ -105,9 +126,8 @@ def _held_out(splits: Splits, fraction: float) -> Splits:
             f"{training_rows:,} to train on and {len(train) - training_rows:,} to validate on; "
             "both need one."
         )
-    parts = train.arrays().items()
-    held_out = Split(**{part: array[training_rows:] for part, array in parts})
-    train = Split(**{part: array[:training_rows] for part, array in parts})
+    held_out = train.mapped(lambda array: array[training_rows:])
+    train = train.mapped(lambda array: array[:training_rows])
     return {"train": train, "validation": held_out} | {
         name: split for name, split in splits.items() if name != "train"
     }
@@ -117,6 +137,11 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
     y = split.y
     if y is None:
         raise DataError("data.class_weight needs class labels, and the batches have no y.")
+    if structure.is_nested(y):
+        raise DataError(
+            f"data.class_weight needs one y, and this data has {_names(y, 'y')}; let the dataset "
+            "give a sample weight for each."
+        )
     labels = _class_labels(y)
     if labels is None:
         raise DataError(
@@ -127,12 +152,21 @@ def _weighted(split: Split, class_weight: dict[int, float]) -> Split:
     _check_class_weight(class_weight, [int(label) for label in classes])
     by_class = np.array([class_weight.get(int(label), 1.0) for label in classes], np.float32)
     weight = by_class[row_classes]
+    if structure.is_nested(split.sample_weight):
+        raise DataError(
+            "data.class_weight multiplies one array of weights, and this data has "
+            f"{_names(split.sample_weight, 'sample_weight')}; multiply them in the dataset."
+        )
     if split.sample_weight is not None:
         sample_weight = split.sample_weight
         weight = sample_weight * weight.reshape(-1, *(1,) * (sample_weight.ndim - 1))
     if not weight.any():
         raise DataError("data.class_weight gives every row the weight 0.")
     return replace(split, sample_weight=weight)
+
+
+def _names(value: Any, part: str) -> str:
+    return " and ".join(name for name, _ in structure.leaves(value, part))
 
 
 def _class_labels(y: np.ndarray) -> np.ndarray | None:
@@ -154,10 +188,6 @@ def _check_class_weight(class_weight: dict[int, float], classes: list[int]) -> N
     for label, weight in class_weight.items():
         if not (math.isfinite(weight) and weight >= 0):
             raise DataError(f"data.class_weight.{label} is {weight}; expected 0 or more.")
-
-
-def _ready(split: Split) -> Split:
-    return Split(**{part: _feedable(array) for part, array in split.arrays().items()})
 
 
 def _feedable(array: np.ndarray) -> np.ndarray:

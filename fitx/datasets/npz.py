@@ -4,7 +4,7 @@ import difflib
 import math
 import zipfile
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
@@ -148,7 +148,7 @@ def _check_header(member: IO[bytes], largest: int, where: str) -> None:
 
 
 def _splits(arrays: dict[str, np.ndarray], path: str) -> Splits:
-    parts: dict[str, dict[str, np.ndarray]] = {}
+    parts: dict[str, dict[str, Any]] = {}
     for name, (split, part) in _ARRAYS.items():
         if name in arrays:
             parts.setdefault(split, {})[part] = arrays[name]

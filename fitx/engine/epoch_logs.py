@@ -39,12 +39,14 @@ class EpochLogs:
         means: Metrics of fitx for the returned values that are no metrics of the step, by name.
         fed: Names of the metrics that the traced step updates, whether or not it returns them.
         running: Whether batches have been logged since the last result of an epoch.
+        stream: The name of the stream whose rows count, where a batch has several.
     """
 
     def __init__(self, step: keras.Model) -> None:
         self.step = step
         self.means: dict[str, keras.metrics.Metric] = {}
         self.running = False
+        self.stream = ""
         self.fed: set[str] = set()
         self._sources: dict[str, Any] = {}
 
@@ -60,7 +62,7 @@ class EpochLogs:
         # updating that metric would log 0.0, so only metrics that this trace updates are used.
         fed = {name: metric for metric in self.step.metrics for name in fed_names(metric)}
         self.fed |= fed.keys()
-        size = 0 if shared_steps.is_redundant() else tf.shape(tf.nest.flatten(data)[0])[0]
+        size = 0 if shared_steps.is_redundant() else self._rows(data)
         self._sources = {}
         sources = Sources(self.step, set(map(id, fed.values())))
         for name, value in values.items():
@@ -73,6 +75,10 @@ class EpochLogs:
                 self._mean(name, kind).update_state(number, sample_weight=size)
             self._sources[name] = fed.get(name) or self.means[name]
         return values
+
+    def _rows(self, data: Any) -> tf.Tensor:
+        counted = data[self.stream] if self.stream and self.stream in data else data
+        return tf.shape(tf.nest.flatten(counted)[0])[0]
 
     def result(self, *, everywhere: bool = False) -> dict[str, float]:
         """Return the values logged so far in this epoch; waits for the device.

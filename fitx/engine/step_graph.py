@@ -13,6 +13,7 @@ import tensorflow as tf
 from fitx.compat.convolution import to_one_channel_as_products
 from fitx.compat.sample_weight_ranks import by_example
 from fitx.compat.stateful_random import Streams
+from fitx.data.batch_layout import Rows
 from fitx.engine.epoch_logs import EpochLogs
 from fitx.errors import UserCodeError
 
@@ -81,10 +82,9 @@ class StepGraph:
         with to_one_channel_as_products(), self._streams.used(), by_example():
             return tf.function(function).get_concrete_function(spec)
 
-    def graph_for_rows(self, graph: Any, rows: int) -> Any:
+    def graph_for_rows(self, graph: Any, rows: Rows) -> Any:
         """Return the graph that takes the batches of another one, if they have `rows` rows."""
-        spec = spec_of(graph)
-        return self.graph(tf.nest.map_structure(partial(with_rows, rows=rows), spec))
+        return self.graph(batch_with_rows(spec_of(graph), rows))
 
 
 def captured_variables(graphs: Iterable[Any]) -> list[tf.Variable]:
@@ -126,6 +126,13 @@ def spec_of(graph: Any) -> Any:
 def with_rows(spec: tf.TensorSpec, rows: int | None) -> tf.TensorSpec:
     """Return the spec of an array with `rows` rows; None stands for any number."""
     return tf.TensorSpec((rows, *spec.shape[1:]), spec.dtype)
+
+
+def batch_with_rows(spec: Any, rows: Rows) -> Any:
+    """Return the spec of batches with so many rows, or with so many of each stream."""
+    if isinstance(rows, dict):
+        return {name: batch_with_rows(part, rows[name]) for name, part in spec.items()}
+    return tf.nest.map_structure(partial(with_rows, rows=rows), spec)
 
 
 def spec_key(spec: Any) -> Any:

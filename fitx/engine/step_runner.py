@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import keras
 import tensorflow as tf
 
+from fitx.data.batch_layout import Rows
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import EpochLogs
 from fitx.engine.loops.batch_loop import AdHocFunction, DistributedFunction, PlainFunction
@@ -19,7 +20,7 @@ from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
 from fitx.engine.replicas.replica_graph import ReplicaGraph
 from fitx.engine.step_contents import StepContents
-from fitx.engine.step_graph import StepGraph, with_rows
+from fitx.engine.step_graph import StepGraph, batch_with_rows
 from fitx.errors import FitxError
 
 StepFunction = PlainFunction | BlockFunction | DistributedFunction
@@ -121,20 +122,21 @@ class StepRunner:
         return [g for kind in kinds or self.step_graphs for g in self._graphs_of(kind).graphs]
 
     def trace(
-        self, kind: str, spec: Any, rows: int, *, returns_values: bool = False
+        self, kind: str, spec: Any, rows: Rows, *, returns_values: bool = False
     ) -> tuple[str, ...]:
         """Trace a method; return the names of the values that it logs.
 
         Args:
             kind: The method: "train" or "test".
             spec: The spec of the batches, as the `element_spec` of a dataset.
-            rows: Rows of a full batch; a graph for several devices takes no other number.
+            rows: Rows of a full batch, of each stream if there are several; a graph for several
+                devices takes no other number.
             returns_values: Whether a callback is going to read the values of batches.
         """
         if self.builder is not None:
             self.builder.build(kind, spec)
         if kind in self._replica_graphs:
-            spec = tf.nest.map_structure(lambda part: with_rows(part, rows), spec)
+            spec = batch_with_rows(spec, rows)
             self._replica_graphs[kind].graph(spec, returns_values=returns_values)
         else:
             self.step_graphs[kind].graph(spec)
@@ -151,6 +153,11 @@ class StepRunner:
             return function(graphs.run, data)
 
         return graphs.trace(one_batch, spec)
+
+    def count_rows_of(self, stream: str) -> None:
+        """Let a batch of several streams count by the rows of one."""
+        for log in self.logs.values():
+            log.stream = stream
 
     def continue_epoch(self) -> None:
         """Let the training function add to the restored values of an epoch, not begin a new one."""

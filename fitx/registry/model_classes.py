@@ -35,6 +35,12 @@ def is_model_class(definition: Definition) -> bool:
     return not any(is_step_base(ancestor) for ancestor in chain)
 
 
+def derives_from_keras(definition: Definition) -> bool:
+    """Return whether a step is a class that derives from one of Keras, and not from `fitx.Step`."""
+    chain = list(python_source.class_and_bases(definition))
+    return is_model_class(definition) and any(ancestor.is_keras for ancestor in chain)
+
+
 def takes_inputs_and_outputs(definition: Definition) -> bool:
     """Return whether a class may be made as `cls(inputs, outputs)`, as in the guide."""
     init = _method(definition, "__init__")

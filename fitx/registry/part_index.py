@@ -138,7 +138,8 @@ class PartIndex:
         definition = self.find(kind, name)
         if definition is None:
             return None
-        if self.plugin_of(kind, name) is not None:
+        is_model = kind == "step" and model_classes.derives_from_keras(definition)
+        if is_model or self.plugin_of(kind, name) is not None:
             return own_signature(kind, name, definition)
         signature = read_signature(kind, name, definition)
         if definition.is_keras:

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 
 from fitx.build.built import BuiltExperiment
-from fitx.build.preflight.activations import last_activation
+from fitx.build.preflight.last_layer import last_activation
 from fitx.engine.replicas.replica_variables import copy_ids
 from fitx.engine.step_graph import assigned_variables
 from fitx.experiment.experiment import Experiment

@@ -12,7 +12,7 @@ from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.data.prepare import Data
-from fitx.data.splits import Split, rows_text
+from fitx.data.splits import rows_text
 from fitx.errors import Diverged, FitxError, Interrupted, StorageError
 from fitx.experiment.checks.paths import input_files
 from fitx.experiment.dump import dump
@@ -185,13 +185,15 @@ def _rate(built: BuiltExperiment, run_monitor: RunMonitor) -> float | None:
 def data_fingerprint(data: Data) -> dict[str, Any]:
     """Return the number of rows and a hash of all numbers of each split."""
     with Stage(f"hashing {rows_text(data.splits)}"):
-        return {name: split_fingerprint(split) for name, split in data.splits.items()}
+        return {name: split_fingerprint(data, name) for name in data.splits}
 
 
-def split_fingerprint(split: Split) -> dict[str, Any]:
-    """Return the number of rows and a hash of all numbers of a split."""
+def split_fingerprint(data: Data, split: str) -> dict[str, Any]:
+    """Return the number of rows and a hash of all numbers of a split, of all streams."""
     digest = hashlib.sha256()
-    for name, array in split.arrays().items():
-        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
-        digest.update(array.data.cast("B") if array.size else b"")
-    return {"rows": len(split), "sha256": digest.hexdigest()}
+    for stream, other in (data.streams or {"": data}).items():
+        digest.update(stream.encode())
+        for name, array in other.splits[split].arrays().items() if split in other.splits else ():
+            digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+            digest.update(array.data.cast("B") if array.size else b"")
+    return {"rows": len(data.splits[split]), "sha256": digest.hexdigest()}

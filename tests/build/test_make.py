@@ -227,8 +227,8 @@ def test_nothing_is_written_where_a_part_is_refused(trained, tmp_path):
             "datasets",
             "return [1, 2]",
             "data=own",
-            "dataset 'own' returned a list; return splits: {'train': Split(x, y)}, with "
-            "`from fitx import Split`.",
+            "dataset 'own' returned a list; return splits: {'train': (x, y)}, of numpy arrays, and "
+            "'validation' and 'test' alike.",
         ),
     ],
 )

@@ -161,14 +161,16 @@ NETWORKS = """
             "step: class Own has a `compile` of its own, which fitx cannot call: remove it;",
         ),
         (
-            step(RAW, "@steps.register\nclass Own(keras.Model):"),
-            "step: class Own derives from keras.Model; write `class Own(Step):`, with "
-            "`from fitx import Step`, and hand the networks on by name, as in "
-            "super().__init__(model=model); optimizers come from the experiment",
+            step(
+                RAW + "\n    def make_train_function(self, force=False):\n        return None",
+                "@steps.register\nclass Own(keras.Model):",
+            ),
+            "step: class Own has a `make_train_function` of its own, but fitx runs the steps: "
+            "remove it.",
         ),
         (
             step(RAW, "@steps.register\nclass Own:"),
-            "step: class Own is no step: write `class Own(Step):`, with `from fitx import Step`.",
+            "step: class Own is no step: it derives neither from keras.Model nor from fitx.Step.",
         ),
         (
             step("def __init__(self, model, rate: float = 0.5): ..."),

@@ -82,14 +82,32 @@ def test_what_is_no_array_is_refused():
     )
 
 
-@pytest.mark.parametrize("made", [(X, X[:, :1]), {"a": X}])
-def test_several_inputs_or_outputs_are_refused_until_they_are_supported(made):
-    for arrays in ({"x": made}, {"y": made}, {"sample_weight": made}):
-        (name,) = arrays
-        expected = f"train.{name} is a {type(made).__name__}; expected one numpy array. Several"
-        splits = {"train": Split(**{"x": X, "y": Y} | arrays), "test": Split(X, Y)}
-        assert problems(splits).startswith(f"npz 'a.npz': {expected}")
-        assert problems({"train": Split(X, Y), "test": splits["train"]}).count("expected one") == 1
+def test_arrays_of_a_structure_are_named_by_their_place():
+    x = {"image": X, "age": [Y, with_value(np.nan)]}
+    assert one(x=x) == (
+        "npz 'a.npz': train.x['age'][1]: 2 values are NaN, infinite or beyond float32, of 8; the "
+        "first is nan at [2, 1]. Remove or replace such values."
+    )
+    assert one(x={"image": X, "age": Y[:3]}, y=(Y, Y)) == (
+        "npz 'a.npz': train: the numbers of rows differ: x['age'] has 3, x['image'] has 4, "
+        "y[0] has 4, y[1] has 4."
+    )
+    assert one(x={"image": X, "age": [1, 2]}) == (
+        "npz 'a.npz': train.x['age'] is a list; expected a numpy array."
+    )
+    assert "train.x[1] is None; expected" in one(x=(X, None))
+    assert "train.x is a dict with keys that are no strings" in one(x={1: X})
+    weight = {"a": np.ones(4), "b": -np.ones(4)}
+    assert "train.sample_weight['b'] is negative" in one(y={"a": Y, "b": Y}, sample_weight=weight)
+
+
+def test_splits_must_have_the_same_structure():
+    train, test = Split({"a": X, "b": X}, Y), Split({"a": X}, Y)
+    assert problems({"train": train, "test": test}) == (
+        "npz 'a.npz': test holds x['a'], and train x['a'], x['b']; give every split the same "
+        "arrays."
+    )
+    validate({"train": train, "test": Split({"b": X[:1], "a": X[:1]}, Y[:1])}, "")
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,12 @@ def test_short_batches_are_left_out_if_asked_and_sizes_are_static():
 def test_batch_sizes_are_static_where_no_batch_is_short():
     assert training_batches(data(batch_size=5)).element_spec[0].shape == (5, 2)
     assert training_batches(data()).element_spec[0].shape.as_list() == [None, 2]
-    assert evaluation_batches(Split(X, Y), 4, steps=2).element_spec[0].shape == (4, 2)
+    assert evaluation_batches(data(), "train", steps=2).element_spec[0].shape == (4, 2)
 
 
 def test_a_batch_may_be_larger_than_the_data():
     assert rows(training_batches(data(batch_size=64)), 2) == expected(range(2), size=64)
-    assert rows(evaluation_batches(Split(X, Y), 64), 1) == [list(range(10))]
+    assert rows(evaluation_batches(data(batch_size=64), "train"), 1) == [list(range(10))]
 
 
 def test_batches_hold_what_the_split_holds():
@@ -119,11 +119,10 @@ def test_arrays_that_lie_badly_are_fed_too():
 
 
 def test_evaluation_goes_over_the_split_again_and_again():
-    split = data().splits["train"]
     natural = [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
-    assert rows(evaluation_batches(split, 4), 6) == natural * 2
-    assert rows(evaluation_batches(split, 4, steps=2), 4) == natural[:2] * 2
-    assert rows(evaluation_batches(split, 4, steps=9), 6) == natural * 2
+    assert rows(evaluation_batches(data(), "train"), 6) == natural * 2
+    assert rows(evaluation_batches(data(), "train", steps=2), 4) == natural[:2] * 2
+    assert rows(evaluation_batches(data(), "train", steps=9), 6) == natural * 2
 
 
 def test_beginning_to_feed_makes_no_copy_of_the_data():
@@ -132,7 +131,7 @@ def test_beginning_to_feed_makes_no_copy_of_the_data():
     feeds = (
         training_batches,
         training_blocks,
-        lambda data: evaluation_batches(data.splits["train"], 4),
+        lambda data: evaluation_batches(data, "train"),
     )
     for feed in feeds:
         before = resident_bytes()

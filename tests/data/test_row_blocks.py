@@ -5,6 +5,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from fitx.data import row_blocks as module
 from fitx.data.feed import evaluation_batches, training_batches
@@ -27,11 +28,21 @@ def data(split=None, **options):
 def cut(blocks):
     """Yield the batches that the engine runs of a stream of blocks, with their blocks' numbers."""
     for number, block in enumerate(blocks):
-        full, short = int(block.full), 0 if block.short is None else int(block.short)
+        full = int(block.full)
         for at in range(int(block.first), full):
-            yield number, tuple(column[at].numpy() for column in block.columns)
-        if short and int(block.first) <= full:
-            yield number, tuple(column[full][:short].numpy() for column in block.columns)
+            yield number, flat(block.batches, lambda array, at=at: array[at])
+        if block.has_short and int(block.first) <= full:
+            yield number, tuple(short_batch(block.batches, block.short, full))
+
+
+def short_batch(batches, rows, at):
+    streams = [(batches[k], rows[k]) for k in sorted(rows)] if isinstance(rows, dict) else []
+    for batch, count in streams or [(batches, rows)]:
+        yield from flat(batch, lambda array, count=count: array[at][: int(count)])
+
+
+def flat(batch, function=lambda array: array):
+    return tuple(function(array).numpy() for array in tf.nest.flatten(batch))
 
 
 def batches_of(blocks, count):
@@ -39,8 +50,7 @@ def batches_of(blocks, count):
 
 
 def single(batches, count):
-    taken = list(itertools.islice(batches, count))
-    return [tuple(c.numpy() for c in (b if isinstance(b, tuple) else (b,))) for b in taken]
+    return [flat(batch) for batch in itertools.islice(batches, count)]
 
 
 def same(ours, theirs):
@@ -87,16 +97,14 @@ def test_any_position_can_be_started_from(most, size, drop):
 
 @pytest.mark.parametrize("steps", [None, 1, 3, 5, 9])
 def test_an_evaluation_goes_over_the_same_batches_again_and_again(most, steps):
-    split = data().splits["train"]
-
-    theirs = single(evaluation_batches(split, 4, steps), 15)
-    assert same(batches_of(evaluation_blocks(split, 4, steps), 15), theirs)
+    theirs = single(evaluation_batches(data(), "train", steps), 15)
+    assert same(batches_of(evaluation_blocks(data(), "train", steps), 15), theirs)
 
 
 def test_blocks_of_a_pass_have_one_shape_and_no_more_than_the_bytes_allow(most):
     sizes = {None: [6], 1: [1] * 6, 2: [2, 2, 2], 5: [3, 3]}[most]
     numbers = [number for number, _ in itertools.islice(cut(training_blocks(data())), 6)]
-    shapes = {b.columns[0].shape for b in itertools.islice(training_blocks(data()), len(sizes))}
+    shapes = {b.batches[0].shape for b in itertools.islice(training_blocks(data()), len(sizes))}
 
     assert [numbers.count(number) for number in range(len(sizes))] == sizes
     assert shapes == {(sizes[0], 4, 2)}
@@ -120,36 +128,44 @@ def test_a_batch_larger_than_a_block_may_be_comes_alone(monkeypatch):
 
 def test_a_batch_may_be_larger_than_the_data():
     ours = data(batch_size=64)
-    split = ours.splits["train"]
 
     assert same(batches_of(training_blocks(ours), 2), single(training_batches(ours), 2))
     assert same(
-        batches_of(evaluation_blocks(split, 64), 2), single(evaluation_batches(split, 64), 2)
+        batches_of(evaluation_blocks(ours, "train"), 2),
+        single(evaluation_batches(ours, "train"), 2),
     )
 
 
 @pytest.mark.parametrize(
-    "split", [Split(X), Split(X, Y, Y / 10), Split((X > 9).astype(np.uint8), Y.astype(np.int16))]
+    "split",
+    [
+        Split(X),
+        Split(X, Y, Y / 10),
+        Split((X > 9).astype(np.uint8), Y.astype(np.int16)),
+        Split({"b": X, "a": (Y, X[:, :1])}, [Y, {"c": X}]),
+        Split((X, Y)),
+        Split((X, Y, X, Y), is_bare=True),
+    ],
 )
 def test_blocks_hold_what_the_split_holds(split):
     ours = data(split)
 
     assert same(batches_of(training_blocks(ours), 7), single(training_batches(ours), 7))
+    assert next(iter(training_blocks(ours))).batch_spec == training_batches(ours).element_spec
 
 
 def test_a_small_evaluation_is_made_once_and_streams_of_it_share_it(monkeypatch):
-    split = data().splits["train"]
-    blocks = evaluation_blocks(split, 4)
+    blocks = evaluation_blocks(data(), "train")
     one, other = (next(iter(blocks)) for _ in range(2))
 
     assert one is other
     monkeypatch.setattr(module, "MOST_BYTES", 2 * 4 * ROW_BYTES)
-    assert next(iter(evaluation_blocks(split, 4))) is not one
+    assert next(iter(evaluation_blocks(data(), "train"))) is not one
 
 
 def test_a_batch_size_far_above_the_rows_takes_no_more_room_than_the_rows():
     made = data(batch_size=10**6)
-    for blocks in (training_blocks(made), evaluation_blocks(made.splits["train"], 10**6)):
+    for blocks in (training_blocks(made), evaluation_blocks(made, "train")):
         block = next(iter(blocks))
-        assert [column.shape[:2] for column in block.columns] == [(1, 23)] * 2
+        assert [column.shape[:2] for column in block.batches] == [(1, 23)] * 2
     assert same(batches_of(training_blocks(made), 3), single(training_batches(made), 3))

@@ -98,7 +98,7 @@ def batches(mode):
 
 def measured(mode, steps=None):
     feed = evaluation_blocks if MODES[mode].takes_blocks else evaluation_batches
-    return feed(DATA.splits["train"], 4, steps)
+    return feed(DATA, "train", steps)
 
 
 def fit(step, mode, *, steps=STEPS, **keywords):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.preflight import loss_groups
-from fitx.build.preflight.activations import gives_negative_numbers, last_activation
+from fitx.build.preflight.last_layer import gives_negative_numbers
+from fitx.build.preflight.network_outputs import network_outputs
 from fitx.experiment.problems import Problem
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
@@ -71,27 +71,16 @@ class _MetricInputs:
 
 
 def problems(built: BuiltExperiment) -> Iterator[Problem]:
-    """Yield a problem for each metric that would give a wrong value, with the remedy.
-
-    A user's step may feed its metrics what it likes, so only fitx' own steps are judged.
-    """
-    experiment, networks = built.experiment, list(built.step.execution.contents.networks.values())
-    shape = getattr(networks[0], "output_shape", None)
-    labels = [split.y for split in built.data.splits.values() if split.y is not None]
-    is_shipped = experiment.part_index.is_shipped("step", experiment.step.name)
-    if not (is_shipped and len(networks) == 1 and isinstance(shape, tuple) and labels):
-        return
-    width: Any = shape[-1]
-    is_sparse = labels[0].ndim < len(shape) or (labels[0].shape[-1] == 1 and width != 1)
-    inputs = _MetricInputs(labels, width, last_activation(networks[0]), is_sparse)
-    lists = {"metrics": experiment.metrics, "weighted_metrics": experiment.weighted_metrics}
-    for key, parts in lists.items():
-        for index, part in enumerate(parts):
-            text = _misuse(
-                part, loss_groups.class_of(part, width, is_sparse=is_sparse) or "", inputs
-            )
+    """Yield a problem for each metric that would give a wrong value, with the remedy."""
+    for output in network_outputs(built):
+        labels, width = list(output.labels.values()), output.width
+        is_sparse = labels[0].ndim <= len(output.shape) or (labels[0].shape[-1] == 1 and width != 1)
+        inputs = _MetricInputs(labels, width, output.activation, is_sparse)
+        for path, part in output.metrics.items():
+            cls = loss_groups.class_of(part, width, is_sparse=is_sparse) or ""
+            text = _misuse(part, cls, inputs)
             if text is not None:
-                yield experiment.problem((key, index), f"{part.name} {text}")
+                yield built.experiment.problem(path, f"{part.name} {text}")
 
 
 def _misuse(part: Part, cls: str, inputs: _MetricInputs) -> str | None:

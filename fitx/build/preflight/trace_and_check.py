@@ -11,7 +11,7 @@ from fitx.build.preflight import activations, labels, metric_checks, network_che
 from fitx.build.step_errors import returning_frame
 from fitx.build.step_feeds import batch_layout
 from fitx.compat.error_texts import came_through
-from fitx.data.feed import BatchLayout
+from fitx.data.batch_layout import BatchLayout
 from fitx.engine.epoch_logs import NotOneNumber
 from fitx.engine.step_runner import MissingLoss
 from fitx.errors import DataError, FitxError, UserCodeError
@@ -132,7 +132,7 @@ def _trace(
 ) -> None:
     experiment, execution = built.experiment, built.step.execution
     try:
-        execution.trace(kind, batches.spec, batches.largest, returns_values=returns_values)
+        execution.trace(kind, batches.spec, batches.full_rows, returns_values=returns_values)
     except UserCodeError as error:
         name = error.name if isinstance(error, NotOneNumber) else None
         path = _metric(experiment, name) if name is not None else None

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
-from fitx.data.feed import evaluation_layout
+from fitx.data.batch_layout import evaluation_layout
 from fitx.engine.replicas import replica_variables
 from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.experiment.checks.consistency import unused
@@ -56,10 +56,10 @@ def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
 def _trace_test_step(built: BuiltExperiment) -> None:
     """Trace `test_step` to see what it uses, even if no split is to be evaluated."""
     if not built.step.execution.logs["test"].names:
-        batches = evaluation_layout(built.data.splits["train"], built.data.batch_size)
+        batches = evaluation_layout(built.data, "train")
         # It is not going to run: what it cannot do is no problem here.
         with suppress(Exception):
-            built.step.execution.trace("test", batches.spec, batches.largest)
+            built.step.execution.trace("test", batches.spec, batches.full_rows)
 
 
 def _scales(built: BuiltExperiment) -> Iterator[Problem]:

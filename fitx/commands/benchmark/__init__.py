@@ -128,8 +128,8 @@ def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
         built: The experiment; its execution is prepared.
         device_kind: "cpu" or "gpu".
     """
-    rows = batch_layout(built, "train", "train").largest
-    inputs = ModeInputs(built, "train", rows, built.total_steps, device_kind)
+    batches = batch_layout(built, "train", "train")
+    inputs = ModeInputs(built, "train", batches, built.total_steps, device_kind)
     train_mode, obstacle = (
         built.step.execution.plan.modes["train"],
         inputs.full_batch_graph.obstacle,

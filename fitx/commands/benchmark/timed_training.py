@@ -16,7 +16,7 @@ from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make_networks
 from fitx.build.make_step import compile_step, make_step
 from fitx.build.step_feeds import training_feed
-from fitx.data.splits import Split
+from fitx.data.feed import training_batches
 from fitx.engine.modes.execution_modes import PLAIN, Mode
 from fitx.runtime import Runtime
 from fitx.step import Step
@@ -80,14 +80,15 @@ class StockTraining(TimedTraining):
     def fit(self, epochs: int, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Train as `model.fit(x, y)` does."""
         data = self.built.data
-        self._model.fit(
-            **data.splits["train"].arrays(),
-            batch_size=data.batch_size,
-            shuffle=data.shuffle,
-            epochs=epochs,
-            callbacks=list(callbacks),
-            verbose=0,
-        )
+        source: dict[str, Any] = {
+            **data.splits["train"].parts,
+            "batch_size": data.batch_size,
+            "shuffle": data.shuffle,
+        }
+        if data.others is not None:
+            # Keras reads several datasets side by side as a tf.data.Dataset only.
+            source = {"x": training_batches(data), "steps_per_epoch": data.steps("train")}
+        self._model.fit(**source, epochs=epochs, callbacks=list(callbacks), verbose=0)
 
 
 class FitxTraining(TimedTraining):
@@ -150,8 +151,7 @@ def _cut(built: BuiltExperiment, steps: int) -> BuiltExperiment:
     """Return an experiment whose data are the training rows of the first steps."""
     data = built.data
     rows = min(len(data.splits["train"]), steps * data.batch_size)
-    arrays = data.splits["train"].arrays()
-    split = Split(**{name: array[:rows] for name, array in arrays.items()})
+    split = data.splits["train"].mapped(lambda array: array[:rows])
     return replace(built, data=replace(data, splits={"train": split}), steps_per_epoch=steps)
 
 

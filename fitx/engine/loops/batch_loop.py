@@ -122,7 +122,7 @@ def _like_the_experiments(batch: Any) -> Any:
     """Return a batch as x, (x, y) or (x, y, sample_weight), of tensors."""
     if isinstance(batch, tuple):
         parts = tuple(part for part in batch if part is not None)
-        batch = parts if len(parts) > 1 else parts[0]
+        batch = parts if len(parts) > 1 or isinstance(parts[0], tuple) else parts[0]
     return tf.nest.map_structure(_tensor, batch)
 
 

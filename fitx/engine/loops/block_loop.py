@@ -111,12 +111,12 @@ class BlockFunction:
         program = self._program(block)
         full = int(block.full)
         if batch >= full:
-            program.short(block.columns, tf.constant(batch), block.short)
+            program.short(block.batches, tf.constant(batch), block.short)
             return self._cursor.advance(1)
         is_fused = self._mode.fused
         count = self._chunk_size.choose(min(most, full - batch)) if is_fused else 1
         began = time.perf_counter()
-        last = program.full(block.columns, tf.constant(batch), tf.constant(count))
+        last = program.full(block.batches, tf.constant(batch), tf.constant(count))
         if is_fused:
             # Reading the number waits for the device, which is not needed for one step a call.
             int(last)
@@ -129,8 +129,8 @@ class BlockFunction:
             short = self._step_graph.graph(block.batch_spec)
             if short not in self._programs:
                 full = short
-                if self._is_sized:
-                    full = self._step_graph.graph_for_rows(short, block.batch_size)
+                if self._is_sized and block.short is not None:
+                    full = self._step_graph.graph_for_rows(short, block.full_rows)
                 self._programs[short] = BlockProgram(full, self._mode, short)
             self._current = block, self._programs[short]
         return self._current[1]
@@ -167,10 +167,9 @@ class _BlockCursor:
         if iterator is not self._iterator or self._next >= self._end:
             block = next(iterator)
             # Copied to the device once instead of at every call.
-            columns = tuple(tf.identity(column) for column in block.columns)
-            self._iterator, self._block = iterator, block._replace(columns=columns)
-            short = 0 if block.short is None else int(block.short > 0)
-            self._next, self._end = int(block.first), int(block.full) + short
+            batches = tf.nest.map_structure(tf.identity, block.batches)
+            self._iterator, self._block = iterator, block._replace(batches=batches)
+            self._next, self._end = int(block.first), int(block.full) + block.has_short
         return self._block, self._next
 
     def advance(self, count: int) -> int:
@@ -189,33 +188,36 @@ class BlockProgram:
 
     Attributes:
         full: Runs `count` batches from number `batch` on and returns the number after them.
-        short: Runs the short batch of number `batch`, which has `rows` rows. It is never compiled
-            by XLA, which would take as long for it as for all the others.
+        short: Runs the short batch of number `batch`, which has `rows` rows, or so many of each
+            stream. It is never compiled by XLA, which would take as long for it as for all the
+            others.
     """
 
     def __init__(self, graph: Any, mode: Mode, short_graph: Any = None) -> None:
-        def one(columns: Any, batch: Any, count: Any) -> Any:
-            graph(_batch(columns, batch))
+        def one(batches: Any, batch: Any, count: Any) -> Any:
+            graph(_batch(batches, batch))
             return batch + 1
 
-        def many(columns: Any, batch: Any, count: Any) -> Any:
+        def many(batches: Any, batch: Any, count: Any) -> Any:
             end = batch + count
 
             def body(index: Any) -> tuple[Any]:
-                graph(_batch(columns, index))
+                graph(_batch(batches, index))
                 return (index + 1,)
 
             # One iteration at a time: a step reads what the step before it assigned.
             return tf.while_loop(lambda i: i < end, body, (batch,), parallel_iterations=1)[0]
 
-        def short(columns: Any, batch: Any, rows: Any) -> None:
-            (short_graph or graph)(_batch(columns, batch, rows))
+        def short(batches: Any, batch: Any, rows: Any) -> None:
+            (short_graph or graph)(_batch(batches, batch, rows))
 
         run = many if mode.fused else one
         self.full = tf.function(run, autograph=False, jit_compile=mode.xla or None)
         self.short = tf.function(short, autograph=False)
 
 
-def _batch(columns: tuple[Any, ...], number: Any, rows: Any = None) -> Any:
-    parts = tuple(tf.gather(column, number)[:rows] for column in columns)
-    return parts if len(parts) > 1 else parts[0]
+def _batch(batches: Any, number: Any, rows: Any = None) -> Any:
+    """Return the batch of a number, and of a short one its rows, of each stream."""
+    if isinstance(rows, dict):
+        return {name: _batch(batches[name], number, count) for name, count in rows.items()}
+    return tf.nest.map_structure(lambda array: tf.gather(array, number)[:rows], batches)

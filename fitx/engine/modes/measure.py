@@ -75,7 +75,7 @@ def _seconds(program: BlockProgram, block: Block, mode: Mode, best: float | None
 def _chunks(program: BlockProgram, block: Block) -> Callable[[int], float]:
     def run(count: int) -> float:
         began = time.perf_counter()
-        int(program.full(block.columns, tf.constant(0), tf.constant(count)))
+        int(program.full(block.batches, tf.constant(0), tf.constant(count)))
         return time.perf_counter() - began
 
     return run
@@ -87,7 +87,7 @@ def _steps(program: BlockProgram, block: Block) -> Callable[[int], float]:
     def run(count: int) -> float:
         began = time.perf_counter()
         for index in range(count):
-            at = program.full(block.columns, tf.constant(index % full_batches), tf.constant(1))
+            at = program.full(block.batches, tf.constant(index % full_batches), tf.constant(1))
         int(at)
         return time.perf_counter() - began
 

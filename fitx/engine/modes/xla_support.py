@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fitx.compat.function_graphs import operations
 from fitx.compat.xla_compiler import Refusal, has_kernel, xla_refusal
+from fitx.data.batch_layout import Rows
 
 _UNKNOWN = "which it does not support"
 _SIZES = "whose sizes must be known before it runs"
@@ -27,7 +28,7 @@ class XlaObstacle:
     reason: str
 
 
-def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle | None:
+def find_obstacle(graph: Any, rows: Rows, device_kind: str) -> XlaObstacle | None:
     """Return an operation that XLA cannot compile in a traced step, None if there is none.
 
     TensorFlow itself lowers the graph to XLA's language, without compiling or running it: that
@@ -35,10 +36,10 @@ def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle 
 
     Args:
         graph: The graph of one batch, as `Batch.graph` gives it.
-        batch_size: The size to use where the graph leaves a size open.
+        rows: The size to use where the graph leaves a size open; of several streams, for each.
         device_kind: "cpu" or "gpu": what the program would be for.
     """
-    refusal = _refusal(graph, batch_size)
+    refusal = _refusal(graph, rows)
     if refusal is None:
         return None
     unknown = (op for op in operations(graph.graph) if not has_kernel(op, device_kind))
@@ -49,10 +50,10 @@ def find_obstacle(graph: Any, batch_size: int, device_kind: str) -> XlaObstacle 
     return XlaObstacle(_named(refusal, graph), reason)
 
 
-def _refusal(graph: Any, batch_size: int) -> Refusal | None:
+def _refusal(graph: Any, rows: Rows) -> Refusal | None:
     """Return the message of TensorFlow if it cannot lower a graph."""
     structure = graph.structured_input_signature[0][0]
-    specs = [_with_size(spec, batch_size) for spec in tf.nest.flatten(structure)]
+    specs = tf.nest.flatten(_with_sizes(structure, rows))
 
     def one_batch(*columns: Any) -> None:
         graph(tf.nest.pack_sequence_as(structure, columns))
@@ -60,9 +61,15 @@ def _refusal(graph: Any, batch_size: int) -> Refusal | None:
     return xla_refusal(one_batch, specs)
 
 
-def _with_size(spec: tf.TensorSpec, batch_size: int) -> tf.TensorSpec:
-    sizes = [batch_size if size is None else size for size in spec.shape]
-    return tf.TensorSpec(sizes, spec.dtype)
+def _with_sizes(spec: Any, rows: Rows) -> Any:
+    """Return the spec of batches with a number for every open size."""
+    if isinstance(rows, dict):
+        return {name: _with_sizes(part, rows[name]) for name, part in spec.items()}
+
+    def sized(part: tf.TensorSpec) -> tf.TensorSpec:
+        return tf.TensorSpec([rows if size is None else size for size in part.shape], part.dtype)
+
+    return tf.nest.map_structure(sized, spec)
 
 
 def _named(refusal: Refusal, graph: Any) -> tf.Operation | None:

@@ -46,8 +46,9 @@ class ReplicaGraph:
 
     def trace(self, function: Callable[[Any], Any], spec: Any) -> Any:
         """Return the graph of a function of a batch that calls `run`."""
-        rows, count = tf.nest.flatten(spec)[0].shape[0], self._strategy.num_replicas_in_sync
-        with shared_steps.replicas_traced(rows % count == 0), by_example():
+        count = self._strategy.num_replicas_in_sync
+        is_shared = all(part.shape[0] % count == 0 for part in tf.nest.flatten(spec))
+        with shared_steps.replicas_traced(is_shared), by_example():
             return tf.function(function).get_concrete_function(spec)
 
     @tf.autograph.experimental.do_not_convert
