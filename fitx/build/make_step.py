@@ -12,7 +12,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import attribute_errors, first_sentence
 from fitx.build.make_parts import call_part, make_value
 from fitx.build.metric_variables import make_variables
-from fitx.compat import legacy_names
+from fitx.compat import layer_names, legacy_names
 from fitx.compat.loss_scale import scaled
 from fitx.engine import model_steps
 from fitx.experiment.experiment import Experiment
@@ -36,6 +36,8 @@ def make_step(experiment: Experiment, networks: Networks, steps_per_epoch: int) 
         step = call_part(experiment, experiment.step, ("step",), {**networks, **numbers})
         return plugin_checks.step(experiment.step, step, networks)
     legacy_names.provide()
+    # Checkpoints identify the variables of its own layers by layer names.
+    layer_names.number_anew()
     ends: dict[str, Any] = {}
     if signature.takes_model and MODEL in networks:
         ends = _inputs_and_outputs(experiment, networks[MODEL])

@@ -85,6 +85,13 @@ def untouched_loss(step: keras.Model) -> list[keras.metrics.Metric]:
     return [tracker]
 
 
+def unfed_metrics(step: keras.Model) -> list[keras.metrics.Metric]:
+    """Return the metrics of a step that the graph being traced does not update."""
+    if tf.executing_eagerly():
+        return []
+    return [metric for metric in step.metrics if not fed_names(metric)]
+
+
 def _unlisted_metrics(step: keras.Model) -> list[keras.metrics.Metric]:
     """Return the metrics that the graph being traced uses and `step.metrics` does not list.
 

@@ -147,7 +147,12 @@ def _placeholder(spec: tf.TensorSpec) -> tf.Tensor:
 def _named_members(step: keras.Model) -> Iterator[tuple[str, Any]]:
     """Yield the attributes of a step by name, and the items of lists and mappings in them."""
     of_keras = vars(keras.Model())
-    members = {name: value for name, value in vars(step).items() if name not in of_keras}
+    members = {
+        name: value
+        for name, value in vars(step).items()
+        # TensorFlow's own lists of what it tracks begin with `_self_`.
+        if name not in of_keras and not name.startswith("_self_")
+    }
     if "optimizer" in vars(step):
         members["optimizer"] = step.optimizer
     for name, value in members.items():

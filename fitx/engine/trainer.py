@@ -12,7 +12,7 @@ import keras
 
 from fitx.compat.fit_hooks import FitHooks
 from fitx.engine.callback_list import ChunkCallbackList, KerasFunction
-from fitx.engine.metric_sources import untouched_loss
+from fitx.engine.metric_sources import unfed_metrics
 from fitx.engine.step_runner import StepRunner
 from fitx.errors import UserCodeError
 
@@ -138,13 +138,16 @@ class Trainer(FitHooks):
     def get_metrics_result(self) -> dict[str, Any]:
         """Return the results of the step's metrics, as `keras.Model` does.
 
-        Keras' own loss tracker is left out while a step is traced that does not update it.
-        Otherwise `{"loss": loss, **self.compute_metrics(x, y, y_pred)}` would log a loss of 0.0.
+        A metric that the traced method does not update is left out. Otherwise the loss tracker of
+        Keras would log 0.0 in `{"loss": loss, **self.compute_metrics(x, y, y_pred)}`, and Keras'
+        own `test_step` would log 0.0 for every metric that only `train_step` updates.
         """
         results: dict[str, Any] = super().get_metrics_result()
-        untouched = untouched_loss(self)
-        if untouched and sum(metric.name == "loss" for metric in self.metrics) == 1:
-            del results["loss"]
+        unfed = unfed_metrics(self)
+        names = [metric.name for metric in self.metrics]
+        for metric in unfed:
+            if names.count(metric.name) == 1:
+                results.pop(metric.name, None)
         return results
 
     @contextmanager
