@@ -42,7 +42,7 @@ for file in sys.argv[1:]:
     arrays = dict(numpy.load(file + ".npz"))
     answer = arrays.pop("answer")
     x = list(arrays.values())
-    print(numpy.allclose(network.predict(x[0] if len(x) == 1 else x, verbose=0), answer))
+    print(numpy.allclose(network.predict(x[0] if len(x) == 1 else x, verbose=0), answer, atol=1e-6))
 """
 
 

@@ -15,6 +15,7 @@ SHIPPED = {
     "sequential": lambda: models.get("sequential")((3,), layers=[keras.layers.Dense(2)]),
     "dcgan_generator": lambda: models.get("dcgan_generator")(IMAGE, latent_dim=5),
     "dcgan_discriminator": lambda: models.get("dcgan_discriminator")(IMAGE),
+    "unet": lambda: models.get("unet")(IMAGE, filters=[4, 8]),
 }
 LOAD = """
 import sys
@@ -22,13 +23,22 @@ sys.modules["fitx"] = None
 import keras, numpy
 for file in sys.argv[1:]:
     network = keras.saving.load_model(file, compile=False)
-    x = numpy.load(file + ".npy")
-    print(abs(network(x).numpy() - numpy.load(file + ".answer.npy")).max() < 1e-6)
+    arrays = dict(numpy.load(file + ".npz"))
+    answer = arrays.pop("answer")
+    x = list(arrays.values())
+    print(abs(network(x[0] if len(x) == 1 else x).numpy() - answer).max() < 1e-6)
 """
 
 
 def layers(network):
     return [type(layer).__name__ for layer in network.layers]
+
+
+def inputs(network):
+    """Return two random rows for each input of a network; sequences have four elements."""
+    random = np.random.default_rng(0)
+    shapes = [[size or 4 for size in tensor.shape[1:]] for tensor in network.inputs]
+    return [random.random((2, *shape), np.float32) for shape in shapes]
 
 
 def refusal(name, *arguments, **options):
@@ -55,10 +65,9 @@ def test_networks_load_where_there_is_no_fitx(tmp_path):
     for name, make in SHIPPED.items():
         network = make()
         files.append(str(tmp_path / f"{name}.keras"))
-        x = np.random.default_rng(0).random((2, *network.input_shape[1:]), dtype=np.float32)
+        x = inputs(network)
         network.save(files[-1])
-        np.save(files[-1] + ".npy", x)
-        np.save(files[-1] + ".answer.npy", network(x))
+        np.savez(files[-1] + ".npz", *x, answer=network(x[0] if len(x) == 1 else x))
     done = subprocess.run([sys.executable, "-c", LOAD, *files], capture_output=True, text=True)
     assert done.stdout.split() == ["True"] * len(SHIPPED), done.stderr
 
@@ -192,5 +201,30 @@ def mixed_precision():
 @pytest.mark.parametrize("name", [name for name in SHIPPED if name != "sequential"])
 def test_answers_have_32_bits_under_mixed_precision(mixed_precision, name):
     network = SHIPPED[name]()
-    answer = network(np.zeros((1, *network.input_shape[1:]), np.float32))
+    x = inputs(network)
+    answer = network(x[0] if len(x) == 1 else x)
     assert keras.backend.standardize_dtype(answer.dtype) == "float32"
+
+
+def test_a_unet_returns_images_of_the_size_that_it_is_given():
+    network = models.get("unet")((8, 12, 3), filters=[4, 4, 4])
+    assert network.output_shape == (None, 8, 12, 3)
+
+
+def test_a_unet_sees_each_image_and_its_time_alone():
+    network = models.get("unet")(IMAGE, filters=[4, 8])
+    random = np.random.default_rng(0)
+    network.set_weights([random.normal(size=w.shape, scale=0.3) for w in network.get_weights()])
+    x = random.random((3, *IMAGE), np.float32)
+    both = network([x, np.float32([[0.1], [0.1], [0.9]])]).numpy()
+    alone = network([x[:1], np.float32([[0.1]])]).numpy()
+    np.testing.assert_allclose(both[:1], alone, atol=1e-5)
+    moved = network([x, np.float32([[0.1], [0.1], [0.2]])]).numpy()
+    assert [np.allclose(a, b, atol=1e-4) for a, b in zip(both, moved, strict=True)] == [1, 1, 0]
+
+
+def test_a_unet_refuses_images_that_it_cannot_halve():
+    assert refusal("unet", (6, 8, 1), filters=[4, 4, 4]) == (
+        "unet halves images 2 times, once less than it has filters; images of 6x8 cannot be. Give "
+        "fewer filters or set data.image_size."
+    )
