@@ -74,7 +74,7 @@ def _signatures(name: str, part_index: PartIndex) -> list[Signature]:
 
 
 def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str]:
-    from fitx.experiment.checks.options import data_options
+    from fitx.experiment.checks.options import shared_options
     from fitx.registry.signature import texts
 
     yield f"{signature.kind} {signature.name}"
@@ -85,13 +85,12 @@ def _signature_text(signature: Signature, part_index: PartIndex) -> Iterator[str
     if own_compile is not None:
         arguments = list(texts(own_compile.parameters))
         yield _layout.indented(_layout.call_text("compile", arguments, width))
-    if signature.kind == "dataset":
+    shared = shared_options(signature.kind, signature.name)
+    if shared:
         eight = " " * 8
         filled = partial(textwrap.fill, width=max(width - 2, 20), initial_indent=eight)
         wrapped = partial(filled, subsequent_indent=eight)
-        common = "\n".join(
-            f"    {option.text}\n{wrapped(option.description)}" for option in data_options()
-        )
+        common = "\n".join(f"    {option.text}\n{wrapped(option.description)}" for option in shared)
         yield _layout.indented(f"Options of every dataset:\n{common}")
     if signature.doc:
         yield _layout.indented(signature.doc)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ from fitx.build import plugin_checks
 from fitx.build.built import BuiltExperiment
 from fitx.build.callback_parts import check_callbacks
 from fitx.build.error_attribution import attribute_errors
+from fitx.build.make_data import check_shares, make_data
 from fitx.build.make_parts import call_part
 from fitx.build.make_step import compile_step, make_step
 from fitx.build.preflight import trace_and_check
@@ -28,12 +29,9 @@ from fitx.build.trained_weights import (
 )
 from fitx.build.values_from_data import refuse_structures, values_from_data
 from fitx.compat import layer_names
-from fitx.data import prepare as preparation
-from fitx.data.array_checks import validate
 from fitx.data.prepare import Data
 from fitx.data.splits import rows_text
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.schema import DataOptions
 from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
 from fitx.stages import Stage
@@ -55,12 +53,13 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
     check_step_class(experiment)
     data = make_data(experiment)
     steps = experiment.fit.steps_per_epoch or data.steps("train")
-    _demand_equal_shares(experiment, data.batch_size, device.replicas if device else 1)
+    check_shares(experiment, data, device.replicas if device else 1)
     scope = device.scope if device else nullcontext
     initial = read_initial_weights(experiment)
     with Stage("building the networks"), scope():
         networks = make_networks(experiment, data, initial)
         step = make_step(experiment, networks, steps)
+    step.execution.count_rows_of(data.name)
     origins = {name: replace(weights, arrays={}) for name, weights in initial.items()}
     built = BuiltExperiment(experiment, step, data, steps, initial_weights=origins)
     with scope():
@@ -75,33 +74,6 @@ def make(experiment: Experiment, device: Runtime | None = None) -> BuiltExperime
         trace_and_check.check(built)
     check_callbacks(experiment)
     return built
-
-
-def make_data(experiment: Experiment) -> Data:
-    """Load the dataset's splits, check every number, and set up batches."""
-    part = experiment.data
-    shared = {field.name for field in fields(DataOptions)}
-    dataset_options = {k: v for k, v in part.options.items() if k not in shared}
-    options = DataOptions(**{k: v for k, v in part.options.items() if k in shared})
-    values_from_fitx = {"seed": experiment.seed}
-    with Stage(f"reading {part.name}"):
-        dataset_result = call_part(
-            experiment, replace(part, options=dataset_options), ("data",), values_from_fitx
-        )
-        splits = plugin_checks.splits(part, dataset_result)
-    source = f"{part.name} '{dataset_options['path']}'" if "path" in dataset_options else part.name
-    with Stage(f"checking {rows_text(splits)}"):
-        validate(splits, source)
-    with Stage(f"preparing {rows_text(splits)}"):
-        return preparation.prepare(splits, options, seed=experiment.seed)
-
-
-def _demand_equal_shares(experiment: Experiment, batch_size: int, count: int) -> None:
-    if batch_size % count:
-        fitting = max(batch_size // count, 1) * count
-        text = f"{batch_size} examples cannot be shared equally by {count} devices; write"
-        text += f" {fitting} or {fitting + count}."
-        raise experiment.error(("data", "batch_size"), text)
 
 
 def make_networks(

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fitx.experiment.after import NetworkSource
-from fitx.experiment.checks.options import data_options
+from fitx.experiment.checks.options import shared_options
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.schema import Checkpoint, Execution, Fit
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath
-from fitx.registry.kinds import SHARED_OPTIMIZER, Part
+from fitx.registry.kinds import SHARED_OPTIMIZER, ZIP, Part
 from fitx.registry.part_index import PartIndex
 from fitx.registry.signature import NO_DEFAULT
 from fitx.registry.step_facts import StepFacts
@@ -65,6 +65,14 @@ class Experiment:
         signature = self.part_index.signature("step", self.step.name)
         makes_its_own = signature is not None and signature.is_model_class
         return bool(self.optimizers) or makes_its_own
+
+    @property
+    def datasets(self) -> dict[KeyPath, Part]:
+        """The datasets by key: one, or the streams that are read side by side."""
+        if self.data.name != ZIP:
+            return {("data",): self.data}
+        streams = self.data.options["streams"].items()
+        return {("data", "streams", name): part for name, part in streams}
 
     def error(self, path: KeyPath, text: str) -> ConfigError:
         """Return the error for a problem of the key at `path`."""
@@ -126,8 +134,7 @@ class Experiment:
         signature = self.part_index.signature(part.kind, part.name)
         if part.kind not in _WITH_DEFAULTS or signature is None:
             return {}
-        common = data_options() if part.kind == "dataset" else ()
-        options = (*signature.options, *common)
+        options = (*signature.options, *shared_options(part.kind, part.name))
         return {p.name: p.default for p in options if p.default is not NO_DEFAULT}
 
     def _name_path(self, path: KeyPath) -> KeyPath:

@@ -56,6 +56,10 @@ SHARED_OPTIMIZER = "optimizer"
 """The name of an optimizer that trains all networks of a step; no network can have it."""
 
 
+ZIP = "zip"
+"""The dataset that reads others side by side; each of these has the options of its batches."""
+
+
 @dataclass(frozen=True)
 class Part:
     """A part of an experiment: its kind, name and checked options, which may contain parts."""
@@ -212,6 +216,7 @@ Metric: TypeAlias = Annotated[Any, "metric"]
 Optimizer: TypeAlias = Annotated[Any, "optimizer"]
 Initializer: TypeAlias = Annotated[Any, "initializer"]
 Regularizer: TypeAlias = Annotated[Any, "regularizer"]
+Dataset: TypeAlias = Annotated[Any, "dataset"]
 
 PART_ANNOTATIONS = {
     "Layer": "layer",
@@ -221,5 +226,6 @@ PART_ANNOTATIONS = {
     "Optimizer": "optimizer",
     "Initializer": "initializer",
     "Regularizer": "regularizer",
+    "Dataset": "dataset",
 }
 """The kinds of parts that these annotations mean."""

@@ -19,7 +19,10 @@ from fitx.training.result import relative_to_cwd
 def make_plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
     """Return the plan of a training."""
     rows, execution = len(built.data.splits["train"]), built.step.execution.plan
-    data = f"{rows:,} examples, {built.steps_per_epoch:,} steps an epoch"
+    counts = [f"{len(s.splits['train']):,} {name}" for name, s in built.data.streams.items()]
+    data = (
+        f"{' and '.join(counts) or f'{rows:,}'} examples, {built.steps_per_epoch:,} steps an epoch"
+    )
     if built.unmeasured:
         data += f"; without a test_step nothing measures {' and '.join(built.unmeasured)}"
     return Plan(

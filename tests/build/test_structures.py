@@ -95,3 +95,47 @@ def test_a_dataset_may_return_what_the_step_gets(written, returned, batch):
 
     assert shown(built.data.splits["train"].batch) == batch
     assert list(built.data.splits) == ["train"]
+
+
+SEMI = """
+import tensorflow as tf
+
+from fitx import steps
+from fitx.step import Step
+
+
+@steps.register
+class Semi(Step):
+    def train_step(self, data):
+        (x, y), other = data["labelled"], data["extra"]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self.model(x, training=True) - y) ** 2)
+            spread = tf.math.reduce_mean(self.model(other, training=True) ** 2)
+            total = loss + 0.1 * spread
+        self.minimize(total, tape, "model")
+        return {"loss": loss, "spread": spread, "first": tf.reduce_mean(y)}
+
+    def test_step(self, data):
+        x, y = data["labelled"]
+        return {"loss": tf.reduce_mean((self.model(x) - y) ** 2)}
+"""
+STREAMS = """
+    data={name: zip, streams: {labelled: {name: random, rows: 22, features: 3, batch_size: 4,
+    validation_split: 0.2}, extra: {name: random, rows: 13, features: 3, batch_size: 8, seed: 5,
+    labels: false}}}
+"""
+
+
+def semi(*words):
+    data = " ".join(STREAMS.split())
+    return (data, "step=semi", "loss=null", "fit.epochs=4", "model={name: mlp, units: [4]}", *words)
+
+
+def test_streams_of_unequal_length_are_trained_on_in_every_mode(trained):
+    plain = trained(*semi("execution.mode=plain"), semi=SEMI)
+    for mode in ("xla", "fused", "fused_xla"):
+        other = trained(*semi(f"execution.mode={mode}"), semi=SEMI)
+        for name in ("loss", "spread", "first", "val_loss"):
+            np.testing.assert_allclose(other.column(name), plain.column(name), rtol=1e-4)
+    # The rows of the labelled stream count: every epoch logs the mean over its 17 rows.
+    np.testing.assert_allclose(plain.column("first"), [plain.column("first")[0]] * 4, rtol=1e-5)

@@ -87,6 +87,34 @@ data: {name: npz, path: several.npz, batch_size: 50}
 fit: {epochs: 2}
 """
 
+SEMI = """
+import tensorflow as tf
+from fitx import Step, steps
+
+@steps.register
+class Semi(Step):
+    def train_step(self, data):
+        (x, y), extra = data["labelled"], data["extra"]
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(y - self(x, training=True)))
+            loss += tf.reduce_mean(tf.square(self(extra, training=True)))
+        self.minimize(loss, tape, "model")
+        return {"loss": loss, "target": tf.reduce_mean(y)}
+"""
+
+STREAMS = """
+plugins: [semi.py]
+step: semi
+model: linear
+optimizer: sgd
+data:
+  name: zip
+  streams:
+    labelled: {name: random, rows: 101, features: 4, batch_size: 20}
+    extra: {name: random, rows: 31, features: 4, seed: 3, labels: false, batch_size: 30}
+fit: {epochs: 3}
+"""
+
 
 def difference(one, other):
     """Return how far apart two states are at most, in shares of each array's largest number."""
@@ -114,6 +142,8 @@ def folder(tmp_path_factory):
     keeping = "plugins: [keeping.py]\nstep: keeping\nmodel: linear\noptimizer: sgd\n"
     (path / "keeping.yaml").write_text(keeping + data)
     (path / "gan.yaml").write_text(GAN)
+    (path / "semi.py").write_text(SEMI)
+    (path / "streams.yaml").write_text(STREAMS)
     x = np.random.default_rng(0).normal(size=(101, 3)).astype("float32")
     np.savez(path / "several.npz", x=x, y=(x > 0).astype("int32"))
     (path / "several.yaml").write_text(SEVERAL)

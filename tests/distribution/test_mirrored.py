@@ -31,6 +31,7 @@ CASES = {
     "dropout, an odd last batch": ("digits", "fit.epochs=2", "model={name: mlp, dropout: 0.5}"),
     "gan": ("gan.yaml",),
     "raw loss": ("raw.yaml",),
+    "streams, an odd last batch": ("streams.yaml",),
     "metrics that know their shapes by the first batch": ("several.yaml",),
 }
 REFUSED = ("guide/low_level", "data.batch_size=5")

@@ -120,11 +120,13 @@ def _untrained_variables(built: BuiltExperiment) -> Iterator[Problem]:
 def _validation(built: BuiltExperiment) -> Iterator[Problem]:
     """Find options of a validation that a step without `test_step` and loss cannot run."""
     experiment = built.experiment
-    fit, split = experiment.fit, experiment.data.options.get("validation_split")
+    fit = experiment.fit
     text = f"has no effect: step '{experiment.step.name}' has no test_step, so nothing is validated"
-    if split:
-        lost = "the rows that it takes from training would be lost; write a test_step, or remove"
-        yield experiment.problem(("data", "validation_split"), f"{text} and {lost} the key.")
+    lost = "the rows that it takes from training would be lost; write a test_step, or remove"
+    for path, part in experiment.datasets.items():
+        if part.options.get("validation_split"):
+            key_path = (*path, "validation_split")
+            yield experiment.problem(key_path, f"{text} and {lost} the key.")
     for key, is_set in (
         ("validation_freq", fit.validation_freq != 1),
         ("validation_steps", fit.validation_steps is not None),

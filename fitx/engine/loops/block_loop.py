@@ -195,29 +195,29 @@ class BlockProgram:
 
     def __init__(self, graph: Any, mode: Mode, short_graph: Any = None) -> None:
         def one(batches: Any, batch: Any, count: Any) -> Any:
-            graph(_batch(batches, batch))
+            graph(batch_at(batches, batch))
             return batch + 1
 
         def many(batches: Any, batch: Any, count: Any) -> Any:
             end = batch + count
 
             def body(index: Any) -> tuple[Any]:
-                graph(_batch(batches, index))
+                graph(batch_at(batches, index))
                 return (index + 1,)
 
             # One iteration at a time: a step reads what the step before it assigned.
             return tf.while_loop(lambda i: i < end, body, (batch,), parallel_iterations=1)[0]
 
         def short(batches: Any, batch: Any, rows: Any) -> None:
-            (short_graph or graph)(_batch(batches, batch, rows))
+            (short_graph or graph)(batch_at(batches, batch, rows))
 
         run = many if mode.fused else one
         self.full = tf.function(run, autograph=False, jit_compile=mode.xla or None)
         self.short = tf.function(short, autograph=False)
 
 
-def _batch(batches: Any, number: Any, rows: Any = None) -> Any:
+def batch_at(batches: Any, number: Any, rows: Any = None) -> Any:
     """Return the batch of a number, and of a short one its rows, of each stream."""
     if isinstance(rows, dict):
-        return {name: _batch(batches[name], number, count) for name, count in rows.items()}
+        return {name: batch_at(batches[name], number, count) for name, count in rows.items()}
     return tf.nest.map_structure(lambda array: tf.gather(array, number)[:rows], batches)

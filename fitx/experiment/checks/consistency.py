@@ -14,6 +14,7 @@ from fitx.experiment.checks.networks import (
     find_network_problems,
 )
 from fitx.experiment.checks.schedules import find_schedule_problems
+from fitx.experiment.checks.streams import find_stream_problems
 from fitx.experiment.problems import Findings, Problem
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
@@ -43,6 +44,7 @@ def find_inconsistencies(
     findings += find_execution_conflicts(settings)
     findings += find_file_conflicts(settings.callbacks)
     findings += find_schedule_problems(settings)
+    findings += find_stream_problems(settings)
     step = settings.step
     signature = part_index.signature("step", step.name) if step else None
     facts = part_index.step_facts(step.name) if step else None

@@ -18,7 +18,7 @@ from fitx.experiment.problems import closest
 from fitx.experiment.schema import DataOptions
 from fitx.registry import keras_parts
 from fitx.registry.annotations import type_of
-from fitx.registry.kinds import FILLED_BY_FITX, with_article
+from fitx.registry.kinds import FILLED_BY_FITX, ZIP, with_article
 from fitx.registry.part_index import PartIndex
 from fitx.registry.python_source import argument_descriptions
 from fitx.registry.signature import Parameter, Signature
@@ -122,7 +122,12 @@ def accepted_options(signature: Signature) -> tuple[Parameter, ...]:
         return tuple(options)
     if signature.kind == "metric":
         return (*signature.parameters, _AS)
-    return (*signature.parameters, *(data_options() if signature.kind == "dataset" else ()))
+    return (*signature.parameters, *shared_options(signature.kind, signature.name))
+
+
+def shared_options(kind: str, name: str) -> tuple[Parameter, ...]:
+    """Return the options of a part besides those that its signature declares."""
+    return data_options() if kind == "dataset" and name != ZIP else ()
 
 
 @cache

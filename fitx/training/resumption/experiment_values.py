@@ -8,7 +8,7 @@ from dataclasses import replace
 from itertools import zip_longest
 from typing import Any
 
-from fitx.experiment.checks.options import data_options
+from fitx.experiment.checks.options import shared_options
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.schema import SECTIONS
 from fitx.experiment.yaml.tree import KeyPath, dotted
@@ -141,7 +141,7 @@ def _full(value: Any, part_index: PartIndex) -> Any:
     if isinstance(value, Part):
         signature = part_index.signature(value.kind, value.name)
         parameters = signature.parameters if signature else ()
-        parameters += data_options() if value.kind == "dataset" else ()
+        parameters += shared_options(value.kind, value.name)
         defaults = {p.name: p.default for p in parameters if p.default is not NO_DEFAULT}
         options = {k: _full(v, part_index) for k, v in {**defaults, **value.options}.items()}
         return replace(value, name=_canonical_name(value), options=options)
