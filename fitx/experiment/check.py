@@ -20,7 +20,9 @@ from fitx.experiment.problems import ConfigError, Problem, listed, nearest
 from fitx.experiment.schema import LATEST, Settings
 from fitx.experiment.yaml.load import Document, load
 from fitx.registry.kinds import FILLED_BY_FITX, Part
+from fitx.registry.model_classes import MODEL
 from fitx.registry.part_index import PartIndex
+from fitx.registry.signature import Signature
 
 
 def read(name: str, words: Sequence[str] = (), *, own_step: bool = True) -> Experiment:
@@ -124,24 +126,36 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
     signature, facts = part_index.signature("step", name), part_index.step_facts(name)
     if signature is None:
         raise UsageError(f"no step is called '{name}'.{nearest(name, part_index.names('step'))}")
-    required_networks = [p.name for p in signature.positional if p.required]
-    missing = [network for network in required_networks if network not in experiment.networks]
-    if missing:
-        text = f"step '{name}' needs the network '{missing[0]}'; this experiment has "
-        raise UsageError(f"{text}{listed(list(experiment.networks))}.")
-    settings = [
-        p.name for p in signature.options if p.required and p.name not in FILLED_BY_FITX["step"]
-    ]
-    if settings:
-        raise UsageError(f"step '{name}' needs '{settings[0]}'; set it with step=... instead.")
+    kept_networks = _networks_for(signature, experiment)
     # What a step of a plugin uses is known only when it is traced.
     uses = facts.uses if facts is not None else {"loss", "metrics"}
     if facts is not None and "loss" in uses and experiment.loss is None:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
-    kept_networks = {network: experiment.networks[network] for network in required_networks}
     loss = experiment.loss if "loss" in uses else None
     copies = {k: v for k, v in experiment.copies.items() if k in kept_networks}
-    changed = replace(experiment, networks=kept_networks, copies=copies, loss=loss)
+    changed = replace(experiment, networks=kept_networks, copies=copies, loss=loss, compile={})
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
     return replace(changed, step=Part("step", name), step_facts=facts, trained_as=experiment)
+
+
+def _networks_for(signature: Signature, experiment: Experiment) -> dict[str, Part]:
+    """Return those networks of an experiment that another step takes.
+
+    Raises:
+        UsageError: The step needs another network, or a setting.
+    """
+    names, networks = signature.network_names(experiment.networks), experiment.networks
+    if signature.is_model_class:
+        names = tuple(
+            n for n in names if signature.get(n) or (n == MODEL and signature.takes_model)
+        )
+    required = {p.name for p in signature.parameters if p.required} - FILLED_BY_FITX["step"]
+    required |= {MODEL} if signature.needs_model else set()
+    step = f"step '{signature.name}'"
+    for name in sorted(required - networks.keys()):
+        if name in names or signature.is_model_class:
+            text = f"{step} needs the network '{name}'; this experiment has "
+            raise UsageError(f"{text}{listed(list(networks))}.")
+        raise UsageError(f"{step} needs '{name}'; set it with step=... instead.")
+    return {name: networks[name] for name in names if name in required or signature.is_model_class}

@@ -44,12 +44,12 @@ PART_KEY = "fitx-part"
 """Key in JSON schemas whose value is a kind of part; `json_schema` replaces it by a reference."""
 
 FILLED_BY_FITX = {
-    "step": {"seed"},
+    "step": {"seed", "total_steps", "steps_per_epoch"},
     "model": {"input_shape", "image_shape", "outputs", "output_activation", "seed"},
     "dataset": {"seed"},
     "callback": {"folder", "examples", "seed"},
 }
-"""Parameters that fitx fills if the experiment does not: shapes and rows of data, seed, folder."""
+"""Parameters that fitx fills if the experiment does not: shapes of data, seed, steps, folder."""
 
 
 SHARED_OPTIMIZER = "optimizer"

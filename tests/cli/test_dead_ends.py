@@ -399,6 +399,7 @@ def test_a_run_is_measured_by_another_step_with_a_loss_that_its_own_does_not_tak
     assert "step 'supervised' needs a loss; add for example loss=mse." in without.err
     assert given.code == 0, given.err
     assert "mae" in given.out
+    assert "differs" not in given.err
 
 
 def test_a_callback_that_says_that_it_is_stateless_is_not_warned_of(shell):

@@ -10,6 +10,9 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath, dotted
 from fitx.registry.kinds import Part
 
+_TOTAL = "total_steps"
+"""The parameter of a step that gets the number of all training steps."""
+
 
 def nothing_left_note(epochs: int, done: int) -> str | None:
     """Return a note on a run that has no epoch left to train; None if it has.
@@ -35,7 +38,7 @@ def schedule_notes(trained: Experiment, experiment: Experiment, steps_per_epoch:
     before, now = trained.fit.epochs, experiment.fit.epochs
     if before == now:
         return []
-    trained_keys, lines = set(_spanning(trained)), []
+    trained_keys, lines = set(_spanning(trained)), list(_total_steps_notes(experiment))
     for path in _spanning(experiment):
         # Keras' callbacks count the steps of a schedule in epochs.
         steps_per_unit, unit = (
@@ -52,7 +55,19 @@ def schedule_notes(trained: Experiment, experiment: Experiment, steps_per_epoch:
 def _spanning(experiment: Experiment) -> Iterator[KeyPath]:
     """Yield the keys of schedules that span the whole training."""
     yield from _schedules(experiment.optimizers_by_key, ())
+    yield from _schedules(experiment.compile, ("compile",))
     yield from _schedules(experiment.callbacks, ("callbacks",))
+
+
+def _total_steps_notes(experiment: Experiment) -> Iterator[str]:
+    """Yield a note if the step gets the number of all training steps from fitx."""
+    part_index, step = experiment.part_index, experiment.step
+    for key, signature, options in (
+        ("step", part_index.signature("step", step.name), step.options),
+        ("compile", part_index.compile_signature(step.name), experiment.compile),
+    ):
+        if signature is not None and signature.get(_TOTAL) and _TOTAL not in options:
+            yield f"{key}.{_TOTAL}: changes with fit.epochs; what the step makes of it changes here"
 
 
 def _schedules(value: Any, path: KeyPath) -> Iterator[KeyPath]:
