@@ -15,7 +15,6 @@ from typing import Any
 import keras
 
 from fitx.checkpoint.state_names import NETWORKS
-from fitx.errors import UserCodeError
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.plugins import PACKAGE
 from fitx.experiment.problems import listed
@@ -35,18 +34,36 @@ LAST_DATE: _Date = (2107, 12, 31, 23, 59, 58)
 """The range of dates that a zip archive can hold."""
 
 
-def refuse_unsavable(step: Step) -> None:
-    """Raise UserCodeError before training if a network cannot be saved as a Keras file.
+def savable_networks(step: keras.Model) -> dict[str, keras.Model]:
+    """Return the networks that can be saved as Keras files, by name."""
+    networks = step.execution.contents.networks
+    return {name: network for name, network in networks.items() if not _obstacle(network)}
 
-    The message names the network and gives Keras' reason.
-    """
-    for name, network in step.execution.contents.networks.items():
-        try:
-            keras.saving.serialize_keras_object(network)
-        except (TypeError, ValueError, NotImplementedError) as error:
-            reason = " ".join(str(error).split())
-            text = f"network '{name}' cannot be saved as a Keras file: {reason}"
-            raise UserCodeError(text) from error
+
+def unsaved_notes(step: keras.Model) -> Iterator[str]:
+    """Yield a note on each network, and on layers of the step itself, that get no Keras file."""
+    networks = step.execution.contents.networks
+    for name, network in networks.items():
+        obstacle = _obstacle(network)
+        if obstacle:
+            text = f"networks/ gets no file of '{name}', which is kept in the checkpoints"
+            yield f"{text} alone: {obstacle}"
+    saved = {id(variable) for network in networks.values() for variable in network.variables}
+    own = [v for v in step.trainable_variables if id(v) not in saved]
+    if own:
+        text = f"networks/ gets no file of the step's own layers ({own[0].path} and others)"
+        yield f"{text}, which are kept in the checkpoints alone"
+
+
+def _obstacle(network: keras.Model) -> str:
+    """Return the reason why a network cannot be saved as a Keras file; empty if it can."""
+    if not network.built:
+        return "it has not been built"
+    try:
+        keras.saving.serialize_keras_object(network)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        return " ".join(str(error).split())
+    return ""
 
 
 def save_networks(step: Step, folder: Path, best: BestEpoch | None) -> None:
@@ -82,19 +99,21 @@ def _remove_best(folder: Path) -> None:
 def _save(step: Step, folder: Path) -> None:
     with storage_errors("write", folder):
         folder.mkdir(exist_ok=True)
-    for name, network in step.execution.contents.networks.items():
+    for name, network in savable_networks(step).items():
         with storage_errors("write", folder / f"{name}.keras"):
-            _save_atomically(network, folder, name)
+            _save_atomically(network, folder / f"{name}.keras")
 
 
-def _save_atomically(network: keras.Model, folder: Path, name: str) -> None:
-    temporary = folder / f".tmp-{name}.keras"
+def _save_atomically(network: keras.Model, path: Path) -> None:
+    # Networks in a list have names such as `heads/0`.
+    path.parent.mkdir(exist_ok=True)
+    temporary = path.with_name(f".tmp-{path.name}")
     try:
         network.save(temporary)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, folder / f"{name}.keras")
-        sync_folder(folder)
+        os.replace(temporary, path)
+        sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -126,7 +145,7 @@ def dates_within_range() -> Iterator[None]:
 def custom_object_notes(experiment: Experiment, step: Step) -> Iterator[str]:
     """Yield a note on each network whose file loads only after code of a plugin was imported."""
     functions = dict(_plugin_functions(experiment))
-    for network, model in step.execution.contents.networks.items() if experiment.plugins else ():
+    for network, model in savable_networks(step).items() if experiment.plugins else ():
         config = keras.saving.serialize_keras_object(model)
         by_source: dict[str, list[str]] = {}
         for name, source in dict.fromkeys(_custom_objects(config, functions)):

@@ -21,7 +21,12 @@ from fitx.step import Step
 from fitx.training.checkpointing import CheckpointSaver
 from fitx.training.display_interface import Display
 from fitx.training.evaluation import evaluate_split
-from fitx.training.export import custom_object_notes, dates_within_range, save_networks
+from fitx.training.export import (
+    custom_object_notes,
+    dates_within_range,
+    save_networks,
+    unsaved_notes,
+)
 from fitx.training.monitor import RunMonitor, ValidationStart
 from fitx.training.nan_search.search import Failure, explained, refuse_measured
 from fitx.training.result import Result
@@ -67,7 +72,10 @@ def run_training(context: TrainingContext) -> Result:
     built = context.built
     with user_errors(built.experiment):
         run_monitor = _make_monitor(context)
-        for text in custom_object_notes(built.experiment, built.step):
+        for text in (
+            *unsaved_notes(built.step),
+            *custom_object_notes(built.experiment, built.step),
+        ):
             context.display.note(text)
         _stop_if_asked(run_monitor)
         try:

@@ -14,7 +14,6 @@ from fitx.build.preflight import trace_and_check
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
-from fitx.training.export import refuse_unsavable
 
 
 def prepare_runtime(experiment: Experiment) -> Runtime:
@@ -60,8 +59,6 @@ def build_and_trace(
     built = make(experiment, device)
     prepare_execution(built, device, _planned_steps(built), modes)
     trace_and_check.check_names(built)
-    if experiment.plugins:
-        refuse_unsavable(built.step)
     return built
 
 

@@ -117,7 +117,7 @@ def _unknown_key(path: KeyPath, tree: Node, part_index: PartIndex) -> str:
     where = f"in {dotted(path[:-1])}" if path[:-1] else "at the top level"
     key = str(path[-1])
     hint = nearest(key, keys) or suggest_place(path, tree, part_index)
-    return f"unknown key {shorten(key)!r} {where}.{hint or f' Known: {listed(keys, 20)}.'}"
+    return f"unknown key {shorten(key)!r} {where}.{hint or f' Known: {listed(keys, 30)}.'}"
 
 
 def _unknown_option(signature: Signature, path: KeyPath, tree: Node, part_index: PartIndex) -> str:
