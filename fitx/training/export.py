@@ -21,6 +21,7 @@ from fitx.experiment.problems import listed
 from fitx.rundir.files import storage_errors
 from fitx.safe_files import sync_folder
 from fitx.step import Step
+from fitx.training.plan import own_variables
 from fitx.training.state.best_epoch import BestEpoch
 from fitx.training.state.variables import assign, capture, network_variables
 
@@ -48,8 +49,7 @@ def unsaved_notes(step: keras.Model) -> Iterator[str]:
         if obstacle:
             text = f"networks/ gets no file of '{name}', which is kept in the checkpoints"
             yield f"{text} alone: {obstacle}"
-    saved = {id(variable) for network in networks.values() for variable in network.variables}
-    own = [v for v in step.trainable_variables if id(v) not in saved]
+    own = own_variables(step)
     if own:
         text = f"networks/ gets no file of the step's own layers ({own[0].path} and others)"
         yield f"{text}, which are kept in the checkpoints alone"

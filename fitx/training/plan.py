@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -11,6 +13,7 @@ from fitx.build.preflight.last_layer import last_activation
 from fitx.engine.replicas.replica_variables import copy_ids
 from fitx.engine.step_graph import assigned_variables
 from fitx.experiment.experiment import Experiment
+from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
 from fitx.training.display_interface import Plan
 from fitx.training.result import relative_to_cwd
@@ -39,14 +42,26 @@ def make_plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
 def parts_line(built: BuiltExperiment, data: str) -> str:
     """Return one line on the step, its networks, the optimizers and the given text on the data."""
     experiment = built.experiment
-    networks = [
+    descriptions = [
         f"{name}{_model_name(experiment, name)}{_head(experiment, name, network)}, "
         f"{network.count_params():,} parameters{_untrained(built, name)}"
         for name, network in built.step.execution.contents.networks.items()
     ]
-    optimizers = dict.fromkeys(part.name for part in experiment.optimizers.values())
-    parts = [", ".join(networks), ", ".join(optimizers), data]
+    own = own_variables(built.step)
+    if own:
+        count = sum(int(math.prod(variable.shape)) for variable in own)
+        descriptions.append(f"{count:,} parameters of its own")
+    arguments = [*experiment.optimizers.values(), *experiment.compile.values()]
+    optimizers = (p.name for p in arguments if isinstance(p, Part) and p.kind == "optimizer")
+    parts = [", ".join(descriptions), ", ".join(dict.fromkeys(optimizers)), data]
     return f"{experiment.step.name}: {'; '.join(filter(None, parts))}"
+
+
+def own_variables(step: keras.Model) -> list[Any]:
+    """Return the trainable variables of a step that belong to none of its networks."""
+    networks = step.execution.contents.networks.values()
+    of_networks = {id(variable) for network in networks for variable in network.variables}
+    return [v for v in step.trainable_variables if id(v) not in of_networks]
 
 
 def _untrained(built: BuiltExperiment, name: str) -> str:
