@@ -157,7 +157,8 @@ def prepare_execution(
             modes[kind], reasons[kind] = _choose_mode(inputs, (recorded or {}).get(kind))
             if modes[kind].xla and inputs.full_batch_graph.is_sized:
                 sized.add(kind)
-    plan = ExecutionPlan(modes, reasons, frozenset(sized), device.device, bool(readers))
+    eager = built.experiment.execution.eager
+    plan = ExecutionPlan(modes, reasons, frozenset(sized), device.device, bool(readers), eager)
     built.step.execution.use_plan(plan)
     return plan
 
@@ -167,6 +168,8 @@ def _choose_mode(inputs: ModeInputs, recorded: str | None) -> tuple[Mode, str]:
     requested = inputs.built.experiment.execution.mode
     if inputs.built.step.execution.strategy is not None:
         return PLAIN, "required by execution.strategy"
+    if inputs.built.experiment.execution.eager:
+        return PLAIN, "runs as Python, as execution.eager says"
     if recorded is not None:
         _refuse_counting_calls(inputs, MODES[recorded])
         return MODES[recorded], "the mode in which the run started"

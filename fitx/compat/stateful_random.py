@@ -47,10 +47,16 @@ class Streams:
         self._name = name
         self._generators: list[tf.random.Generator] = []
         self._counts: dict[Any, int] = {}
+        self._is_eager = False
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Let TensorFlow's random operations draw from these streams, in what is traced."""
+    def used(self, *, eagerly: bool = False) -> Iterator[None]:
+        """Let TensorFlow's random operations draw from these streams, in what is traced.
+
+        Args:
+            eagerly: Whether one batch is run as Python instead.
+        """
+        self._is_eager = eagerly
         with ExitStack() as stack:
             for name, draw in _DRAWING.items():
                 drawing = partial(self._draw, getattr(gen_random_ops, name), draw)
@@ -69,7 +75,7 @@ class Streams:
         **keywords: Any,
     ) -> Any:
         graphs = list(graphs_being_traced())
-        if not graphs:
+        if not graphs and not self._is_eager:
             # Such as for the first values of a variable.
             return original(*args, seed=seed, seed2=seed2, name=name, **keywords)
         with tf.name_scope(name or original.__name__):
@@ -77,8 +83,9 @@ class Streams:
 
     def _next(self, graphs: list[Any], *seeds: int) -> tf.random.Generator:
         # The last is that of the step, which may be traced twice; others those of loops and such.
-        index = self._counts.get(graphs[-1], 0)
-        self._counts[graphs[-1]] = index + 1
+        step = graphs[-1] if graphs else None
+        index = self._counts.get(step, 0)
+        self._counts[step] = index + 1
         if index == len(self._generators):
             self._generators.append(_generator(f"{self._name}/drawn_{index}", *seeds))
         for graph in graphs:

@@ -76,6 +76,15 @@ class EpochLogs:
             self._sources[name] = fed.get(name) or self.means[name]
         return values
 
+    def add(self, returned: dict[str, Any], data: Any) -> dict[str, Any]:
+        """Update the means by the values of one batch that ran as Python, as the trace does."""
+        values, size = dict(flat(returned)), self._rows(data)
+        for name, source in self._sources.items():
+            mean = self.means.get(name)
+            if mean is not None and mean is source and name in values:
+                mean.update_state(_number(name, values[name]), sample_weight=size)
+        return values
+
     def _rows(self, data: Any) -> tf.Tensor:
         counted = data[self.stream] if self.stream and self.stream in data else data
         return tf.shape(tf.nest.flatten(counted)[0])[0]

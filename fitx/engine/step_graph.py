@@ -52,6 +52,7 @@ class StepGraph:
         def one_batch(data: Any) -> dict[str, Any]:
             return log.record(_returned(method, data), data)
 
+        self._method = method
         self.run = one_batch
         self._graphs: dict[Any, Any] = {}
         self._streams = Streams(self._name)
@@ -81,6 +82,11 @@ class StepGraph:
         # every size.
         with to_one_channel_as_products(), self._streams.used(), by_example():
             return tf.function(function).get_concrete_function(spec)
+
+    def run_eagerly(self, batch: Any) -> dict[str, Any]:
+        """Run one batch as Python, once the step is traced, and log and return its values."""
+        with to_one_channel_as_products(), self._streams.used(eagerly=True), by_example():
+            return self.log.add(_returned(self._method, batch), batch)
 
     def graph_for_rows(self, graph: Any, rows: Rows) -> Any:
         """Return the graph that takes the batches of another one, if they have `rows` rows."""

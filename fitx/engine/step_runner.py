@@ -14,7 +14,13 @@ import tensorflow as tf
 from fitx.data.batch_layout import Rows
 from fitx.data.row_blocks import Block
 from fitx.engine.epoch_logs import EpochLogs
-from fitx.engine.loops.batch_loop import AdHocFunction, DistributedFunction, PlainFunction
+from fitx.engine.loops.batch_loop import (
+    AdHocFunction,
+    BatchFunction,
+    DistributedFunction,
+    EagerFunction,
+    PlainFunction,
+)
 from fitx.engine.loops.block_loop import BlockFunction
 from fitx.engine.modes.execution_modes import ExecutionPlan
 from fitx.engine.replicas import replica_variables, shared_steps
@@ -23,7 +29,7 @@ from fitx.engine.step_contents import StepContents
 from fitx.engine.step_graph import StepGraph, batch_with_rows
 from fitx.errors import FitxError
 
-StepFunction = PlainFunction | BlockFunction | DistributedFunction
+StepFunction = BatchFunction | BlockFunction
 
 
 class MissingLoss(FitxError):
@@ -207,6 +213,8 @@ class StepRunner:
         if kind in self._replica_graphs:
             replica_graph = self._replica_graphs[kind]
             return DistributedFunction(replica_graph, returns_values=plan.returns_values)
+        if plan.eager:
+            return EagerFunction(step_graph, returns_values=plan.returns_values)
         if not plan.modes[kind].takes_blocks:
             return PlainFunction(step_graph, returns_values=plan.returns_values)
         return BlockFunction(

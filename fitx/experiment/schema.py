@@ -158,6 +158,9 @@ class Execution(Section):
     mode: Literal["auto", "measure", "plain", "xla", "fused", "fused_xla"] = Field(
         "auto", description="Steps per call, and whether XLA compiles them."
     )
+    eager: bool = Field(
+        False, description="Run the steps as plain Python, for prints and breakpoints."
+    )
     deterministic: bool = Field(False, description="Refuse operations whose results vary.")
 
 

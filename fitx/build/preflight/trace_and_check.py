@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 from fitx.build.built import BuiltExperiment
@@ -71,8 +73,19 @@ def trace(
         ConfigError: A shipped step cannot run on these networks and this data.
     """
     batches = batch_layout(built, kind, split, steps)
-    with user_errors(built.experiment, lambda: f"{kind}_step on the {split} split"):
+    breakpoints = _no_breakpoints() if built.experiment.execution.eager else nullcontext()
+    with breakpoints, user_errors(built.experiment, lambda: f"{kind}_step on the {split} split"):
         _trace(built, kind, batches, returns_values=returns_values)
+
+
+@contextmanager
+def _no_breakpoints() -> Iterator[None]:
+    """Pass over calls of `breakpoint()`: while a step is traced, its tensors have no values."""
+    hook, sys.breakpointhook = sys.breakpointhook, lambda *args, **keywords: None
+    try:
+        yield
+    finally:
+        sys.breakpointhook = hook
 
 
 def check_names(built: BuiltExperiment) -> None:

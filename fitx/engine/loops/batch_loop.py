@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import tensorflow as tf
@@ -45,6 +45,26 @@ class PlainFunction:
         return Logs(self.log, values) if self._returns_values else self._no_values
 
 
+class EagerFunction:
+    """A function that `fit` or `evaluate` calls once a batch, which runs the step as Python.
+
+    Args:
+        step_graph: The step, traced before.
+        returns_values: Whether a callback reads the values of each batch.
+    """
+
+    def __init__(self, step_graph: StepGraph, *, returns_values: bool) -> None:
+        self.log = step_graph.log
+        self._step_graph, self._returns_values = step_graph, returns_values
+
+    def __call__(self, iterator: Any) -> Logs:
+        """Run one batch; return its values if a callback reads them, else nothing."""
+        batch = next(iterator)
+        self.log.running = True
+        values = self._step_graph.run_eagerly(batch)
+        return Logs(self.log, values if self._returns_values else {})
+
+
 class DistributedFunction:
     """A function that `fit` or `evaluate` calls once a batch, computed by several devices.
 
@@ -67,10 +87,13 @@ class DistributedFunction:
         return Logs(self.log, graph(batch))
 
 
+BatchFunction: TypeAlias = PlainFunction | EagerFunction | DistributedFunction
+
+
 class SkippingFunction:
     """Runs one batch a call, and nothing in the first calls, whose steps are skipped."""
 
-    def __init__(self, function: PlainFunction | DistributedFunction, skip_steps: int) -> None:
+    def __init__(self, function: BatchFunction, skip_steps: int) -> None:
         self._function, self._skip_steps = function, skip_steps
 
     def __call__(self, iterator: Any) -> Logs:

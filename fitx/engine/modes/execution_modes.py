@@ -56,6 +56,7 @@ class ExecutionPlan:
             cannot compile the graph for batches of any size.
         device: The device that computes, as `tf.device` names it.
         returns_values: Whether a callback reads the values of batches.
+        eager: Whether the step runs as Python, one batch a call.
     """
 
     modes: Mapping[str, Mode] = field(default_factory=_plain)
@@ -63,3 +64,4 @@ class ExecutionPlan:
     sized: frozenset[str] = frozenset()
     device: str = ""
     returns_values: bool = False
+    eager: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fitx.experiment.problems import Findings
-from fitx.experiment.schema import Settings
+from fitx.experiment.schema import Execution, Settings
 from fitx.registry import keras_parts
 from fitx.registry.kinds import Part
 from fitx.registry.part_index import PartIndex
@@ -36,8 +36,10 @@ def find_optimizer_conflicts(settings: Settings, part_index: PartIndex) -> Findi
 
 
 def find_execution_conflicts(settings: Settings) -> Findings:
-    """Yield keys that do not work together with `execution.strategy`."""
+    """Yield keys that do not work together with `execution.strategy` or `execution.eager`."""
     execution = settings.execution
+    if execution.eager:
+        yield from _eager_conflicts(execution)
     name, virtual_devices = execution.strategy, execution.virtual_devices
     if virtual_devices is not None and name != "mirrored":
         yield ("execution", "virtual_devices"), "has no effect without `strategy: mirrored`."
@@ -57,6 +59,15 @@ def find_execution_conflicts(settings: Settings) -> Findings:
             if part.options.get(option) is not None:
                 text = f"Keras supports this on one device only, not with strategy {name}; "
                 yield (*path, option), f"{text}remove it."
+
+
+def _eager_conflicts(execution: Execution) -> Findings:
+    if execution.mode not in ("auto", "plain"):
+        text = "execution.eager runs one step per call, as Python; write plain, or remove the key."
+        yield ("execution", "mode"), text
+    if execution.strategy != "auto":
+        text = f"works on one device, not with strategy {execution.strategy}; remove one of them."
+        yield ("execution", "eager"), text
 
 
 def _callback_conflicts(settings: Settings) -> Findings:
