@@ -71,7 +71,9 @@ def all_rows(values: tf.Tensor) -> tf.Tensor:
     """
     if sharing_replicas() == 1:
         return values
-    return tf.distribute.get_replica_context().all_gather(values, axis=0)
+    rows = tf.distribute.get_replica_context().all_gather(values, axis=0)
+    # Gathering loses the sizes of the other axes.
+    return tf.ensure_shape(rows, (None, *values.shape[1:]))
 
 
 def mean_of_replicas(values: list[tf.Tensor]) -> list[tf.Tensor]:
