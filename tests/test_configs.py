@@ -2,20 +2,23 @@
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
+from fitx.build.make import make
 from fitx.cli.display import NoDisplay
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.commands.train import train
-from fitx.errors import Interrupted
 from fitx.experiment.after import network_sources
 from fitx.experiment.check import read
 from fitx.experiment.checks.monitored_values import logged
@@ -23,6 +26,7 @@ from fitx.experiment.yaml.locate import shipped
 from fitx.registry.kinds import SHARED_OPTIMIZER
 from fitx.rundir.source_runs import with_source_runs
 from fitx.training.resumption.resume_request import open_for_resume
+from fitx.training.setup import prepare_runtime
 from fitx.training.train_request import TrainRequest
 
 NAMES = sorted(
@@ -32,7 +36,9 @@ NAMES = sorted(
 
 TRAINED = [name for name in NAMES if read(name).optimizers]
 
-FEW = "fit.epochs=3", "fit.steps_per_epoch=6", "data.batch_size=16"
+FEW = "fit.epochs=3", "fit.steps_per_epoch=6", "data.batch_size=16", "checkpoint.every=4 steps"
+KILLED = "000008"
+"""The checkpoint, within the second epoch, that a killed run goes on from."""
 LOAD = """
 import sys
 sys.modules["fitx"] = None
@@ -48,31 +54,72 @@ for file in sys.argv[1:]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a few steps of one experiment came to."""
+    """Values, rows of the log and networks of one experiment after a few steps.
+
+    Attributes:
+        before: The networks before the first step.
+        killed: The run folder as a kill after the checkpoint KILLED would have left it.
+    """
 
     metrics: dict
     rows: list
-    before: dict
-    after: dict
+    networks: dict
     files: dict
+    before: dict
+    killed: Path | None = None
+
+
+class Copying(NoDisplay):
+    """Copies the run folder as soon as the checkpoint KILLED is older than the last step."""
+
+    def __init__(self, runs, copy):
+        self.runs, self.copy, self.epoch = runs, copy, 0
+
+    def epoch_begin(self, epoch):
+        self.epoch = epoch
+
+    def step(self, step, values):
+        if not self.copy.exists() and (self.epoch - 1) * 6 + step > int(KILLED):
+            # A thread writes it.
+            while not (kept := list(self.runs.glob(f"*/2*/checkpoints/{KILLED}"))):
+                time.sleep(0.001)
+            shutil.copytree(kept[0].parents[1], self.copy)
 
 
 @pytest.fixture(scope="module")
-def outcomes(tmp_path_factory):
-    """Train every experiment for a few steps, or evaluate it if it has no optimizer."""
-    return {name: outcome(name, tmp_path_factory.mktemp("runs")) for name in NAMES}
+def outcome_of(tmp_path_factory):
+    """Train an experiment for a few steps, or evaluate it if it has no optimizer; once each."""
+    return cache(lambda name: outcome(name, tmp_path_factory.mktemp("runs")))
 
 
 def outcome(name, out):
+    experiment, runs = ready(name, out, *(FEW if name in TRAINED else ())), out / "runs"
     if name not in TRAINED:
-        return Outcome(
-            evaluate(ready(name, out), EvaluationRequest(), NoDisplay()).metrics, [], {}, {}, {}
-        )
-    _, before, _ = trained(name, out / "untrained", "fit.epochs=0")
-    result, after, folder = trained(name, out / "trained")
-    lines = (folder / "metrics.jsonl").read_text().splitlines()
-    files = {network: folder / "networks" / f"{network}.keras" for network in after}
-    return Outcome(result.metrics, [json.loads(line) for line in lines], before, after, files)
+        metrics = evaluate(experiment, EvaluationRequest(), NoDisplay()).metrics
+        return Outcome(metrics, [], {}, {}, {})
+    before = untrained(experiment, out)
+    result = train(experiment, TrainRequest(runs), Copying(runs, out / "killed"))
+    return Outcome(result.metrics, *left_by(next(runs.glob("*/latest"))), before, out / "killed")
+
+
+def untrained(experiment, out):
+    """Return the networks that an experiment begins with, as they are saved and loaded."""
+    prepare_runtime(experiment)
+    for name, network in make(experiment).step.execution.contents.networks.items():
+        network.save(out / f"{name}.keras")
+    return {file.stem: load(file) for file in out.glob("*.keras")}
+
+
+def load(file):
+    return keras.saving.load_model(file, compile=False)
+
+
+def left_by(run):
+    """Return the log of a run without its times, and its networks and their files by name."""
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    rows = [{**json.loads(line), "seconds": 0} for line in lines]
+    files = {file.stem: file for file in run.glob("networks/*.keras")}
+    return rows, {name: load(file) for name, file in files.items()}, files
 
 
 def ready(name, out, *words):
@@ -83,16 +130,6 @@ def ready(name, out, *words):
         first = ready(other, out / "earlier", *FEW, "fit.epochs=1")
         train(first, TrainRequest(out / "earlier"), NoDisplay())
     return with_source_runs(experiment, out / "earlier")
-
-
-def trained(name, out, *words):
-    """Train, and return the result, the networks as they were written, and the run's folder."""
-    runs = out / "runs"
-    result = train(ready(name, out, *FEW, *words), TrainRequest(runs), NoDisplay())
-    (folder,) = (path for path in runs.glob("*/*") if path.is_dir() and not path.is_symlink())
-    files = folder.glob("networks/*.keras")
-    networks = {file.stem: keras.saving.load_model(file, compile=False) for file in files}
-    return result, networks, folder
 
 
 def commands(name):
@@ -136,8 +173,8 @@ def test_the_data_need_no_network(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcomes):
-    experiment, found = read(name), outcomes[name].metrics
+def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcome_of):
+    experiment, found = read(name), outcome_of(name).metrics
     declared = logged(experiment, experiment.step_facts)
     plain = {key for key in found if not key.startswith(("val_", "test_"))}
     measured = {key.split("_", 1)[1] for key in found if key.startswith(("val_", "test_"))}
@@ -147,8 +184,8 @@ def test_what_is_logged_is_what_the_source_of_the_step_declares(name, outcomes):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_the_first_loss_falls_within_a_few_steps(name, outcomes):
-    rows = outcomes[name].rows
+def test_the_first_loss_falls_within_a_few_steps(name, outcome_of):
+    rows = outcome_of(name).rows
     loss = next(key for key in rows[0] if key.endswith("loss"))
 
     assert [row["step"] for row in rows] == [6, 12, 18]
@@ -156,10 +193,10 @@ def test_the_first_loss_falls_within_a_few_steps(name, outcomes):
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outcomes):
-    experiment, found = read(name), outcomes[name]
+def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outcome_of):
+    experiment, found = read(name), outcome_of(name)
 
-    assert set(found.before) == set(found.after) == set(experiment.networks)
+    assert set(found.before) == set(found.networks) == set(experiment.networks)
     for network, before in found.before.items():
         trained = bool({network, SHARED_OPTIMIZER} & experiment.optimizers.keys())
         kind = "trainable_weights" if trained else "weights"
@@ -167,31 +204,29 @@ def test_every_trained_variable_moves_and_nothing_of_a_frozen_network(name, outc
             # The step changes a copy, as a moving average for example. Some have no weights, as
             # networks of random layers.
             continue
-        pairs = zip(getattr(before, kind), getattr(found.after[network], kind), strict=True)
+        pairs = zip(getattr(before, kind), getattr(found.networks[network], kind), strict=True)
         assert {not np.array_equal(b, a) for b, a in pairs} == {trained}
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_a_run_that_is_stopped_and_resumed_ends_as_if_it_had_not(name, outcomes, tmp_path):
-    experiment, runs = ready(name, tmp_path, *FEW), tmp_path / "runs"
-    with pytest.raises(Interrupted):
-        train(experiment, TrainRequest(runs, stop_after=8), NoDisplay())
-    (latest,) = runs.glob("*/latest")
-    with open_for_resume(latest.resolve(), (), allow_inexact=False) as request:
+def test_a_run_that_is_killed_and_resumed_ends_as_if_it_had_not_been(name, outcome_of):
+    straight = outcome_of(name)
+    run = straight.killed
+    with open_for_resume(run, (), allow_inexact=False) as request:
         result = resume(request, NoDisplay())
-    lines = (latest / "metrics.jsonl").read_text().splitlines()
-    rows = [{**json.loads(line), "seconds": 0} for line in lines]
+    rows, networks, _ = left_by(run)
 
-    assert result.metrics == outcomes[name].metrics
-    assert rows == [{**row, "seconds": 0} for row in outcomes[name].rows]
-    for network, straight in outcomes[name].after.items():
-        file = latest / "networks" / f"{network}.keras"
-        again = keras.saving.load_model(file, compile=False).get_weights()
-        assert [w.tobytes() for w in again] == [w.tobytes() for w in straight.get_weights()]
+    assert json.loads((run / "run.json").read_text())["resumed"][-1]["from"] == KILLED
+    assert result.metrics == straight.metrics
+    assert rows == straight.rows
+    assert set(networks) == set(straight.networks)
+    for network, again in networks.items():
+        weights = zip(again.get_weights(), straight.networks[network].get_weights(), strict=True)
+        assert all(a.tobytes() == b.tobytes() for a, b in weights)
 
 
-def test_networks_load_where_fitx_is_not_and_predict_the_same(outcomes):
-    files = [str(file) for found in outcomes.values() for file in found.files.values()]
+def test_networks_load_where_fitx_is_not_and_predict_the_same(outcome_of):
+    files = [str(file) for found in map(outcome_of, NAMES) for file in found.files.values()]
     for file in files:
         network = keras.saving.load_model(file, compile=False)
         x = inputs(network)
