@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from fitx.build.error_attribution import attribute_errors
-from fitx.experiment import plugins
+from fitx.experiment import plugin_import
 from fitx.experiment.checks.schedules import with_total
 from fitx.experiment.experiment import Experiment
 from fitx.experiment.yaml.tree import KeyPath
@@ -62,7 +62,7 @@ def class_of(part: Part) -> Any:
 def _make_part(experiment: Experiment, part: Part, path: KeyPath, total: int) -> Any:
     if part.name in keras_parts.SHAPE_DEPENDENT.get(part.kind, ()) and not part.options:
         return part.name
-    own = plugins.own_part(experiment, part.kind, part.name)
+    own = plugin_import.own_part(experiment, part.kind, part.name)
     if own is not None:
         return _make_own(experiment, part, path, own, total)
     cls = class_of(part)
@@ -137,5 +137,5 @@ def call_part(
 
 def function_of(experiment: Experiment, part: Part) -> Any:
     """Return the class or function of a part of fitx or a plugin."""
-    own = plugins.own_part(experiment, part.kind, part.name)
+    own = plugin_import.own_part(experiment, part.kind, part.name)
     return REGISTRIES[part.kind].get(part.name) if own is None else own

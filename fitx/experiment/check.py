@@ -9,7 +9,7 @@ from typing import Any
 
 from fitx import redaction
 from fitx.errors import UsageError
-from fitx.experiment import plugins
+from fitx.experiment import plugin_import, plugins
 from fitx.experiment.checks import networks
 from fitx.experiment.checks.consistency import find_inconsistencies
 from fitx.experiment.checks.paths import with_absolute_paths
@@ -53,7 +53,7 @@ def check(document: Document, *, own_step: bool = True) -> Experiment:
         ConfigError: With all problems of the experiment.
     """
     experiment = check_unimported(document, own_step=own_step)
-    plugins.load(experiment)
+    plugin_import.load(experiment)
     return experiment
 
 

@@ -1,29 +1,19 @@
-"""Plugin files of an experiment: read as text for the checks, and imported after them."""
+"""Plugin files of an experiment, read as text for the checks."""
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
-import sys
 import traceback
 from collections.abc import Iterable
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from itertools import product
 from pathlib import Path
-from types import CodeType
-from typing import Any
 
 from fitx.errors import UsageError
-from fitx.experiment.experiment import Experiment
-from fitx.experiment.problems import ConfigError, Problem, nearest
+from fitx.experiment.problems import Problem, nearest
 from fitx.experiment.yaml.load import Document
-from fitx.registry import keras_parts
+from fitx.registry import keras_parts, python_source
 from fitx.registry.part_index import PartIndex
-from fitx.registry.registries import REGISTRIES
-from fitx.stages import Stage
-
-PACKAGE = "fitx_plugins"
-"""The package under whose name plugins are imported; their folder is not added to `sys.path`."""
 
 MOST = 100
 """Plugins that one experiment may have."""
@@ -37,12 +27,15 @@ def read(document: Document, part_index: PartIndex) -> list[Problem]:
         text = f"expected at most {MOST} files, found {len(entries):,}."
         return [Problem(node.place, ("plugins",), text)]
     problems = []
-    for index, entry in enumerate(entries):
-        if not isinstance(entry.value, str):
-            continue
-        path = entry.place.source.file(entry.value)
+    names = {index: entry.value for index, entry in enumerate(entries)}
+    written = {index: name for index, name in names.items() if isinstance(name, str)}
+    # The plugins themselves first: one of them may import another.
+    reading = (_read_one, _read_neighbours, _refuse_useless)
+    for read_one, (index, name) in product(reading, written.items()):
+        entry = entries[index]
+        path = entry.place.source.file(name)
         try:
-            _read_one(path, part_index)
+            read_one(path, part_index)
         except _Unreadable as error:
             part_index.unreadable_names.add(path.stem)
             part_index.drop_plugin(path.resolve())
@@ -59,38 +52,10 @@ def add(name: str, part_index: PartIndex) -> Path:
     """
     try:
         _read_one(Path(name), part_index)
+        _refuse_useless(Path(name), part_index)
     except _Unreadable as error:
         raise UsageError("\n".join(filter(None, [f"{name}: {error}", error.detail]))) from error
     return Path(name).resolve()
-
-
-def load(experiment: Experiment) -> None:
-    """Import every plugin. Raises ConfigError with the error of the plugin and its traceback."""
-    for index, path in enumerate(experiment.plugins):
-        module = f"{PACKAGE}.{path.stem}"
-        _forget(module)
-        try:
-            with Stage(f"importing {path.name}"):
-                _import(module, path)
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            raise _not_imported(experiment, index, error) from error
-        for kind in experiment.part_index.plugins[path]:
-            if not REGISTRIES[kind].has_part_of(module):
-                text = f"{path.name} did not register its {kind} when it was imported; "
-                raise _problem(experiment, index, f"{text}define it outside of any `if`.")
-
-
-def own_part(experiment: Experiment, kind: str, name: str) -> Any:
-    """Return the class or function of a plugin that is named by its own name; None for others."""
-    path = experiment.part_index.plugin_of(kind, name)
-    if path is None:
-        return None
-    module = sys.modules[f"{PACKAGE}.{path.stem}"]
-    if not hasattr(module, name):
-        index = experiment.plugins.index(path)
-        text = f"{path.name} did not define '{name}' when it was imported; "
-        raise _problem(experiment, index, f"{text}define it outside of any `if`.")
-    return getattr(module, name)
 
 
 def sha256(path: Path) -> str:
@@ -120,38 +85,36 @@ def relative_name(path: Path) -> str:
     return str(path) if shown.startswith("..") else shown
 
 
-def _not_imported(experiment: Experiment, index: int, error: BaseException) -> ConfigError:
-    path = experiment.plugins[index]
-    first, *more = str(error).splitlines() or [""]
-    reason = f"{type(error).__name__}: {first}" if first else type(error).__name__
-    detail = "\n".join(filter(None, [frames(error, path), *(f"  {line}" for line in more)]))
-    return _problem(
-        experiment,
-        index,
-        f"importing {path.name} failed: {reason}{_neighbour_hint(error, path)}",
-        detail,
-    )
-
-
-def _neighbour_hint(error: BaseException, path: Path) -> str:
-    """Return a hint for a plugin that imports a module from its own folder."""
-    name = (error.name or "") if isinstance(error, ModuleNotFoundError) else ""
-    if not name or not path.with_name(f"{name.partition('.')[0]}.py").is_file():
-        return ""
-    return ". The folder of a plugin is not on Python's path; put both in one file, or install it."
-
-
-def _problem(experiment: Experiment, index: int, text: str, detail: str = "") -> ConfigError:
-    path = ("plugins", index)
-    return ConfigError([Problem(experiment.document.place(path), path, text, detail)])
-
-
 class _Unreadable(ValueError):
     """A plugin cannot be used; `detail` shows the line with the error."""
 
     def __init__(self, text: str, detail: str = "") -> None:
         super().__init__(text)
         self.detail = detail
+
+
+def _read_neighbours(path: Path, part_index: PartIndex) -> None:
+    """Add the modules of its folder that a plugin imports, as plugins too. Raises _Unreadable."""
+    if path.resolve() not in part_index.plugins:
+        # It could not be read itself.
+        return
+    for neighbour in python_source.imported_neighbours(path.resolve()):
+        if neighbour in part_index.plugins:
+            continue
+        try:
+            _read_one(neighbour, part_index)
+        except _Unreadable as error:
+            raise _Unreadable(f"imports {neighbour.name}, which {error}", error.detail) from error
+        _read_neighbours(neighbour, part_index)
+
+
+def _refuse_useless(path: Path, part_index: PartIndex) -> None:
+    """Raise _Unreadable for a plugin without parts that no other plugin imports."""
+    path = path.resolve()
+    if path not in part_index.plugins or part_index.plugins[path] or part_index.own_names(path):
+        return
+    if not any(path in python_source.imported_neighbours(other) for other in part_index.plugins):
+        raise _Unreadable("defines no class and no function that an experiment could name.")
 
 
 def _read_one(path: Path, part_index: PartIndex) -> None:
@@ -163,8 +126,6 @@ def _read_one(path: Path, part_index: PartIndex) -> None:
     if any(other.stem == path.stem for other in part_index.plugins):
         raise _Unreadable(f"another plugin is also called {path.name}; rename one.")
     parts = _add_parts(path, part_index)
-    if not parts and not part_index.own_names(path):
-        raise _Unreadable("defines no class and no function that an experiment could name.")
     for kind in parts:
         if part_index.is_shipped(kind, path.stem) or keras_parts.class_name(kind, path.stem):
             raise _Unreadable(f"a {kind} '{path.stem}' exists already; rename the file.")
@@ -204,25 +165,3 @@ def _refuse_file(path: Path) -> None:
     if not path.stem.isidentifier():
         text = "the name of the file is the name of the part; use letters, digits and '_' only."
         raise _Unreadable(text)
-
-
-class _PluginLoader(SourceFileLoader):
-    """Compiles the current text of a plugin, and writes no bytecode file."""
-
-    def get_code(self, fullname: str) -> CodeType:
-        code: CodeType = self.source_to_code(self.get_data(self.path), self.path)
-        return code
-
-
-def _import(name: str, path: Path) -> None:
-    loader = _PluginLoader(name, str(path))
-    spec = ModuleSpec(name, loader, origin=str(path))
-    spec.has_location = True
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    loader.exec_module(module)
-
-
-def _forget(module: str) -> None:
-    for registry in REGISTRIES.values():
-        registry.forget(module)

@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import inspect
 import re
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -68,6 +69,22 @@ def parse(path: Path) -> Module:
     nodes = list(_outer_statements(tree.body))
     defined = tuple(n for n in nodes if isinstance(n, ast.ClassDef | ast.FunctionDef))
     return Module(path, tree, dict(_imports(nodes)), {n.name: n for n in defined}, defined)
+
+
+def imported_neighbours(path: Path) -> list[Path]:
+    """Return the files in the folder of a plugin that it imports, in the order of the imports.
+
+    A neighbour counts more than an installed module of the same name, as in a script, but not
+    more than one of Python's own.
+    """
+    names: dict[str, None] = {}
+    for node in ast.walk(parse(path).tree):
+        if isinstance(node, ast.Import):
+            names.update((alias.name.partition(".")[0], None) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names[node.module.partition(".")[0]] = None
+    files = (path.with_name(f"{n}.py") for n in names if n not in sys.stdlib_module_names)
+    return [file for file in files if file.is_file() and file != path]
 
 
 def find(module: Module, name: str) -> Definition | None:

@@ -16,6 +16,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import ConfigError
 from fitx.experiment.yaml.load import Document, load
 from fitx.experiment.yaml.locate import locate, shipped
+from fitx.registry import python_source
 from fitx.rundir import folder, record
 from fitx.rundir.files import write_atomically
 from fitx.rundir.record import Record
@@ -191,13 +192,19 @@ def _verify_plugins(run: Path, document: Document) -> None:
     for entry in node.value if node is not None and isinstance(node.value, list) else ():
         # The place it would be imported from; an override's paths start in the working folder.
         path = entry.place.source.file(str(entry.value))
-        name = _name_in(run, path)
-        shown = run / name if name is not None else path
-        if name not in hashes or not path.is_file():
-            raise StorageError(f"{shown}: the run was not trained with this plugin; not imported.")
-        if plugins.sha256(path) != hashes[name]:
-            text = "has changed since the run was trained; not imported. Restore the file."
-            raise StorageError(f"{shown} {text}")
+        _verify_plugin(run, path, hashes)
+        for neighbour in python_source.imported_neighbours(path):
+            _verify_plugin(run, neighbour, hashes)
+
+
+def _verify_plugin(run: Path, path: Path, hashes: dict[str, str]) -> None:
+    name = _name_in(run, path)
+    shown = run / name if name is not None else path
+    if name not in hashes or not path.is_file():
+        raise StorageError(f"{shown}: the run was not trained with this plugin; not imported.")
+    if plugins.sha256(path) != hashes[name]:
+        text = "has changed since the run was trained; not imported. Restore the file."
+        raise StorageError(f"{shown} {text}")
 
 
 def _name_in(run: Path, path: Path) -> str | None:

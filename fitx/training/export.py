@@ -16,7 +16,7 @@ import keras
 
 from fitx.checkpoint.state_names import NETWORKS
 from fitx.experiment.experiment import Experiment
-from fitx.experiment.plugins import PACKAGE
+from fitx.experiment.plugin_import import PACKAGE
 from fitx.experiment.problems import listed
 from fitx.rundir.files import storage_errors
 from fitx.safe_files import sync_folder

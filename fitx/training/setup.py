@@ -11,7 +11,7 @@ from fitx.build.built import BuiltExperiment
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.build.preflight import trace_and_check
-from fitx.experiment import plugins
+from fitx.experiment import plugin_import
 from fitx.experiment.experiment import Experiment
 from fitx.runtime import Runtime
 
@@ -37,7 +37,7 @@ def prepare_runtime(experiment: Experiment) -> Runtime:
         virtual_devices=execution.virtual_devices,
     )
     if experiment.plugins:
-        plugins.load(experiment)
+        plugin_import.load(experiment)
         keras.utils.set_random_seed(experiment.seed)
     return prepared
 

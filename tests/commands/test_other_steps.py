@@ -6,7 +6,7 @@ from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
 from fitx.errors import UsageError
 from fitx.experiment.check import use_step
-from fitx.experiment.plugins import load
+from fitx.experiment.plugin_import import load
 from fitx.rundir.saved_experiment import read_unimported
 from fitx.training.resumption.resume_request import open_for_resume
 

@@ -409,7 +409,7 @@ def plugin(input_shape, outputs):
 """
     run, result = trained(tiny("model=plugin", plugin=plugin), display := recording())
     assert not isinstance(result, Exception), result
-    assert not list((run.folder / "networks").iterdir())
+    assert not list(run.folder.rglob("*.keras"))
     start = "networks/ gets no file of 'model', which is kept in the checkpoints alone: "
     assert display.notes[0].startswith(start)
 

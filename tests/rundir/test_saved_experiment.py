@@ -4,7 +4,7 @@ import json
 import pytest
 
 from fitx.errors import StorageError, UsageError
-from fitx.experiment import plugins
+from fitx.experiment import plugin_import
 from fitx.experiment.dump import dump
 from fitx.experiment.problems import ConfigError
 from fitx.rundir import folder, record
@@ -117,7 +117,7 @@ def test_a_plugin_that_is_what_was_trained_is_imported(run):
     made = run(plugin=PLUGIN)
     experiment = read_unimported(made)
     assert not (made / "source/imported").exists()
-    plugins.load(experiment)
+    plugin_import.load(experiment)
     assert (made / "source/imported").exists()
 
 

@@ -1,2 +1,2 @@
-def load():
+def load(:
     return None

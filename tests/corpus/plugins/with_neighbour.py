@@ -1,7 +1,5 @@
 import neighbour
-from fitx import datasets
 
 
-@datasets.register
-def with_neighbour():
+def load():
     return neighbour.load()
