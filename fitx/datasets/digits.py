@@ -1,18 +1,15 @@
 """Real handwritten digits, shipped inside the package: no network is needed."""
 
 import math
-from importlib.resources import as_file, files
 from typing import Annotated
 
 import numpy as np
 from annotated_types import Ge, Gt, Le
 
 from fitx.data import images
-from fitx.data.order import permutation
 from fitx.data.splits import Split, Splits
 from fitx.datasets import register
-
-_TEST_ROWS = 360
+from fitx.datasets._digits_file import read_digits, train_and_test_rows
 
 
 @register
@@ -32,15 +29,9 @@ def digits(
         rare: For each digit, the share of its training rows to keep, which makes the data
             imbalanced; at least one row is kept, and test keeps all.
     """
-    with (
-        as_file(files("fitx.datasets") / "digits.npz") as path,
-        np.load(path, allow_pickle=False) as arrays,
-    ):
-        x = arrays["images"].astype(np.float32)[..., np.newaxis] / np.float32(16)
-        y = arrays["labels"].astype(np.int32)
+    x, y = read_digits()
     x = images.scale(x, image_size)
-    order = permutation(0, 0, len(x))
-    train, test = order[:-_TEST_ROWS], order[-_TEST_ROWS:]
+    train, test = train_and_test_rows(len(x))
     for digit, share in (rare or {}).items():
         rows = train[y[train] == digit]
         left_out = rows[math.ceil(share * len(rows)) :]

@@ -15,6 +15,7 @@ SHIPPED = {
     "sequential": lambda: models.get("sequential")((3,), layers=[keras.layers.Dense(2)]),
     "dcgan_generator": lambda: models.get("dcgan_generator")(IMAGE, latent_dim=5),
     "dcgan_discriminator": lambda: models.get("dcgan_discriminator")(IMAGE),
+    "transformer": lambda: models.get("transformer")((5, 3), 2, width=8),
     "unet": lambda: models.get("unet")(IMAGE, filters=[4, 8]),
 }
 LOAD = """
@@ -228,3 +229,21 @@ def test_a_unet_refuses_images_that_it_cannot_halve():
         "unet halves images 2 times, once less than it has filters; images of 6x8 cannot be. Give "
         "fewer filters or set data.image_size."
     )
+
+
+def test_a_transformer_treats_a_sequence_as_a_set_of_any_size():
+    network = models.get("transformer")((5, 3), 2, width=8)
+    x = np.random.default_rng(0).random((2, 7, 3), np.float32)
+    y = network(x).numpy()
+    assert y.shape == (2, 7, 2)
+    order = [3, 1, 6, 0, 2, 5, 4]
+    np.testing.assert_allclose(network(x[:, order]), y[:, order], atol=1e-5)
+    assert not np.allclose(network(x[:, :5]), y[:, :5], atol=1e-3)
+
+
+def test_a_transformer_refuses_images_and_heads_that_do_not_share_its_width():
+    assert refusal("transformer", IMAGE, 2) == (
+        "transformer needs sequences of shape (length, features) and a width that is a multiple of "
+        "heads; a row of the data has shape (8, 8, 1), width is 64 and heads is 4."
+    )
+    assert "width is 10 and heads is 4" in refusal("transformer", (5, 3), 2, width=10)
