@@ -76,7 +76,7 @@ class Process:
     def err(self):
         return self.printed["err"].decode()
 
-    def wait_until(self, condition, pause=0.001):
+    def wait_until(self, condition, pause=0.005):
         """Return when something is true; the process must live until then."""
         while not condition():
             late = time.monotonic() - self.began > PATIENCE_SECONDS
