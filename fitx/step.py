@@ -64,6 +64,11 @@ class Step(CompiledLosses, keras.Model):
         return {name: network for name, network in network_by_name.items() if network is not None}
 
     @property
+    def output_names(self) -> list[str] | None:
+        """The names of the first network's outputs, by which losses and metrics may be given."""
+        return getattr(next(iter(self.networks.values()), None), "output_names", None)
+
+    @property
     def network_optimizers(self) -> dict[str, Optimizer]:
         """The optimizers by network; a network without one is frozen, unless one trains all."""
         return dict(self.execution.contents.optimizers)
@@ -72,8 +77,9 @@ class Step(CompiledLosses, keras.Model):
         self,
         optimizers: dict[str, Optimizer],
         loss: Any = None,
-        metrics: list[Any] | None = None,
-        weighted_metrics: list[Any] | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        loss_weights: Any = None,
     ) -> None:
         """Attach an optimizer to each trained network, and the loss and metrics to the step.
 
@@ -87,12 +93,9 @@ class Step(CompiledLosses, keras.Model):
             loss: The loss of `self.compute_loss`, as `keras.Model.compile` takes it.
             metrics: Further metrics, as `keras.Model.compile` takes them.
             weighted_metrics: The same, for metrics that use sample weights.
+            loss_weights: The factors of losses by output.
         """
-        for name, network in self.networks.items():
-            # Setting it to True would unfreeze layers that a network itself has frozen. Without
-            # any optimizer nothing is trained, but networks do not count as frozen.
-            if optimizers and not {name, SHARED_OPTIMIZER} & optimizers.keys():
-                network.trainable = False
+        self._freeze_untrained(optimizers)
         attached = {name: scaled(optimizer, self) for name, optimizer in optimizers.items()}
         owners = {name: self if len(attached) == 1 else getattr(self, name) for name in attached}
         optimized = {name: owner.trainable_variables for name, owner in owners.items()}
@@ -111,6 +114,7 @@ class Step(CompiledLosses, keras.Model):
         super().compile(
             optimizer=only,
             loss=loss,
+            loss_weights=loss_weights,
             metrics=metrics,
             weighted_metrics=weighted_metrics,
             jit_compile=False,
@@ -121,6 +125,14 @@ class Step(CompiledLosses, keras.Model):
         self.execution.discard_graphs(self)
         # Keras calls an unbuilt model with symbolic inputs, which fails with several networks.
         self.built = True
+
+    def _freeze_untrained(self, optimizers: dict[str, Optimizer]) -> None:
+        """Freeze the networks without an optimizer, if there is any optimizer."""
+        for name, network in self.networks.items():
+            # Setting it to True would unfreeze layers that a network itself has frozen. Without
+            # any optimizer nothing is trained, but networks do not count as frozen.
+            if optimizers and not {name, SHARED_OPTIMIZER} & optimizers.keys():
+                network.trainable = False
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Run the first network."""

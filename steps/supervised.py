@@ -20,6 +20,7 @@ class Supervised(Step):
     an example of weight 2.0 counts twice, one of weight 0.0 not at all. The weights enter the loss
     and the experiment's `weighted_metrics`; its `metrics` stay unweighted. As with Keras' own
     `fit`, `loss` is logged as the mean over examples: each batch counts by its number of rows.
+    Each part may be a structure of arrays, for a network with several inputs or outputs.
 
     After "Customizing what happens in fit()", first, third and fourth example:
     https://keras.io/guides/custom_train_step_in_tensorflow/
@@ -56,9 +57,7 @@ class Supervised(Step):
         for metric in self.metrics:
             if metric.name == "loss":
                 metric.update_state(loss, sample_weight=tf.shape(tf.nest.flatten(x)[0])[0])
-            else:
-                metric.update_state(y, y_pred, sample_weight=sample_weight)
-        return {metric.name: metric.result() for metric in self.metrics}
+        return dict(self.compute_metrics(x, y, y_pred, sample_weight))
 
 
 def _in_a_column(y: Any, y_pred: Any) -> Any:

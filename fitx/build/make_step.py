@@ -81,6 +81,8 @@ def compile_step(built: BuiltExperiment) -> None:
         for key in ("metrics", "weighted_metrics")
     )
     arguments = {"loss": loss, "metrics": metrics, "weighted_metrics": weighted}
+    if experiment.loss_weights is not None:
+        arguments["loss_weights"] = experiment.loss_weights
     if step.execution.builder is not None:
         own = make_value(experiment, experiment.compile, ("compile",), total)
         given = {SHARED_OPTIMIZER: optimizers.get(SHARED_OPTIMIZER), **arguments}
@@ -89,7 +91,7 @@ def compile_step(built: BuiltExperiment) -> None:
     with attribute_errors(experiment, ("step",)):
         step.compile(optimizers, **arguments)
     if step.execution.strategy is not None:
-        make_variables(built, [*(metrics or ()), *(weighted or ())])
+        make_variables(built, keras.tree.flatten([metrics or [], weighted or []]))
 
 
 def _compile_model(built: BuiltExperiment, arguments: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from fitx.compat import compile_arguments
 from fitx.compat.loss_tracker import loss_tracker
+from fitx.compat.output_losses import count_rows
 from fitx.engine.step_runner import MissingLoss
 from fitx.engine.trainer import Trainer
 
@@ -48,6 +49,7 @@ class CompiledLosses(Trainer):
         self.execution.usage.loss = True
         if self._given_loss is None and not self.losses:
             raise MissingLoss
+        count_rows(compile_arguments.compiled_loss(self))
         return super().compute_loss(x, y, y_pred, sample_weight, training)
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
@@ -77,6 +79,7 @@ class CompiledLosses(Trainer):
         compiled = compile_arguments.compiled_loss(self)
         if compiled is None:
             raise MissingLoss
+        count_rows(compiled)
         loss = compiled(y, y_pred, sample_weight)
         for regularization_loss in regularization_losses or ():
             loss += tf.cast(regularization_loss, loss.dtype)

@@ -94,6 +94,7 @@ def _experiment(settings: Settings, document: Document, part_index: PartIndex) -
         optimizers=networks.optimizers(settings, part_index),
         after=settings.after,
         loss=settings.loss,
+        loss_weights=settings.loss_weights,
         metrics=settings.metrics,
         weighted_metrics=settings.weighted_metrics,
         compile=settings.compile,
@@ -133,7 +134,15 @@ def use_step(experiment: Experiment, name: str) -> Experiment:
         raise UsageError(f"step '{name}' needs a loss; add for example loss=mse.")
     loss = experiment.loss if "loss" in uses else None
     copies = {k: v for k, v in experiment.copies.items() if k in kept_networks}
-    changed = replace(experiment, networks=kept_networks, copies=copies, loss=loss, compile={})
+    weights = experiment.loss_weights if loss is not None else None
+    changed = replace(
+        experiment,
+        networks=kept_networks,
+        copies=copies,
+        loss=loss,
+        loss_weights=weights,
+        compile={},
+    )
     if "metrics" not in uses:
         changed = replace(changed, metrics=[], weighted_metrics=[])
     return replace(changed, step=Part("step", name), step_facts=facts, trained_as=experiment)

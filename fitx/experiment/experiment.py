@@ -37,9 +37,10 @@ class Experiment:
     """The networks that start as copies, each with the name of the network it is a copy of."""
     optimizers: dict[str, Part]
     after: str | dict[str, str] | None
-    loss: Part | None
-    metrics: list[Part]
-    weighted_metrics: list[Part]
+    loss: Any
+    loss_weights: Any
+    metrics: Any
+    weighted_metrics: Any
     compile: dict[str, Any]
     """Arguments of the step's own `compile`, besides those of the keys above."""
     data: Part
@@ -97,6 +98,7 @@ class Experiment:
             **self.optimizers_by_key,
             "after": self.after,
             "loss": self.loss,
+            "loss_weights": self.loss_weights,
             "metrics": self.metrics,
             "weighted_metrics": self.weighted_metrics,
             "compile": self.compile,

@@ -37,7 +37,8 @@ def json_schema(part_index: PartIndex) -> Schema:
     definitions = schema.setdefault("$defs", {})
     for *sections, key in ONE_OR_MORE:
         owner = definitions[str(sections[0]).capitalize()] if sections else schema
-        owner["properties"][str(key)] = _or_one(owner["properties"][str(key)])
+        if "items" in owner["properties"][str(key)]:
+            owner["properties"][str(key)] = _or_one(owner["properties"][str(key)])
     for kind in KINDS:
         definitions[kind] = _kind(kind, part_index)
     definitions["reference"] = _REFERENCE

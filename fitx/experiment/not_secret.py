@@ -36,7 +36,7 @@ def names_and_numbers(settings: Settings, tree: Node) -> Iterator[str]:
 
 
 def _is_name(path: KeyPath) -> bool:
-    is_option = len(path) == len(("callbacks", 0, "monitor"))
+    is_option = len(path) >= len(("callbacks", 0, "monitor"))
     return path[0] in _SECTIONS or (is_option and _LOGGED.get(str(path[0])) == path[-1])
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from fitx.experiment.after import After
+from fitx.experiment.output_parts import Weights, metrics_of_outputs, one_loss_or_several
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part, model_or_copy, part_of
 
@@ -206,9 +207,14 @@ class Settings(Section):
         {}, description="Optimizers by network; a network without one is frozen."
     )
     after: After = Field(None, description="The run whose networks the training starts with.")
-    loss: part_of("loss") | None = Field(None, description="The loss, for steps that take one.")  # type: ignore[valid-type]
-    metrics: list[part_of("metric")] = Field([], description="Metrics, for steps that take them.")  # type: ignore[valid-type]
-    weighted_metrics: list[part_of("metric")] = Field(  # type: ignore[valid-type]
+    loss: one_loss_or_several() | None = Field(  # type: ignore[valid-type]
+        None, description="The loss, or losses by output, for steps that take one."
+    )
+    loss_weights: Weights | None = Field(None, description="Factors of the losses by output.")
+    metrics: metrics_of_outputs() = Field(  # type: ignore[valid-type]
+        [], description="Metrics, or metrics by output, for steps that take them."
+    )
+    weighted_metrics: metrics_of_outputs() = Field(  # type: ignore[valid-type]
         [], description="Metrics that are weighted by sample weights and class weights."
     )
     compile: Annotated[

@@ -115,6 +115,40 @@ data:
 fit: {epochs: 3}
 """
 
+OUTPUTS = """
+import keras
+import numpy as np
+
+
+def houses():
+    random = np.random.default_rng(0)
+    image, age = random.normal(size=(101, 4)), random.uniform(size=(101, 1))
+    labels = {"price": image[:, :1] - age, "old": (age > 0.5).astype("float32")}
+    weights = {"price": age[:, 0], "old": 1 - age[:, 0]}
+    return {"train": ({"image": image, "age": age}, labels, weights)}
+
+
+def two(input_shape, outputs):
+    inputs = {name: keras.Input(shape, name=name) for name, shape in input_shape.items()}
+    both = keras.layers.Concatenate()([inputs["image"], inputs["age"]])
+    price = keras.layers.Dense(outputs["price"], name="price")(both)
+    old = keras.layers.Dense(1, activation="sigmoid", name="old")(both)
+    return keras.Model(inputs, {"price": price, "old": old})
+"""
+
+SEVERAL_OUTPUTS = """
+plugins: [outputs.py]
+step: supervised
+model: two
+optimizer: sgd
+loss: {price: mse, old: binary_crossentropy}
+loss_weights: {price: 2.0, old: 0.5}
+metrics: {price: mae, old: [accuracy, auc]}
+weighted_metrics: {old: {name: binary_accuracy, as: weighted}}
+data: {name: houses, batch_size: 20}
+fit: {epochs: 2}
+"""
+
 
 def difference(one, other):
     """Return how far apart two states are at most, in shares of each array's largest number."""
@@ -142,6 +176,8 @@ def folder(tmp_path_factory):
     keeping = "plugins: [keeping.py]\nstep: keeping\nmodel: linear\noptimizer: sgd\n"
     (path / "keeping.yaml").write_text(keeping + data)
     (path / "gan.yaml").write_text(GAN)
+    (path / "outputs.py").write_text(OUTPUTS)
+    (path / "several_outputs.yaml").write_text(SEVERAL_OUTPUTS)
     (path / "semi.py").write_text(SEMI)
     (path / "streams.yaml").write_text(STREAMS)
     x = np.random.default_rng(0).normal(size=(101, 3)).astype("float32")

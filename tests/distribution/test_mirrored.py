@@ -32,6 +32,7 @@ CASES = {
     "gan": ("gan.yaml",),
     "raw loss": ("raw.yaml",),
     "streams, an odd last batch": ("streams.yaml",),
+    "several inputs and outputs": ("several_outputs.yaml",),
     "metrics that know their shapes by the first batch": ("several.yaml",),
 }
 REFUSED = ("guide/low_level", "data.batch_size=5")

@@ -48,7 +48,7 @@ def test_weights_enter_the_loss_and_leave_the_metrics_alone(supervised):
     values = step.test_step((X, Y, weights))
 
     assert float(values["loss"]) == pytest.approx(float(Y[0, 0] ** 2) * 3 / 6)
-    assert float(values["compile_metrics"]["mae"]) == pytest.approx(float(Y.mean()))
+    assert float(values["mae"]) == pytest.approx(float(Y.mean()))
 
 
 def test_the_loss_is_a_mean_over_examples_however_they_are_batched(supervised):

@@ -25,6 +25,7 @@ from fitx.experiment.checks.monitored_values import (
     not_logged,
 )
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.output_parts import is_logged_as, parts_by_key
 from fitx.experiment.problems import ConfigError, Problem
 from fitx.experiment.yaml.tree import KeyPath
 from fitx.registry.kinds import Part
@@ -169,7 +170,7 @@ def _trace(
 
 def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
     """Return the advice on the option that makes a metric return one number."""
-    part = getattr(experiment, str(path[0]))[path[1]]
+    part = dict(parts_by_key(getattr(experiment, str(path[0])), path[:1]))[path]
     signature = experiment.part_index.signature("metric", part.name)
     options = {"average": "macro", "class_aggregation": "uniform_average"}
     known_names = (name for name in options if signature is not None and signature.get(name))
@@ -180,9 +181,9 @@ def _to_one_number(experiment: Experiment, path: KeyPath) -> str:
 def _metric(experiment: Experiment, logged: str) -> KeyPath | None:
     """Return the key of the metric that is logged by a name."""
     for key in ("metrics", "weighted_metrics"):
-        for index, part in enumerate(getattr(experiment, key)):
-            if logged.removeprefix("weighted_") == part.logged_as:
-                return (key, index)
+        for path, part in parts_by_key(getattr(experiment, key), (key,)):
+            if is_logged_as(part, path, {logged}):
+                return path
     return None
 
 

@@ -11,6 +11,7 @@ from fitx.data.batch_layout import evaluation_layout
 from fitx.engine.replicas import replica_variables
 from fitx.engine.step_graph import assigned_variables, captured_variables
 from fitx.experiment.checks.consistency import unused
+from fitx.experiment.output_parts import is_logged_as, parts_by_key
 from fitx.experiment.problems import Problem
 from fitx.registry.kinds import Part
 
@@ -39,18 +40,14 @@ def _loss_and_metrics(built: BuiltExperiment) -> Iterator[Problem]:
     if usage.metrics:
         return
     for key in ("metrics", "weighted_metrics"):
-        parts = getattr(experiment, key)
-        idle = [
-            i
-            for i, p in enumerate(parts)
-            if not logged_metric_names & {p.logged_as, f"weighted_{p.logged_as}"}
-        ]
+        parts = list(parts_by_key(getattr(experiment, key), (key,)))
+        idle = [path for path, p in parts if not is_logged_as(p, path, logged_metric_names)]
         if parts and len(idle) == len(parts):
             yield experiment.problem((key,), unused("metrics", name))
             continue
-        for index in idle:
+        for path in idle:
             text = f"step '{name}' does not update it; remove it, or update it in the step."
-            yield experiment.problem((key, index), text)
+            yield experiment.problem(path, text)
 
 
 def _trace_test_step(built: BuiltExperiment) -> None:

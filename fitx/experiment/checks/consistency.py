@@ -15,7 +15,8 @@ from fitx.experiment.checks.networks import (
 )
 from fitx.experiment.checks.schedules import find_schedule_problems
 from fitx.experiment.checks.streams import find_stream_problems
-from fitx.experiment.problems import Findings, Problem
+from fitx.experiment.output_parts import parts_by_key
+from fitx.experiment.problems import Findings, Problem, listed
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
 from fitx.experiment.yaml.tree import KeyPath
@@ -102,11 +103,34 @@ def _loss_and_metrics(
         yield ("loss",), unused("loss", step)
     if uses is not None and settings.loss is None and "loss" in uses and "loss" not in wrong_keys:
         yield ("loss",), missing_loss(step)
+    yield from _loss_weights(settings)
     for key in ("metrics", "weighted_metrics"):
-        names = [metric.logged_as for metric in getattr(settings, key)]
-        if uses is not None and names and "metrics" not in uses:
+        metrics = getattr(settings, key)
+        if uses is not None and metrics and "metrics" not in uses:
             yield (key,), unused("metrics", step)
-        for index, name in enumerate(names):
-            if name and name in names[:index]:
-                text = f"'{name}' is given twice; remove one, or add `as: another_name` to it."
-                yield (key, index), text
+        seen: set[KeyPath] = set()
+        for path, part in parts_by_key(metrics, (key,)):
+            # A list of one metric for each output may name the same metric.
+            output_and_name = (*path[1:-1], part.logged_as)
+            if part.logged_as and output_and_name in seen:
+                text = f"'{part.logged_as}' is given twice; "
+                yield path, f"{text}remove one, or add `as: another_name` to it."
+            seen.add(output_and_name)
+
+
+def _loss_weights(settings: Settings) -> Findings:
+    """Yield factors of losses that have no loss, or have no meaning for one loss."""
+    weights, loss = settings.loss_weights, settings.loss
+    if weights is None or loss is None:
+        if weights is not None:
+            yield ("loss_weights",), "has no effect without `loss`; add it, or remove this key."
+        return
+    kind = "a mapping" if isinstance(weights, dict) else "a list"
+    if type(weights) is not type(loss):
+        text = f"they are {kind} and `loss` is not; write both by the names of the outputs, or"
+        yield ("loss_weights",), f"{text} both as lists."
+        return
+    names = list(loss) if isinstance(loss, dict) else []
+    if (names and set(weights) != set(names)) or len(weights) != len(loss):
+        losses = listed(names) if names else f"{len(loss)} losses"
+        yield ("loss_weights",), f"expected one number for each loss; there are {losses}."

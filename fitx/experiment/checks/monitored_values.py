@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from fitx.experiment.experiment import Experiment
+from fitx.experiment.output_parts import logged_names
 from fitx.experiment.problems import Findings, listed, nearest
 from fitx.experiment.schema import Fit, Settings
 from fitx.experiment.yaml.tree import KeyPath
@@ -74,8 +75,8 @@ def logged(experiment: Settings | Experiment, facts: StepFacts) -> set[str]:
     """Return the names that a shipped step logs in training and in evaluation."""
     if "metrics" not in facts.uses:
         return set(facts.logs)
-    metrics = {metric.logged_as for metric in experiment.metrics}
-    weighted = {metric.logged_as for metric in experiment.weighted_metrics}
+    metrics = logged_names(experiment.metrics)
+    weighted = logged_names(experiment.weighted_metrics)
     # Keras adds this prefix to a name that is in both lists.
     return {*facts.logs, *metrics, *(f"weighted_{w}" if w in metrics else w for w in weighted)}
 

@@ -31,7 +31,7 @@ _WRITING = {"CSVLogger": ("append", "separator")}
 
 _COMPARED_KEYS = (
     *("name", "seed", "step", "networks", "optimizers", "after"),
-    *("loss", "metrics", "weighted_metrics", "data", "callbacks", "expect"),
+    *("loss", "loss_weights", "metrics", "weighted_metrics", "data", "callbacks", "expect"),
 )
 
 
