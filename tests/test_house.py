@@ -46,7 +46,7 @@ WITHOUT_TENSORFLOW = (
     "fitx.rundir",
     "fitx.checkpoint",
     *(f"fitx.data.{name}" for name in ("splits", "order", "array_checks", "prepare")),
-    *(f"fitx.training.{name}" for name in ("train_request", "result", "signals")),
+    *(f"fitx.training.{name}" for name in ("train_request", "result", "signals", "child_process")),
     "fitx.training.display_interface",
     "fitx.training.resumption",
     *(f"fitx.commands.{name}" for name in ("doctor", "checkpoints", "selftest", "copy")),

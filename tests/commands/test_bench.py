@@ -6,11 +6,12 @@ import keras
 import numpy as np
 import pytest
 
+from fitx.build.excluded_modes import TOO_SLOW, excluded_modes
 from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
 from fitx.cli.display import NoDisplay
 from fitx.commands import benchmark as bench_module
-from fitx.commands.benchmark import TOO_SLOW, bench, excluded_modes, timed_training
+from fitx.commands.benchmark import bench, timed_training
 from fitx.commands.benchmark.timed_training import StockTraining, copied
 from fitx.errors import Interrupted
 from fitx.experiment.check import read

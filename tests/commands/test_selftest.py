@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from fitx.commands.selftest import SelftestRequest, selftest
-from fitx.commands.selftest.child_process import ChildFailed, KilledFromOutside
 from fitx.commands.selftest.trainings import Trainings
 from fitx.errors import Interrupted, UsageError
 from fitx.experiment.check import read
+from fitx.training.child_process import ChildFailed, KilledFromOutside
 
 COUNTER = [sys.executable, str(Path(__file__).with_name("counter.py"))]
 EXPERIMENT = """

@@ -87,7 +87,7 @@ def test_yaml_is_read_as_events_only():
 PROGRAMS = {
     "fitx/rundir/run_environment.py": "git, asked about the working folder",
     "cli/_workers.py": "the workers of `fitx launch`",
-    "fitx/commands/selftest/child_process.py": "the runs of `fitx selftest`",
+    "fitx/training/child_process.py": "the runs of `fitx selftest` and `fitx test-step`",
 }
 """What starts other programs, and which."""
 

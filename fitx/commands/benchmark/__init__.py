@@ -9,16 +9,15 @@ from typing import Any
 
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_sentence, user_errors
-from fitx.build.execution_setup import ModeInputs, PlannedSteps, prepare_execution
+from fitx.build.excluded_modes import excluded_modes
+from fitx.build.execution_setup import PlannedSteps, prepare_execution
 from fitx.build.make import make
-from fitx.build.step_feeds import batch_layout
 from fitx.commands.benchmark.timed_training import (
     FitxTraining,
     StockTraining,
     TimedTraining,
     shortened,
 )
-from fitx.engine.modes.auto import is_practical
 from fitx.engine.modes.execution_modes import MODES
 from fitx.errors import FitxError, Interrupted
 from fitx.experiment.experiment import Experiment
@@ -41,8 +40,6 @@ ROUND_SECONDS = 0.4
 
 MOST_EPOCHS = 50
 """The most epochs of a round."""
-
-TOO_SLOW = "left out: XLA can take minutes to compile and run convolutions in a loop on a CPU"
 
 
 @dataclass(frozen=True)
@@ -119,28 +116,6 @@ def bench(experiment: Experiment, display: Display, rounds: int = 5) -> Comparis
     with listening() as stop, showing(display, plan), user_errors(experiment):
         prepare_execution(built, device, [PlannedSteps("train", "train", built.total_steps)])
         return _Bench(built, device, display, stop).comparison(rounds)
-
-
-def excluded_modes(built: BuiltExperiment, device_kind: str) -> dict[str, str]:
-    """Return the modes that are not timed, with the reasons; the mode of `fitx train` always is.
-
-    Args:
-        built: The experiment; its execution is prepared.
-        device_kind: "cpu" or "gpu".
-    """
-    batches = batch_layout(built, "train", "train")
-    inputs = ModeInputs(built, "train", batches, built.total_steps, device_kind)
-    train_mode, obstacle = (
-        built.step.execution.plan.modes["train"],
-        inputs.full_batch_graph.obstacle,
-    )
-    reasons = {}
-    for mode in MODES.values():
-        if mode.xla and obstacle is not None:
-            reasons[mode.name] = f"XLA cannot compile {obstacle}"
-        elif mode is not train_mode and not is_practical(mode, inputs.work, inputs.device_kind):
-            reasons[mode.name] = TOO_SLOW
-    return reasons
 
 
 class _Bench:

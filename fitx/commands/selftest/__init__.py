@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from fitx.commands.selftest.child_process import ChildFailed
 from fitx.commands.selftest.differences import differences, results
 from fitx.commands.selftest.trainings import Interruption, Trainings, plan
 from fitx.errors import UsageError
 from fitx.experiment.experiment import Experiment
 from fitx.rundir import journal, record
+from fitx.training.child_process import ChildFailed
 from fitx.training.signals import listening
 
 FEWEST_EPOCHS, MOST_EPOCHS = 2, 3

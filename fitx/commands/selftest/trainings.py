@@ -12,10 +12,10 @@ from typing import Any
 
 from fitx import checkpoint
 from fitx.checkpoint import folders
-from fitx.commands.selftest import child_process
-from fitx.commands.selftest.child_process import EndedProcess, KilledFromOutside
 from fitx.rundir import folder
 from fitx.stages import Stage
+from fitx.training import child_process
+from fitx.training.child_process import EndedProcess, KilledFromOutside
 from fitx.training.signals import StopRequest
 
 LONGEST_DELAY = 1.0

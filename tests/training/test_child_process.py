@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from fitx.commands.selftest.child_process import (
+from fitx.errors import Interrupted
+from fitx.training.child_process import (
     ChildFailed,
     EndedProcess,
     KilledFromOutside,
     run,
 )
-from fitx.errors import Interrupted
 from fitx.training.signals import StopRequest, listening
 
 PARENT = """
