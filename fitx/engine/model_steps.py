@@ -9,7 +9,7 @@ before the step is traced, as stock Keras builds a model before `fit`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import keras
@@ -82,11 +82,13 @@ class StepBuilder:
         self.find_contents()
         contents = self._step.execution.contents
         method = getattr(self._step, f"{kind}_step")
-        with _recorded(contents.optimizers) as applied, scratch_graph():
-            method(tf.nest.map_structure(_placeholder, spec))
-        self.find_contents()
-        if kind == "train":
-            _build_optimizers(contents, applied)
+        strategy = self._step.execution.strategy
+        with nullcontext() if strategy is None else strategy.scope():
+            with _recorded(contents.optimizers) as applied, scratch_graph(), _replica(strategy):
+                method(tf.nest.map_structure(_placeholder, spec))
+            self.find_contents()
+            if kind == "train":
+                _build_optimizers(contents, applied)
         self._prepare(contents)
 
     def _prepare(self, contents: StepContents) -> None:
@@ -138,6 +140,16 @@ def _recording(optimizer: Optimizer, applied: list[Any]) -> Iterator[None]:
             del optimizer.apply
         else:
             optimizer.apply = before
+
+
+@contextmanager
+def _replica(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
+    """Run as the first replica of a strategy, where steps run."""
+    if strategy is None:
+        yield
+        return
+    with tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0):
+        yield
 
 
 def _placeholder(spec: tf.TensorSpec) -> tf.Tensor:

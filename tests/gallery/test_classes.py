@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -155,3 +157,34 @@ def test_evaluate_gives_what_the_run_measured(whole, name):
 
     assert left.tested
     assert result.metrics == left.tested
+
+
+SHARED = ("Autoencoder", "Distiller", "MeanTeacher")
+"""Classes without random numbers, and without an optimizer in tf.cond, which replicas cannot run."""
+
+TRAIN = """
+import sys
+from pathlib import Path
+from fitx.cli.display import NoDisplay
+from fitx.commands.train import train
+from fitx.experiment.check import read
+from fitx.training.train_request import TrainRequest
+
+for file in sys.argv[1:]:
+    words = ["execution={strategy: mirrored, virtual_devices: 2, device: cpu}"]
+    train(read(file, words), TrainRequest(Path("shared")), NoDisplay())
+"""
+
+
+def test_two_devices_log_what_one_logs(folder, whole):
+    plain = {name: whole(name, "plain") for name in SHARED}
+    files = [f"{name}-plain.yaml" for name in SHARED]
+    command = [sys.executable, "-c", TRAIN, *files]
+
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
+
+    assert done.returncode == 0, done.stderr
+    for name, left in plain.items():
+        shared = Left(next((folder / "shared" / f"{name}-plain").glob("2*")))
+        for ours, theirs in zip(shared.epochs, left.epochs, strict=True):
+            assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5), name
