@@ -160,7 +160,7 @@ def test_evaluate_gives_what_the_run_measured(whole, name):
 
 
 SHARED = ("Autoencoder", "Distiller", "MeanTeacher")
-"""Classes without random numbers, and without an optimizer in tf.cond, which replicas cannot run."""
+"""Classes without random numbers, and without an optimizer in tf.cond: replicas cannot run it."""
 
 TRAIN = """
 import sys
