@@ -4,21 +4,15 @@ import difflib
 import math
 import zipfile
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
 from fitx.data.prepare import aligned
-from fitx.data.splits import NAMES, Split, Splits
+from fitx.data.splits import NAMES, PARTS, Split, Splits
 from fitx.datasets import register
 from fitx.errors import DataError
 
-_PARTS = ("x", "y", "sample_weight")
-_ARRAYS = {
-    part if split == "train" else f"{part}_{split}": (split, part)
-    for split in NAMES
-    for part in _PARTS
-}
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -26,28 +20,43 @@ _HEADERS = {
 _CHUNK = 1 << 20
 """Bytes that are read at a time."""
 
+Names: TypeAlias = dict[str, str | list[str]]
+"""The names of the arrays of x, y and sample_weight."""
+
 # What deflate can shrink data to at the very best (zlib's manual, "Maximum Expansion Factor").
 _DEFLATE_LIMIT = 1032
 
 
 @register
-def npz(*, path: Path) -> Splits:
+def npz(
+    *,
+    path: Path,
+    x: str | list[str] = "x",
+    y: str | list[str] = "y",
+    sample_weight: str | list[str] = "sample_weight",
+) -> Splits:
     """Return the arrays of an .npz file, as they are.
 
     `x`, and optionally `y` and `sample_weight`, are 'train'. `x_validation`, `y_validation`,
     `sample_weight_validation` and `x_test`, `y_test`, `sample_weight_test` are the other splits.
-    Nothing in the file is ever unpickled, so no file can run code.
+    With other names, `_validation` and `_test` follow these; arrays without a name here are left
+    out. Nothing in the file is ever unpickled, so no file can run code.
 
     Args:
         path: The file; in an experiment, relative to the folder of the file that names it.
+        x: Name of the array of inputs; a list of names makes a dictionary of arrays by name, for
+            a network with several inputs.
+        y: Name of the array of labels, or a list of names, for a network with several outputs.
+        sample_weight: Name of the array of weights, or a list of names.
 
     Raises:
         DataError: If the file or an array in it cannot be read; names both.
     """
     file, name = Path(path), str(path)
+    names = {"x": x, "y": y, "sample_weight": sample_weight}
     try:
         _check_file(file, name)
-        arrays = _read(file, name)
+        arrays = _read(file, name, names)
     except (DataError, MemoryError):
         raise
     except Exception as error:
@@ -55,7 +64,7 @@ def npz(*, path: Path) -> Splits:
         raise DataError(
             f"npz '{name}': it cannot be read ({error}); expected a file written by numpy.savez."
         ) from error
-    return _splits(arrays, name)
+    return _splits(arrays, names)
 
 
 def _check_file(file: Path, path: str) -> None:
@@ -70,10 +79,11 @@ def _check_file(file: Path, path: str) -> None:
     )
 
 
-def _read(file: Path, path: str) -> dict[str, np.ndarray]:
+def _read(file: Path, path: str, names: Names) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(file) as archive:
+        _check_names([_array_name(info) for info in archive.infolist()], path, names)
         members = {_array_name(info): info for info in archive.infolist()}
-        _check_names([_array_name(info) for info in archive.infolist()], path)
+        members = {name: members[name] for name in _known(names) if name in members}
         for name, info in members.items():
             if info.flag_bits & 1:
                 raise DataError(f"npz '{path}': array '{name}' is encrypted; store it plainly.")
@@ -108,23 +118,44 @@ def _array_name(info: zipfile.ZipInfo) -> str:
     return info.filename.removesuffix(".npy")
 
 
-def _check_names(names: list[str], path: str) -> None:
-    for name in names:
-        if name not in _ARRAYS:
+def _known(names: Names) -> dict[str, str]:
+    """Return the split of every array that may be in the file, by the name of the array."""
+    all_names = [name for part in PARTS for name in _list(names[part])]
+    return {_of_split(name, split): split for split in NAMES for name in all_names}
+
+
+def _of_split(name: str, split: str) -> str:
+    return name if split == "train" else f"{name}_{split}"
+
+
+def _list(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
+
+
+def _check_names(found: list[str], path: str, names: Names) -> None:
+    known = _known(names)
+    chosen = [name for part in PARTS if names[part] != part for name in _list(names[part])]
+    holds = f"; it holds {', '.join(found)}" if found else "; the file holds no arrays"
+    for name in found:
+        if name not in known and not chosen:
             raise DataError(
-                f"npz '{path}': array '{name}' is unknown; known are {', '.join(_ARRAYS)}."
-                f"{_did_you_mean(name, list(_ARRAYS))}"
+                f"npz '{path}': array '{name}' is unknown; known are {', '.join(known)}."
+                f"{_did_you_mean(name, list(known))}"
             )
-        if names.count(name) > 1:
+        if found.count(name) > 1:
             raise DataError(f"npz '{path}': array '{name}' is there twice. The file is damaged.")
-    for name in names:
-        split, _ = _ARRAYS[name]
-        x = "x" if split == "train" else f"x_{split}"
-        if x not in names:
-            raise DataError(f"npz '{path}': array '{x}' is missing, but '{name}' is there.")
-    if "x" not in names:
-        found = f"; it holds {', '.join(names)}" if names else "; the file holds no arrays"
-        raise DataError(f"npz '{path}': array 'x' is missing{found}.")
+    for name in chosen:
+        if name not in found:
+            near = _did_you_mean(name, found)
+            raise DataError(f"npz '{path}': array '{name}' is missing{holds}.{near}")
+    for name in (name for name in found if name in known):
+        needed = [_of_split(x, known[name]) for x in _list(names["x"])]
+        for missing in (x for x in needed if x not in found):
+            text = f"array '{missing}' is missing, but '{name}' is there."
+            raise DataError(f"npz '{path}': {text}")
+    for name in _list(names["x"]):
+        if name not in found:
+            raise DataError(f"npz '{path}': array '{name}' is missing{holds}.")
 
 
 def _check_header(member: IO[bytes], largest: int, where: str) -> None:
@@ -147,12 +178,19 @@ def _check_header(member: IO[bytes], largest: int, where: str) -> None:
         )
 
 
-def _splits(arrays: dict[str, np.ndarray], path: str) -> Splits:
-    parts: dict[str, dict[str, Any]] = {}
-    for name, (split, part) in _ARRAYS.items():
-        if name in arrays:
-            parts.setdefault(split, {})[part] = arrays[name]
-    return {split: Split(**found) for split, found in parts.items()}
+def _splits(arrays: dict[str, np.ndarray], names: Names) -> Splits:
+    splits = {}
+    for split in NAMES:
+        parts: dict[str, Any] = {}
+        for part, name in names.items():
+            by_name = {
+                n: arrays[_of_split(n, split)] for n in _list(name) if _of_split(n, split) in arrays
+            }
+            if by_name:
+                parts[part] = by_name[name] if isinstance(name, str) else by_name
+        if parts:
+            splits[split] = Split(**parts)
+    return splits
 
 
 def _did_you_mean(name: str, known: list[str]) -> str:

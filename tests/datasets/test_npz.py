@@ -219,3 +219,25 @@ def test_damage_never_raises_anything_else(tmp_path_factory, changes):
         npz(path=str(path))
     except DataError as error:
         assert str(error).startswith(f"npz '{path}': ")
+
+
+def test_several_inputs_and_outputs_are_chosen_by_name(tmp_path):
+    file = tmp_path / "houses.npz"
+    rows = np.arange(4.0)
+    np.savez(
+        file, image=rows, age=rows + 1, price=rows, old=rows, age_test=rows, image_test=rows, z=1
+    )
+    splits = npz(path=file, x=["image", "age"], y=["price", "old"])
+    assert list(splits) == ["train", "test"]
+    assert splits["train"].x["age"].tolist() == [1, 2, 3, 4]
+    assert sorted(splits["train"].y) == ["old", "price"]
+    assert splits["test"].y is None
+    assert npz(path=file, x="image", y="price")["train"].y.tolist() == rows.tolist()
+    for names, text in (
+        ({"x": ["image", "agee"]}, "array 'agee' is missing; it holds image, age, price"),
+        ({"x": "image", "y": "prise"}, "Did you mean 'price'?"),
+        ({"x": ["price", "image"]}, "array 'price_test' is missing, but 'image_test' is there."),
+    ):
+        with pytest.raises(DataError) as caught:
+            npz(path=file, **names)
+        assert text in str(caught.value)
