@@ -83,7 +83,7 @@ def _make_own(experiment: Experiment, part: Part, path: KeyPath, own: Any, total
     options = make_value(experiment, _numbered(experiment, part, path, total), path, total)
     options = {name: value for name, value in options.items() if name != "as"}
     definition = experiment.part_index.find(part.kind, part.name)
-    if definition is None or not own_parts.is_applied(part.kind, definition):
+    if definition is None or not own_parts.is_applied(part.kind, definition, options):
         with attribute_errors(experiment, path):
             result = own(**options)
         if part.kind == "metric":

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from fitx.registry import model_classes, python_source
 from fitx.registry.annotations import type_of
@@ -20,34 +22,39 @@ _FOLDERS = {
 
 _STEP_METHODS = ("train_step", "test_step", "compute_loss")
 
-APPLIED = {"loss": 2, "metric": 2, "activation": 1}
-"""Kinds whose functions may be the part itself, and the number of tensors that these take."""
+TENSORS_OF_A_LOSS = 2
+"""The labels and the predictions."""
+
+_FUNCTIONS = ("loss", "metric", "activation")
+"""Kinds whose parts may be functions."""
 
 
-def is_applied(kind: str, definition: Definition) -> bool:
+def is_applied(kind: str, definition: Definition, options: Iterable[str]) -> bool:
     """Return whether a function is itself the part, as `def loss(y_true, y_pred)`.
 
-    Any other function, as `def make_loss(gamma)`, is called with the options and returns the part.
+    It is if the options leave out a parameter without a default. Otherwise, as for
+    `def make_loss(gamma)` with a `gamma`, it is called with the options and returns the part.
     """
-    return kind in APPLIED and len(_tensors(kind, definition)) == APPLIED[kind]
+    return kind in _FUNCTIONS and bool(set(_required(definition)) - set(options))
 
 
 def own_signature(kind: str, name: str, definition: Definition) -> Signature:
     """Return the signature of a part that a plugin does not register."""
     if kind not in ("step", "model"):
         signature = read_signature(kind, name, definition)
-        tensors = _tensors(kind, definition) if is_applied(kind, definition) else []
-        options = [p for p in signature.parameters if p.name not in tensors]
-        return replace(signature, parameters=tuple(options))
+        if kind not in _FUNCTIONS or isinstance(definition.node, ast.ClassDef):
+            return signature
+        parameters = (replace(p, required=False, type=Any) for p in signature.parameters)
+        return replace(signature, parameters=tuple(parameters))
     signature = read_signature(kind, name, definition, model_classes.ends_at_keras)
     if kind == "model" or not model_classes.is_model_class(definition):
         return signature
     takes_model = model_classes.takes_inputs_and_outputs(definition)
     filled = model_classes.NETWORK_PARTS if takes_model else ()
-    parameters = [_setting(p) for p in signature.parameters if p.name not in filled]
+    settings = [_setting(p) for p in signature.parameters if p.name not in filled]
     return replace(
         signature,
-        parameters=tuple(parameters),
+        parameters=tuple(settings),
         is_model_class=True,
         takes_model=takes_model,
         needs_model=model_classes.needs_inputs_and_outputs(definition),
@@ -57,7 +64,7 @@ def own_signature(kind: str, name: str, definition: Definition) -> Signature:
 def likely_kind(definition: Definition) -> str:
     """Return the kind of part that a class or a function seems to be, by its base in Keras."""
     if isinstance(definition.node, ast.FunctionDef):
-        return "loss" if is_applied("loss", definition) else "model"
+        return "loss" if len(_required(definition)) == TENSORS_OF_A_LOSS else "model"
     for ancestor in python_source.class_and_bases(definition):
         if ancestor.is_keras:
             folders = [parent.name for parent in ancestor.module.path.parents]
@@ -79,10 +86,12 @@ def _setting(parameter: Parameter) -> Parameter:
     return replace(parameter, type=annotated, positional=False)
 
 
-def _tensors(kind: str, definition: Definition) -> list[str]:
-    """Return the parameters of a function that take tensors: the first ones, without defaults."""
+def _required(definition: Definition) -> list[str]:
+    """Return the parameters of a function that have no default; none for a class."""
     node = definition.node
-    if kind not in APPLIED or not isinstance(node, ast.FunctionDef):
+    if not isinstance(node, ast.FunctionDef):
         return []
-    required = node.args.args[: len(node.args.args) - len(node.args.defaults)]
-    return [argument.arg for argument in required[: APPLIED[kind]]]
+    ordered = [*node.args.posonlyargs, *node.args.args]
+    names = [argument.arg for argument in ordered[: len(ordered) - len(node.args.defaults)]]
+    keywords = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return names + [argument.arg for argument, default in keywords if default is None]
