@@ -20,7 +20,11 @@ from fitx.experiment.yaml.locate import shipped
 from fitx.training.state.variables import capture, variables
 
 FEW = "fit.epochs=2", "fit.steps_per_epoch=3", "fit.validation_steps=2", "data.batch_size=5"
-TRAINED = sorted({path: name for name, path in shipped().items() if read(name).optimizers}.values())
+GUIDE = [
+    *(name for name in sorted(shipped()) if name.startswith("guide/") and read(name).optimizers),
+    "digits",
+]
+"""The guide's experiments; tests/test_configs.py holds `fused` to `plain` for all."""
 
 LARGE = 1e8
 """Multiplications and additions in convolutions of one step."""
@@ -151,7 +155,7 @@ def written(tmp_path):
     return written
 
 
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", GUIDE)
 def test_a_shipped_experiment_trains_to_the_same_in_every_mode(name):
     without_dropout = ("model.dropout=0",) if name == "digits" else ()
     compare(read(name, (*FEW, *without_dropout)), "fused", "fused_xla")
