@@ -8,7 +8,14 @@ import keras
 import tensorflow as tf
 
 from fitx.compat.lifted_variables import lifted_variables
-from fitx.engine.metric_sources import Sources, fed_names, flat, is_gathered, results_of
+from fitx.engine.metric_sources import (
+    Sources,
+    fed_names,
+    flat,
+    is_gathered,
+    is_state,
+    results_of,
+)
 from fitx.engine.replicas import replica_variables, shared_steps
 from fitx.errors import UserCodeError
 
@@ -30,8 +37,9 @@ class EpochLogs:
     """Collects the values that one method of a step returns over an epoch.
 
     A returned name that is one of the step's metrics logs that metric, if the step updates it. A
-    value computed from metrics alone, under whatever name, is logged as it is at the end. Any
-    other returned scalar is averaged over the epoch, weighted by the batch size. Keras' own loss
+    value computed from metrics alone, under whatever name, is logged as it is at the end, and so
+    is one of other variables alone that are not trained, such as a learning rate. Any other
+    returned scalar is averaged over the epoch, weighted by the batch size. Keras' own loss
     tracker is left out if the step does not update it; the result of any other metric that is not
     updated, or not reset with each epoch, is an error.
 
@@ -71,7 +79,8 @@ class EpochLogs:
                 continue
             if name not in fed:
                 sources.check(name, number)
-                kind = LastValue if is_gathered(number, self.step.metrics) else keras.metrics.Mean
+                is_last = is_gathered(number, self.step.metrics) or is_state(number, self.step)
+                kind = LastValue if is_last else keras.metrics.Mean
                 self._mean(name, kind).update_state(number, sample_weight=size)
             self._sources[name] = fed.get(name) or self.means[name]
         return values

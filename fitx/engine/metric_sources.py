@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from fitx.compat.function_graphs import captures, scratch_graph
+from fitx.compat.function_graphs import called, captures, operations, scratch_graph
 from fitx.compat.loss_tracker import loss_tracker
 from fitx.errors import UserCodeError
 
@@ -134,6 +134,34 @@ def is_gathered(number: tf.Tensor, metrics: Iterable[Any]) -> bool:
         elif tensor.op.type != "Const" and tensor.name not in inside:
             return False
     return bool(seen & inside)
+
+
+def is_state(number: tf.Tensor, step: keras.Model) -> bool:
+    """Return whether a number comes from variables alone, none of them trained or a random state.
+
+    A learning rate and a probability are such numbers: they do not measure a batch.
+    """
+    trained = {id(v.handle) for v in step.trainable_variables if _has_handle(v)}
+    handles = [pair for pair in captures() if pair[0].dtype == tf.resource]
+    inside = {placeholder.name for handle, placeholder in handles if id(handle) not in trained}
+    to_visit, seen = [number], set[str]()
+    while to_visit:
+        tensor = to_visit.pop()
+        if tensor.name in seen:
+            continue
+        seen.add(tensor.name)
+        if tensor.name in inside:
+            continue
+        is_source = not tensor.op.inputs and tensor.op.type != "Const"
+        if is_source or _draws_numbers(tensor.op):
+            return False
+        to_visit.extend(tensor.op.inputs)
+    return bool(seen & inside)
+
+
+def _draws_numbers(op: tf.Operation) -> bool:
+    inner = (one for graph in called(op) for one in operations(graph))
+    return any("Random" in one.type for one in (op, *inner))
 
 
 def _placeholders(metric: Any) -> list[tf.Tensor]:

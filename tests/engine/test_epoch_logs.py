@@ -247,6 +247,35 @@ def test_results_of_metrics_under_other_names_are_taken_as_they_are_at_the_end()
     )
 
 
+def test_values_of_variables_that_are_not_trained_are_logged_as_their_last():
+    rates = [0.5, 0.25, 0.125, 0.0625]
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([1, 2, 3], rates)
+    probability = tf.Variable(1.0)
+    seeds = keras.random.SeedGenerator(3)
+
+    def train(step, x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(step(x) ** 2)
+        rate = step.optimizer.learning_rate
+        step.minimize(loss, tape)
+        probability.assign(probability * 0.5)
+        drawn = keras.random.uniform((), seed=seeds)
+        size = tf.reduce_sum(step.model.layers[0].bias)
+        return {"rate": rate, "chance": 1 - probability, "drawn": drawn, "size": size}
+
+    step = returning(train)
+    step.model.layers[0].bias.assign([8.0])
+    step.compile({"model": keras.optimizers.SGD(schedule)})
+    logs = fit(step)
+    seeds = keras.random.SeedGenerator(3)
+    drawn = [float(keras.random.uniform((), seed=seeds)) for _ in range(3)]
+
+    assert (logs["rate"], logs["chance"]) == ([0.25], [0.875])
+    # Random numbers, and what is trained, belong to the batch.
+    assert logs["drawn"] == pytest.approx([np.average(drawn, weights=[4, 4, 2])])
+    assert logs["size"][0] != pytest.approx(float(step.model.layers[0].bias[0]))
+
+
 def test_a_metric_that_gives_several_values_logs_each():
     class Both(keras.metrics.Mean):
         def result(self):
@@ -326,7 +355,7 @@ def test_tracing_runs_nothing_and_no_step_runs_more_often_than_there_are_batches
 
     # Stock Keras runs one step more each epoch where it does not know the length of the data.
     assert (before, int(step.counter.value)) == (0, 9)
-    assert history["count"] == pytest.approx([1.8, 4.8, 7.8])
+    assert history["count"] == [3.0, 6.0, 9.0]
 
 
 def test_an_evaluation_in_the_middle_of_an_epoch_leaves_its_values_alone():
