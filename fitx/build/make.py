@@ -32,7 +32,6 @@ from fitx.compat import layer_names
 from fitx.data.prepare import Data
 from fitx.data.splits import rows_text
 from fitx.experiment.experiment import Experiment
-from fitx.registry.kinds import Part
 from fitx.runtime import Runtime
 from fitx.stages import Stage
 
@@ -91,8 +90,12 @@ def make_networks(
     parts = {name: experiment.networks[name] for name in names if name in experiment.networks}
     values_from_fitx = {**values_from_data(experiment, data.splits), "seed": experiment.seed}
     in_order = sorted(parts, key=lambda name: name in experiment.copies)
-    networks = {n: _network(experiment, parts[n], n, values_from_fitx) for n in in_order}
     initial = initial or {}
+    with_weights = {*initial, *experiment.copies, *experiment.copies.values()}
+    networks = {
+        name: _network(experiment, name, values_from_fitx, has_weights=name in with_weights)
+        for name in in_order
+    }
     for name, weights in initial.items():
         assign_initial_weights(experiment, name, networks[name], weights)
     for copy, name in experiment.copies.items():
@@ -105,13 +108,14 @@ def make_networks(
 
 
 def _network(
-    experiment: Experiment, part: Part, name: str, values_from_fitx: dict[str, Any]
+    experiment: Experiment, name: str, values_from_fitx: dict[str, Any], *, has_weights: bool
 ) -> keras.Model:
+    part = experiment.networks[name]
     # Checkpoints identify variables by layer names, which must not depend on other networks of
     # the process.
     layer_names.number_anew()
     signature = experiment.part_index.signature("step", experiment.step.name)
-    is_built = signature is None or not signature.is_model_class
+    is_built = has_weights or signature is None or not signature.is_model_class
     refuse_structures(experiment, part, ("networks", name), values_from_fitx)
     network = call_part(experiment, part, ("networks", name), values_from_fitx)
     return plugin_checks.network(part, network, is_built=is_built)

@@ -22,6 +22,7 @@ from fitx.experiment.experiment import Experiment
 from fitx.experiment.problems import listed, nearest
 from fitx.rundir import record
 from fitx.rundir.checkpoint_meta_checks import parse_meta
+from fitx.rundir.saved_experiment import refuse_links
 from fitx.stages import Stage
 
 _MOST_MISMATCHES = 5
@@ -142,8 +143,10 @@ def _sha256(arrays: State) -> str:
 
 
 def _read(experiment: Experiment, source: NetworkSource) -> Newest:
+    run = source.folder or Path()
+    refuse_links(run)
     try:
-        return read_trained(source.folder or Path(), source.weights)
+        return read_trained(run, source.weights)
     except UsageError as error:
         raise experiment.error(source.path, str(error)) from error
 

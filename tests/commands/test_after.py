@@ -163,3 +163,5 @@ def test_a_damaged_run_is_refused(tiny, trained, after):
         file.write_bytes(b"")
 
     assert "no checkpoint is valid" in after("after=first")[1]
+    (first.folder / "samples/outside").symlink_to("/etc/hostname")
+    assert "is a link to a place outside of the run" in after("after=first")[1]

@@ -74,3 +74,28 @@ def test_a_run_with_a_copy_is_evaluated_with_and_without_it(averaged, recording)
     words = ("loss=mse",)
     other = use_step(read_unimported(run.folder, words, own_step=False), "supervised")
     assert evaluate(other, request, recording()).metrics["loss"] != pytest.approx(expected)
+
+
+UNBUILT = """
+import keras
+
+class Line(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(1)
+    def call(self, x):
+        return self.dense(x)
+
+class Averaged(keras.Model):
+    def __init__(self, model, average):
+        super().__init__()
+        self.model, self.average = model, average
+    def call(self, x):
+        return self.model(x)
+"""
+
+
+def test_a_network_without_weights_yet_is_not_copied(tiny, trained):
+    networks = "networks={model: Line, average: {copy_of: model}}"
+    _, error = trained(tiny("~model", networks, "step=Averaged", plugin=UNBUILT))
+    assert "'Line' returned a network without a known input shape" in str(error)
