@@ -25,13 +25,16 @@ class Commands(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of the files that contain a command."""
         files = Path(__file__).parent.glob("*.py")
-        return sorted(f.stem for f in files if not f.stem.startswith("_") and f.stem != "main")
+        stems = (f.stem for f in files if not f.stem.startswith("_") and f.stem != "main")
+        return sorted(stem.replace("_", "-") for stem in stems)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the file of a command and return the command."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        command: click.Command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        command: click.Command = importlib.import_module(
+            f"{__package__}.{cmd_name.replace('-', '_')}"
+        ).command
         return command
 
     def resolve_command(
