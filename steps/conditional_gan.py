@@ -79,15 +79,15 @@ class ConditionalGAN(Step):
 
     def _d_loss(self, real: Any, fake: Any, y: Any, *, training: bool) -> Any:
         samples = tf.concat([tf.cast(real, fake.dtype), fake], axis=0)
-        verdict = self._judge(samples, tf.concat([y, y], axis=0), training=training)
+        logits = self._logits(samples, tf.concat([y, y], axis=0), training=training)
         is_real = tf.concat([tf.ones((tf.shape(real)[0], 1)), tf.zeros((tf.shape(fake)[0], 1))], 0)
-        return self.loss_fn(is_real, verdict)
+        return self.loss_fn(is_real, logits)
 
     def _g_loss(self, fake: Any, y: Any, *, training: bool) -> Any:
-        verdict = self._judge(fake, y, training=training)
-        return self.loss_fn(tf.ones_like(verdict), verdict)
+        logits = self._logits(fake, y, training=training)
+        return self.loss_fn(tf.ones_like(logits), logits)
 
-    def _judge(self, samples: Any, y: Any, *, training: bool) -> Any:
+    def _logits(self, samples: Any, y: Any, *, training: bool) -> Any:
         """Return logits of samples, with their classes as further channels."""
         positions = samples.shape[1:-1]
         one_hot = tf.reshape(self._one_hot(y), (-1, *(1 for _ in positions), self.classes))

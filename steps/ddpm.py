@@ -18,20 +18,22 @@ class DDPM(Step):
     """Train a network to find the noise in images, and average its weights.
 
     Batches: images `x` (batch, height, width, channels) in [0, 1]; labels and weights in a batch
-    are ignored. Each image gets noise of a random time of `times`, with the linear schedule of
-    the paper, which is scaled from 1,000 times. Logged is `loss`, the mean squared error of the
-    noise, as a mean over examples; in tests that of the averaged network, at evenly spread times
-    with the same noise in each evaluation. `sample_images` draws with the averaged network.
+    are ignored. Each image gets the noise of a random timestep, by the linear schedule of the
+    paper, which is scaled from 1,000 timesteps. Logged is `loss`, the mean squared error of the
+    noise, as a mean over examples; in tests that of the averaged network, at evenly spread
+    timesteps with the same noise in each evaluation. `sample_images` draws with the averaged
+    network.
 
-    After Ho et al. 2020, arXiv:2006.11239. In Keras 3 a published version logs a loss of 0.0; in
-    others each step of the sampler adds the same noise, since a seed that is a number gives the
-    same numbers each time.
+    After Ho et al. 2020, arXiv:2006.11239. In Keras 3 a published version logs a loss of 0.0. The
+    sampler adds new noise in each timestep; with a number as the seed of `keras.random` it would
+    add the same.
 
     Args:
-        model: Network from noisy images and times (batch, 1), in (0, 1], to the noise.
+        model: Network from noisy images and timesteps, as shares (batch, 1) in (0, 1], to the
+            noise.
         average: The average of the network's weights: `{copy_of: model}`.
-        seed: Seed of the times and the noise; by default the experiment's.
-        times: Number of times from an image to noise alone.
+        seed: Seed of the timesteps and the noise; by default the experiment's.
+        timesteps: Number of timesteps from an image to noise alone.
         decay: Share of the average that stays with each step; less in the first steps.
     """
 
@@ -44,15 +46,15 @@ class DDPM(Step):
         average: keras.Model,
         *,
         seed: int,
-        times: Annotated[int, Ge(20)] = 200,
+        timesteps: Annotated[int, Ge(25)] = 200,
         decay: Annotated[float, Ge(0), Lt(1)] = 0.999,
     ) -> None:
         super().__init__(model=model, average=average)
-        self.times = times
+        self.timesteps = timesteps
         self.decay = decay
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-        betas = np.linspace(1e-4, 0.02, times) * (1000 / times)
+        betas = np.linspace(1e-4, 0.02, timesteps) * (1000 / timesteps)
         # The share of the image in the variance of a noisy image: 1 without noise, before time 0.
         self.signal = np.append(1.0, np.cumprod(1 - betas)).astype(np.float32)
 
@@ -61,7 +63,7 @@ class DDPM(Step):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
 
         def draw(rows: Any) -> Any:
-            return keras.random.randint((rows,), 0, self.times, seed=self.seed_generator)
+            return keras.random.randint((rows,), 0, self.timesteps, seed=self.seed_generator)
 
         time = self.per_example(x, draw)
         with tf.GradientTape() as tape:
@@ -76,18 +78,18 @@ class DDPM(Step):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure the loss of the averaged network."""
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        time = self.per_example(x, lambda rows: tf.range(rows) * self.times // rows)
+        time = self.per_example(x, lambda rows: tf.range(rows) * self.timesteps // rows)
         return {"loss": self._loss(x, time, self.average, seed=self.seed, training=False)}
 
     def sample_images(self, examples: Any, seed: int) -> Any:
         """Return as many images as there are examples, from noise alone."""
-        noise = tf.random.stateless_normal(tf.shape(examples), (seed, self.times))
+        noise = tf.random.stateless_normal(tf.shape(examples), (seed, self.timesteps))
 
         def less_noisy(step: Any, x: Any) -> Any:
-            time = self.times - 1 - step
+            time = self.timesteps - 1 - step
             return self._one_time_earlier(x, time, (seed, time))
 
-        return keras.ops.fori_loop(0, self.times, less_noisy, noise) / 2 + 0.5
+        return keras.ops.fori_loop(0, self.timesteps, less_noisy, noise) / 2 + 0.5
 
     def _loss(self, x: Any, time: Any, network: Any, *, seed: Any, training: bool) -> Any:
         image = 2 * tf.cast(x, tf.float32) - 1
@@ -101,11 +103,11 @@ class DDPM(Step):
         return tf.reduce_mean((self._noise(network, noisy, time, training) - noise) ** 2)
 
     def _noise(self, network: Any, noisy: Any, time: Any, training: bool) -> Any:
-        share = tf.reshape(tf.cast(time + 1, tf.float32) / self.times, (-1, 1))
+        share = tf.reshape(tf.cast(time + 1, tf.float32) / self.timesteps, (-1, 1))
         return tf.cast(network([noisy, share], training=training), tf.float32)
 
     def _one_time_earlier(self, x: Any, time: Any, seed: Any) -> Any:
-        """Draw images from the distribution of those one time earlier, in [-1, 1]."""
+        """Draw the images of one timestep earlier, in [-1, 1], given those of `time`."""
         earlier, signal = tf.gather(self.signal, time), tf.gather(self.signal, time + 1)
         noise = self._noise(self.average, x, tf.fill(tf.shape(x)[:1], time), False)
         image = tf.clip_by_value((x - tf.sqrt(1 - signal) * noise) / tf.sqrt(signal), -1, 1)

@@ -26,8 +26,8 @@ class MaskedAutoencoder(Step):
     examples. Each step masks other patches; each evaluation the same.
 
     After He et al. 2022, arXiv:2111.06377. Visible patches do not count: a loss over all patches
-    rewards copying. One published version logs the mean prediction, weighted by itself, in place
-    of the loss.
+    rewards copying. One published version logs the mean of the patches, weighted by the drawn
+    ones, in place of the loss.
 
     Args:
         encoder: Network from visible patches (batch, visible, values + n) to vectors (batch,

@@ -25,9 +25,9 @@ class VAE(Step):
     distribution, in closed form. All are means over the examples. In tests the latent vectors are
     drawn with the same noise each time, so that epochs can be compared.
 
-    After Kingma and Welling 2013, arXiv:1312.6114; with beta after Higgins et al. 2017. Some
-    published versions average the reconstruction over pixels but sum the divergence, which
-    weights the divergence by the number of pixels, and cannot be evaluated.
+    After Kingma and Welling 2013, arXiv:1312.6114; with beta after Higgins et al. 2017. The
+    reconstruction is a sum: a mean over values would weight the divergence by their number. A
+    published version has no test_step and cannot be evaluated.
 
     Args:
         encoder: Network from `x` to means and log variances, side by side (batch, 2 * latent).

@@ -25,8 +25,8 @@ class VQVAE(Step):
     error of the decoder, and that of the codes, which train on it with a weight of 1 and the
     encoder with a weight of `commitment`; and `perplexity`, the exponential of the entropy of the
     codes' frequencies: the number of codes in use, if all were used equally often. Losses are
-    means over examples; the frequencies are those of the whole epoch, where published versions
-    average perplexities of batches, which cannot exceed the number of vectors in one.
+    means over examples; the frequencies are those of the whole epoch, since a batch lacks codes
+    that are rare.
 
     After van den Oord et al. 2017, arXiv:1711.00937. The codebook is a network of its own, an
     embedding, so that `decoder(codebook(numbers))` draws without this step.

@@ -26,7 +26,7 @@ def ddpm():
         keras.utils.set_random_seed(0)
         model, average = tiny(), tiny()
         average.set_weights(model.get_weights())
-        step = steps.get("ddpm")(model, average, seed=1, times=TIMES, **options)
+        step = steps.get("ddpm")(model, average, seed=1, timesteps=TIMES, **options)
         step.compile({"model": keras.optimizers.SGD(learning_rate)})
         return step
 
