@@ -4,10 +4,16 @@ import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
+
+from fitx.cli._results import print_failure
+from fitx.cli.main import group
 
 FITX = Path(sys.executable).with_name("fitx")
 
@@ -117,6 +123,24 @@ def launch(fitx):
     """Run the real command in the background, two at a time; `.result()` waits for it."""
     with ThreadPoolExecutor(2) as pool:
         yield lambda *words, **options: pool.submit(fitx, *words, **options)
+
+
+@pytest.fixture(scope="session")
+def here():
+    """Run a command in this process, which saves the import of TensorFlow."""
+
+    def here(folder, *words):
+        words = [str(word) for word in words]
+        out, err = (TextIOWrapper(BytesIO(), encoding="utf-8", write_through=True) for _ in "12")
+        argv = patch.object(sys, "argv", ["fitx", *words])
+        with chdir(folder), redirect_stdout(out), redirect_stderr(err), argv:
+            try:
+                code = group.main(words, standalone_mode=False)
+            except BaseException as error:
+                code = print_failure(error)
+        return Done(code or 0, *(stream.buffer.getvalue().decode() for stream in (out, err)))
+
+    return here
 
 
 @pytest.fixture(scope="session")

@@ -62,22 +62,25 @@ def small_disk(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(folder, launch, small_disk):
-    """Run every command that imports TensorFlow, once."""
+def runs(folder, launch, here, small_disk):
+    """Run every command that imports TensorFlow, once; some of them in this process."""
     simple = ["train", "guide/simple"]
     nowhere = {"KERAS_HOME": str(folder / "keras"), "https_proxy": "http://127.0.0.1:9"}
     (folder / "keras").mkdir()
     full = ["train", "wide.yaml", "--out", small_disk or "full"]
-    return {
-        "user": launch(folder, "train", "user.yaml"),
-        "nan": launch(folder, "train", "bad.yaml", "--json"),
+    launched = {
         "images": launch(folder, "train", "guide/gan", "data.name=mnist", env=nowhere),
         "gpu": launch(folder, *simple, "execution.device=gpu", "--json"),
         "diverged": launch(
             folder, *simple, "optimizer={name: sgd, learning_rate: 1e30}", "--json", "-q"
         ),
-        "missed": launch(folder, *simple, "expect={loss: '< 0', mae: '< 1'}", "--json"),
         "full": launch(folder, *full, preexec_fn=None if small_disk else _small_files),
+    }
+    return {
+        "user": here(folder, "train", "user.yaml"),
+        "nan": here(folder, "train", "bad.yaml", "--json"),
+        "missed": here(folder, *simple, "expect={loss: '< 0', mae: '< 1'}", "--json"),
+        **{name: future.result() for name, future in launched.items()},
     }
 
 
@@ -96,7 +99,7 @@ def record(run):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_no_failure_shows_a_traceback_or_a_control_character(runs, name):
-    done = runs[name].result()
+    done = runs[name]
     text = done.err + done.out
     assert "Traceback" not in text
     assert "Exception ignored" not in text
@@ -105,7 +108,7 @@ def test_no_failure_shows_a_traceback_or_a_control_character(runs, name):
 
 
 def test_1_what_a_users_step_raises_is_shown_with_the_users_own_frames(runs, folder):
-    done = runs["user"].result()
+    done = runs["user"]
     assert (done.code, done.out) == (1, "")
     assert done.err == (
         '  File "raises.py", line 11, in train_step\n'
@@ -142,7 +145,7 @@ def test_2_words_that_lead_nowhere(fitx, tmp_path, words, text):
 
 
 def test_3_every_problem_of_the_data_is_named_at_once(runs, folder):
-    done = runs["nan"].result()
+    done = runs["nan"]
     assert (done.code, done.json["code"]) == (3, 3)
     assert done.json["run"] is None
     assert done.err == done.json["error"] + "\n"
@@ -151,20 +154,20 @@ def test_3_every_problem_of_the_data_is_named_at_once(runs, folder):
 
 
 def test_3_images_without_network_and_cache_say_what_to_fetch(runs, folder):
-    done = runs["images"].result()
+    done = runs["images"]
     assert (done.code, done.out) == (3, "")
     assert f"mnist.npz is not in {folder}/keras/datasets, and downloading failed" in done.err
     assert "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz" in done.err
 
 
 def test_4_a_gpu_that_is_demanded_and_not_there(runs):
-    done = runs["gpu"].result()
+    done = runs["gpu"]
     assert (done.code, done.json["code"]) == (4, 4)
     assert done.json["error"].startswith("execution.device is 'gpu', but TensorFlow sees no GPU: ")
 
 
 def test_5_a_run_that_diverged_keeps_what_it_logged(runs, folder):
-    done = runs["diverged"].result()
+    done = runs["diverged"]
     assert (done.code, done.json["code"]) == (5, 5)
     assert done.json["error"].startswith("diverged: loss is ")
     run = folder / done.json["run"]
@@ -177,7 +180,7 @@ def test_5_a_run_that_diverged_keeps_what_it_logged(runs, folder):
 
 
 def test_6_a_run_that_missed_what_was_expected_is_whole(runs, folder):
-    done = runs["missed"].result()
+    done = runs["missed"]
     assert (done.code, done.json["code"]) == (6, 6)
     assert done.json["error"].startswith("expected loss < 0, found 0.")
     assert [(e["name"], e["met"]) for e in done.json["expect"]] == [("loss", False), ("mae", True)]
@@ -189,7 +192,7 @@ def test_6_a_run_that_missed_what_was_expected_is_whole(runs, folder):
 
 
 def test_7_a_disk_that_fills_keeps_the_checkpoints_before(runs, folder, small_disk):
-    done = runs["full"].result()
+    done = runs["full"]
     run = only_run(small_disk or folder / "full")
     reason = "No space left on device" if small_disk else "File too large"
     assert (done.code, done.out) == (7, "")

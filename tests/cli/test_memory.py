@@ -45,20 +45,27 @@ MODEL = "model={name: mlp, units: [1000000000000]}"
 
 
 @pytest.fixture(scope="module")
-def attempts(tmp_path_factory, launch):
-    """Run trainings whose data, network or plugin needs more memory than any machine has."""
+def attempts(tmp_path_factory, launch, here):
+    """Run trainings whose data, network, plugin or step needs more memory than any machine has."""
     folder = tmp_path_factory.mktemp("memory")
     (folder / "huge.py").write_text(PLUGIN)
     (folder / "my.yaml").write_text(TOO_LARGE)
     (folder / "inside.py").write_text(INSIDE)
-    words = {
-        "data": [DATA],
-        "model": [MODEL],
-        "plugin": ["data=huge"],
-        "step": ["plugins=[inside.py]", "step=inside", "execution.mode=plain"],
-        "xla": ["plugins=[inside.py]", "step=inside", "execution.mode=xla"],
+    command = ("train", "my.yaml", "-q")
+    # They end a process in a way of their own.
+    inside = {
+        mode: launch(
+            folder, *command, "plugins=[inside.py]", "step=inside", f"execution.mode={mode}"
+        )
+        for mode in ("plain", "xla")
     }
-    return {what: launch(folder, "train", "my.yaml", "-q", *word) for what, word in words.items()}
+    return {
+        "data": here(folder, *command, DATA),
+        "model": here(folder, *command, MODEL),
+        "plugin": here(folder, *command, "data=huge"),
+        "step": inside["plain"].result(),
+        "xla": inside["xla"].result(),
+    }
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,7 @@ def attempts(tmp_path_factory, launch):
 def test_whatever_does_not_fit_into_memory_has_one_exit_code_and_both_numbers(
     attempts, what, asked
 ):
-    done = attempts[what].result()
+    done = attempts[what]
     assert done.code == 4
     assert done.err.startswith("out of memory: ")
     assert asked in done.err

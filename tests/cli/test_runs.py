@@ -29,19 +29,20 @@ def damaged(trained, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def runs(trained, before, rich, launch, damaged):
-    """Run the commands that use the first run."""
+def runs(trained, before, rich, launch, here, damaged):
+    """Run the commands that use the first run; most of them in this process."""
     _, run = trained
+    launched = launch(rich, "evaluate", run, "--json", "--verbose")
     return {
-        "again": launch(rich, "train", run / "experiment.yaml", "-q"),
-        "test": launch(rich, "evaluate", run, "--json", "--verbose"),
-        "best": launch(
+        "again": here(rich, "train", run / "experiment.yaml", "-q"),
+        "best": here(
             rich, "evaluate", f"rich/{run.name}", "--weights", "best", "--split", "validation"
         ),
-        "step": launch(rich, "evaluate", run, "--step", "supervised", "--smoke", "--json"),
-        "damaged": launch(rich, "evaluate", damaged),
-        "untrained": launch(rich, "evaluate", "guide/evaluation", "-q"),
-        "smoke": launch(rich, "train", "rich.yaml", "--smoke", "--json"),
+        "step": here(rich, "evaluate", run, "--step", "supervised", "--smoke", "--json"),
+        "damaged": here(rich, "evaluate", damaged),
+        "untrained": here(rich, "evaluate", "guide/evaluation", "-q"),
+        "smoke": here(rich, "train", "rich.yaml", "--smoke", "--json"),
+        "test": launched.result(),
     }
 
 
@@ -185,7 +186,7 @@ def test_standard_output_holds_one_line_of_json_and_nothing_else(trained):
 
 def test_experiment_yaml_trains_to_the_same_numbers_in_another_process(runs, trained, rich):
     _, run = trained
-    done = runs["again"].result()
+    done = runs["again"]
     assert done.code == 0, done.err
     again = rich / done.out.splitlines()[-1].removeprefix("run: ")
     assert again != run
@@ -197,13 +198,11 @@ def test_experiment_yaml_trains_to_the_same_numbers_in_another_process(runs, tra
 
 
 def test_a_second_run_and_evaluations_leave_the_first_untouched(runs, trained, before):
-    for future in runs.values():
-        future.result()
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 def test_quiet_training_prints_its_results_alone(runs, trained):
-    done = runs["again"].result()
+    done = runs["again"]
     assert _without(done.err, ["the user's own words\n", "Epoch 3: early stopping\n"]) == ""
     lines = done.out.splitlines()
     names = ["loss", "sparse_categorical_accuracy"]
@@ -217,7 +216,7 @@ def test_quiet_training_prints_its_results_alone(runs, trained):
 
 def test_evaluating_repeats_the_numbers_of_the_test_split(runs, trained):
     _, run = trained
-    done = runs["test"].result()
+    done = runs["test"]
     assert done.code == 0, done.err
     assert (done.json["split"], done.json["checkpoint"]) == ("test", "000018")
     summary = read(run, "summary.json")["metrics"]
@@ -227,13 +226,13 @@ def test_evaluating_repeats_the_numbers_of_the_test_split(runs, trained):
 
 def test_tensorflow_is_silent_unless_asked_to_be_verbose(runs, trained):
     noise = "oneDNN custom operations are on"
-    assert noise in runs["test"].result().err
-    quiet = [trained[0].err, *(runs[name].result().err for name in runs if name != "test")]
+    assert noise in runs["test"].err
+    quiet = [trained[0].err, *(runs[name].err for name in runs if name != "test")]
     assert not [text for text in quiet if noise in text or "WARNING" in text or "0000 00" in text]
 
 
 def test_evaluating_repeats_the_numbers_of_the_best_epoch(runs, trained):
-    done = runs["best"].result()
+    done = runs["best"]
     assert done.code == 0, done.err
     assert trained[0].json["best"]["epoch"] == 1
     best = epochs(trained[1])[trained[0].json["best"]["epoch"] - 1]
@@ -246,13 +245,13 @@ def test_evaluating_repeats_the_numbers_of_the_best_epoch(runs, trained):
 
 
 def test_another_step_measures_the_same_networks(runs):
-    done = runs["step"].result()
+    done = runs["step"]
     assert done.code == 0, done.err
-    assert done.json["metrics"] == runs["test"].result().json["metrics"]
+    assert done.json["metrics"] == runs["test"].json["metrics"]
 
 
 def test_a_run_without_a_whole_checkpoint_is_exit_code_7(runs, damaged):
-    done = runs["damaged"].result()
+    done = runs["damaged"]
     assert (done.code, done.out) == (7, "")
     assert "no checkpoint is valid:\n" in done.err
     for name in ("000012", "000018"):
@@ -261,7 +260,7 @@ def test_a_run_without_a_whole_checkpoint_is_exit_code_7(runs, damaged):
 
 
 def test_an_untrained_experiment_is_the_guides_evaluation(runs, rich):
-    done = runs["untrained"].result()
+    done = runs["untrained"]
     assert (done.code, done.err) == (0, "")
     heading, *values = done.out.splitlines()
     assert heading == "guide/evaluation on the train split:"
@@ -270,7 +269,7 @@ def test_an_untrained_experiment_is_the_guides_evaluation(runs, rich):
 
 
 def test_a_smoke_run_has_a_folder_of_its_own(runs, rich, trained):
-    done = runs["smoke"].result()
+    done = runs["smoke"]
     assert done.code == 0, done.err
     run = rich / done.json["run"]
     assert run.parent.name == "rich-smoke"
