@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from fitx.build.make import make
+from fitx.build.preflight import trace_and_check
 from fitx.build.step_feeds import training_feed
 from fitx.data.feed import training_batches
 from fitx.engine.modes.execution_modes import MODES, ExecutionPlan
@@ -253,6 +254,17 @@ def test_the_loss_of_each_output_counts_every_row_in_every_mode(trained):
         means.append([run.column(name)[0] for name in ("price_loss", "price_squares", "old_loss")])
         assert run.result.metrics["test_price_loss"] == pytest.approx(means[0][0], rel=1e-5)
     np.testing.assert_allclose(means, [means[0]] * 3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("losses", [BY_NAME, ("loss=mse",)])
+def test_the_loss_of_an_output_can_be_monitored(written, losses):
+    words = "checkpoint={monitor: val_old_loss}", 'expect={test_price_loss: "< 9"}'
+    data = ", validation_split: 0.2"
+    experiment = written(*houses(*losses, *words, data=data), own=HOUSES, two=TWO)
+    built = make(experiment)
+    for kind, split in (("train", "train"), ("test", "validation")):
+        trace_and_check.trace(built, kind, split)
+    trace_and_check.check_names(built)
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,9 @@ def find_monitor_problems(
         yield ("checkpoint", "mode"), "has no effect without `monitor`; add it, or remove this key."
     if wrong_keys & {"metrics", "weighted_metrics"}:
         return
+    if facts is not None and not _are_names_known(settings, part_index, facts):
+        # They are checked when the step is traced.
+        facts = None
     names = sorted(logged(settings, facts)) if facts is not None else []
     in_training = [*names, *(f"val_{name}" for name in names)]
     for path, name, mode in _monitors(settings, part_index):
@@ -78,7 +81,29 @@ def logged(experiment: Settings | Experiment, facts: StepFacts) -> set[str]:
     metrics = logged_names(experiment.metrics)
     weighted = logged_names(experiment.weighted_metrics)
     # Keras adds this prefix to a name that is in both lists.
-    return {*facts.logs, *metrics, *(f"weighted_{w}" if w in metrics else w for w in weighted)}
+    weighted = {f"weighted_{name}" if name in metrics else name for name in weighted}
+    losses = experiment.loss if isinstance(experiment.loss, dict) else {}
+    outputs = [name for name, loss in losses.items() if loss is not None]
+    by_output = {f"{name}_loss" for name in outputs} if len(outputs) > 1 else set()
+    return {*facts.logs, *by_output, *metrics, *weighted}
+
+
+def _are_names_known(settings: Settings, part_index: PartIndex, facts: StepFacts) -> bool:
+    """Return whether an experiment tells what is logged; a network may name outputs that log more.
+
+    Shipped models have one output.
+    """
+    if "metrics" not in facts.uses:
+        return True
+    lists = (settings.metrics, settings.weighted_metrics)
+    are_in_order = any(isinstance(item, list) for metrics in lists for item in metrics)
+    if are_in_order or isinstance(settings.loss, list):
+        return False
+    models = [settings.model, *settings.networks.values()]
+    names = [model.name for model in models if isinstance(model, Part)]
+    return isinstance(settings.loss, dict) or all(
+        part_index.is_shipped("model", name) for name in names
+    )
 
 
 def monitored(callback: Part, part_index: PartIndex) -> tuple[str | None, str | None]:
