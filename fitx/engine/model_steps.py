@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from fitx.compat import replica_means
 from fitx.compat.function_graphs import scratch_graph
+from fitx.compat.replacement import replaced
 from fitx.engine.compiled_losses import CompiledLosses
 from fitx.engine.step_contents import Optimizer, StepContents
 
@@ -84,7 +85,13 @@ class StepBuilder:
         method = getattr(self._step, f"{kind}_step")
         strategy = self._step.execution.strategy
         with nullcontext() if strategy is None else strategy.scope():
-            with _recorded(contents.optimizers) as applied, scratch_graph(), _replica(strategy):
+            with (
+                _recorded(contents.optimizers) as applied,
+                scratch_graph(),
+                _replica(strategy),
+                # Nothing is built by a gradient, which takes most of the time of a trace.
+                replaced(tf.GradientTape, "gradient", _no_gradient),
+            ):
                 method(tf.nest.map_structure(_placeholder, spec))
             self.find_contents()
             if kind == "train":
@@ -150,6 +157,10 @@ def _replica(strategy: tf.distribute.Strategy | None) -> Iterator[None]:
         return
     with tf.distribute.ReplicaContext(strategy, replica_id_in_sync_group=0):
         yield
+
+
+def _no_gradient(tape: tf.GradientTape, target: Any, sources: Any, *_: Any, **__: Any) -> Any:
+    return tf.nest.map_structure(tf.zeros_like, sources)
 
 
 def _placeholder(spec: tf.TensorSpec) -> tf.Tensor:
