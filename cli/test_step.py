@@ -18,28 +18,37 @@ from .display.stage_display import show_stages
 if TYPE_CHECKING:
     from fitx.commands.test_step.finding import Finding
 
-STATUS_WIDTH, NAME_WIDTH = 13, 17
-"""Columns of the status and of the name of a check, with the space that follows."""
+SLOW_CHECKS = ("devices", "resume")
+"""The checks that start processes of their own."""
+
+CHECKS = (
+    *("gradients", "frozen", "loss", "metrics", "evaluation", "rows", "modes", "precision"),
+    *SLOW_CHECKS,
+)
+
+STATUS_WIDTH, NAME_WIDTH = 13, 12
+"""Columns of the status and of the name of a check, with the spaces that follow."""
 
 
 @click.command("test-step", short_help="Test a training step of your own.")
 @_arguments.experiment_arguments
-@click.option("--quick", is_flag=True, help="Leave out the checks of two devices and of resume.")
+@click.option("--skip", multiple=True, type=click.Choice(CHECKS), help="Leave out a check.")
+@click.option("--quick", is_flag=True, help="Leave out devices and resume, which are slow.")
 @_arguments.json_option
 @_arguments.progress_options
 def command(
     file: str,
     overrides: tuple[str, ...],
+    skip: tuple[str, ...],
     quick: bool,
     as_json: bool,
-    quiet: bool,
-    verbose: bool,
+    **options: bool,
 ) -> None:
     """Test the step of FILE on a few of its batches; the exit code is 6 if a check fails.
 
     \b
     fitx test-step my.yaml
-    fitx test-step my.yaml data.batch_size=8 --quick
+    fitx test-step my.yaml data.batch_size=8 --quick --skip precision
 
     Gradients reach every trained variable and no frozen network changes; the loss of one batch
     falls; metrics begin anew with each epoch; an evaluation changes no weight; a short batch, every
@@ -59,7 +68,7 @@ def command(
             if not as_json:
                 print_lines(_finding_lines(finding, output), output)
 
-        with show_stages(quiet):
+        with show_stages(options["quiet"]):
             from fitx.commands.test_step import StepTestRequest, test_step
 
             request = StepTestRequest(
@@ -67,7 +76,7 @@ def command(
                 [file, *overrides, *(source.override for source in experiment.sources)],
                 # -P: Python imports no module from the working folder.
                 [sys.executable, "-P", "-m", f"{__package__}.main"],
-                is_quick=quick,
+                {*skip, *(SLOW_CHECKS if quick else ())},
             )
             report = test_step(request, show)
     if as_json:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from fitx.commands.test_step.execution_checks import (
-    check_mixed_precision,
     check_modes,
-    check_short_batch,
+    check_precision,
+    check_rows,
 )
 from fitx.commands.test_step.finding import (
     FAILED,
@@ -50,13 +50,13 @@ class StepTestRequest:
         experiment: The experiment with the step; its plugins have not been imported.
         arguments: The experiment file and the overrides, as on the command line.
         command: The command that starts fitx.
-        is_quick: Whether to leave out the checks that need processes of their own.
+        skipped: The names of checks to leave out.
     """
 
     experiment: Experiment
     arguments: Sequence[str]
     command: Sequence[str]
-    is_quick: bool = False
+    skipped: Collection[str] = ()
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,10 @@ def test_step(
     with listening() as stop:
         probed, refusal = _probed(experiment, device)
         children = ChildCommands(request.command, request.arguments, stop)
-        for name, check in _checks(probed, refusal, children, is_quick=request.is_quick):
+        for name, check in _checks(probed, refusal, children).items():
+            verdict = _left_out if name in request.skipped else check
             with Stage(f"checking {name}"):
-                findings.append(checked(experiment, name, check))
+                findings.append(checked(experiment, name, verdict))
             notify(findings[-1])
             _stop_if_asked(stop)
     return StepTestReport(experiment.name, experiment.step.name, tuple(findings))
@@ -130,24 +131,24 @@ def _probed(experiment: Experiment, device: Runtime) -> tuple[ProbedStep, str]:
         raise refusal from None
 
 
-def _checks(
-    probed: ProbedStep, refusal: str, children: ChildCommands, *, is_quick: bool
-) -> Iterator[tuple[str, Check]]:
-    """Yield the name and the function of each check, the quick ones first."""
-    yield "gradients", partial(check_gradients, probed)
-    yield "frozen networks", partial(check_frozen, probed)
-    yield "loss", partial(check_loss, probed)
-    yield "metrics", partial(check_metrics, probed)
-    yield "evaluation", partial(check_evaluation, probed)
-    yield "short batch", partial(check_short_batch, probed, refusal)
-    yield "modes", partial(check_modes, probed)
-    yield "precision", partial(check_mixed_precision, probed)
-    for name, check in (("two devices", check_devices), ("resume", check_resume)):
-        yield name, _left_out if is_quick else partial(check, probed, children)
+def _checks(probed: ProbedStep, refusal: str, children: ChildCommands) -> dict[str, Check]:
+    """Return the checks by name, those that need other processes last."""
+    return {
+        "gradients": partial(check_gradients, probed),
+        "frozen": partial(check_frozen, probed),
+        "loss": partial(check_loss, probed),
+        "metrics": partial(check_metrics, probed),
+        "evaluation": partial(check_evaluation, probed),
+        "rows": partial(check_rows, probed, refusal),
+        "modes": partial(check_modes, probed),
+        "precision": partial(check_precision, probed),
+        "devices": partial(check_devices, probed, children),
+        "resume": partial(check_resume, probed, children),
+    }
 
 
 def _left_out() -> Verdict:
-    return NOT_CHECKED, "left out by --quick"
+    return NOT_CHECKED, "left out, as the command line says"
 
 
 def _stop_if_asked(stop: StopRequest) -> None:

@@ -25,6 +25,8 @@ from fitx.commands.test_step.probed_step import (
 from fitx.commands.test_step.training_checks import shortened
 from fitx.engine.modes.execution_modes import MODES
 from fitx.engine.step_graph import with_rows
+from fitx.errors import UserCodeError
+from fitx.experiment.problems import ConfigError
 
 ROUNDING = 1e-3
 """The relative tolerance between ways to run a step that round differently."""
@@ -79,7 +81,7 @@ def _mode_difference(name: str, plain: ModeOutcome, outcome: ModeOutcome) -> str
     return values or (f"{shortened(different)} differs" if different else "")
 
 
-def check_short_batch(probed: ProbedStep, refusal: str) -> Verdict:
+def check_rows(probed: ProbedStep, refusal: str) -> Verdict:
     """Check that one trace takes batches of any size, and that rows count alike in each.
 
     Args:
@@ -133,7 +135,7 @@ def _loss_of_parts(
     return {name: (values[0][name], values[1][name], values[2][name]) for name in losses(values[0])}
 
 
-def check_mixed_precision(probed: ProbedStep) -> Verdict:
+def check_precision(probed: ProbedStep) -> Verdict:
     """Check that the step runs in bfloat16, finite and with about the same loss."""
     experiment = probed.built.experiment
     if experiment.execution.precision != "float32":
@@ -142,11 +144,14 @@ def check_mixed_precision(probed: ProbedStep) -> Verdict:
     batch = next(probed.batches())
     probed.set_back()
     expected = probed.values_of(batch)
-    with _policy("mixed_bfloat16"):
-        keras.utils.set_random_seed(experiment.seed)
-        mixed = ProbedStep(replace(experiment, execution=execution), probed.device)
-        actual = mixed.values_of(batch)
-        outcome = mixed.run("plain")
+    try:
+        with _policy("mixed_bfloat16"):
+            keras.utils.set_random_seed(experiment.seed)
+            mixed = ProbedStep(replace(experiment, execution=execution), probed.device)
+            actual = mixed.values_of(batch)
+            outcome = mixed.run("plain")
+    except (ConfigError, UserCodeError) as error:
+        return FAILED, f"in mixed_bfloat16, {error_text(error)}\n{_CAST}"
     wrong = not_finite(actual) or not_finite(outcome.values)
     if wrong:
         return FAILED, f"in mixed_bfloat16, {wrong}"
@@ -157,10 +162,15 @@ def check_mixed_precision(probed: ProbedStep) -> Verdict:
         return OK, "mixed_bfloat16 gives finite values; not compared, because they are random"
     if difference:
         return FAILED, (
-            f"in mixed_bfloat16, {difference}. Compute sums, logarithms and losses in float32: "
-            "tf.cast(y_pred, 'float32')."
+            f"in mixed_bfloat16, {difference}. Compute sums, logarithms and losses in float32."
         )
     return OK, "mixed_bfloat16 gives finite values, close to those of float32"
+
+
+_CAST = (
+    "Networks return bfloat16 there, and data are float32: cast one to the other, such as by "
+    "tf.cast(y_pred, y.dtype). A step that is never to run so is tested with --skip precision."
+)
 
 
 @contextmanager

@@ -51,8 +51,7 @@ class ProbedStep:
         built: The built experiment.
         evaluated_split: The split for evaluations; None if the step cannot be evaluated.
         start: The variables before the first step.
-        is_row_mean: Whether the losses are means over the rows of a batch; set by the check of
-            short batches.
+        is_row_mean: Whether the losses are means over the rows of a batch; set by `check_rows`.
     """
 
     is_row_mean = False
