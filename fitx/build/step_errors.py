@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from fitx.build.built import BuiltExperiment
 from fitx.compat.error_texts import requested_python_value
 from fitx.experiment import plugins
 from fitx.experiment.experiment import Experiment
@@ -78,6 +79,14 @@ def advice(experiment: Experiment, error: BaseException) -> str:
     if fixed is not None:
         return f"'{fixed[1]}' is reserved by Step: rename your attribute."
     return _about_optimizers(experiment, error)
+
+
+def lacks_optimizer(built: BuiltExperiment, error: BaseException) -> bool:
+    """Return whether an error comes from the use of an optimizer that the experiment lacks."""
+    if not isinstance(error, AttributeError) or error.obj is not None:
+        return False
+    is_use = hasattr(keras.optimizers.Optimizer, str(error.name))
+    return is_use and not built.step.execution.contents.optimizers
 
 
 def _missing_loss(experiment: Experiment, text: str) -> str:

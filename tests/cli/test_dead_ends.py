@@ -133,6 +133,36 @@ def test_a_key_without_effect_is_refused_before_a_run_folder_exists(shell, body,
     assert not shell.runs
 
 
+RAW_KERAS = """
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((self(x) - y) ** 2)
+        weights = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+        return {"loss": loss}
+"""
+NO_OPTIMIZER = """
+plugins: [own.py]
+step: Own
+model: linear
+loss: mse
+data: {name: random, rows: 24, features: 3, batch_size: 8}
+"""
+
+
+@pytest.mark.parametrize("body", ["", RAW_KERAS], ids=["step of Keras", "own step"])
+def test_a_class_without_an_optimizer_is_told_to_name_one(shell, body):
+    shell.write(f"class Own(keras.Model):\n    pass\n{body}", NO_OPTIMIZER)
+
+    answer = shell.fitx("train", "own.yaml")
+
+    assert (answer.code, answer.out) == (2, "")
+    text = "optimizer: missing; step 'Own' updates weights by self.optimizer, for example"
+    assert text in answer.err
+    assert not shell.runs
+
+
 TWO = """
     def train_step(self, data):
         x, y = data

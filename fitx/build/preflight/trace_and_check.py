@@ -10,7 +10,7 @@ from dataclasses import replace
 from fitx.build.built import BuiltExperiment
 from fitx.build.error_attribution import first_sentence, raised_by_user_code, user_errors
 from fitx.build.preflight import activations, labels, metric_checks, network_checks, unused_keys
-from fitx.build.step_errors import returning_frame
+from fitx.build.step_errors import lacks_optimizer, returning_frame
 from fitx.build.step_feeds import batch_layout
 from fitx.compat.error_texts import came_through
 from fitx.data.batch_layout import BatchLayout
@@ -162,6 +162,9 @@ def _trace(
     except FitxError:
         raise
     except Exception as error:
+        if lacks_optimizer(built, error):
+            text = f"missing; step '{experiment.step.name}' updates weights by self.optimizer, for"
+            raise experiment.error(("optimizer",), f"{text} example `optimizer: adam`.") from error
         if raised_by_user_code(experiment, error):
             raise
         text = f"step '{experiment.step.name}' cannot run on these networks and this data: "
