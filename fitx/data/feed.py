@@ -30,9 +30,9 @@ def training_batches(data: Data, *, first_epoch: int = 0, first_step: int = 0) -
         first_step: Batches of that epoch to leave out.
 
     Batches:
-        x, (x, y) or (x, y, sample_weight), whatever the split has. The last batch of an epoch may
-        be short; with `data.drop_remainder` it is left out and the batch size is static. Of fewer
-        rows than `data.batch_size` all are one batch, of full size.
+        As `Split.batch`, such as x or (x, y); of several streams, a dictionary of such batches.
+        The last batch of an epoch may be short; with `data.drop_remainder` it is left out and the
+        batch size is static. Of fewer rows than `data.batch_size` all are one batch, of full size.
     """
     layout = training_layout(data)
 

@@ -72,6 +72,13 @@ def test_every_shipped_experiment_is_valid(name, accepts):
         "optimizer: {name: sgd, learning_rate: {name: cosine_decay, initial_learning_rate: 0.1, "
         "decay_steps: total}}",
         "loss: MSE",
+        "loss: {a: mse, b: {name: mse, reduction: sum}}",
+        "loss: [mse, null]",
+        "loss_weights: {a: 1.0, b: 2.0}",
+        "metrics: {a: mae, b: [mae, {name: mse, as: squares}]}",
+        "metrics: [[mae], mse]",
+        "metrics: mae",
+        "data: {name: zip, streams: {a: {name: digits, batch_size: 3}, b: random}, epoch: b}",
         "metrics: [mae, {name: top_k_categorical_accuracy, k: 3}]",
         "model: {name: sequential, layers: [flatten, {name: dense, units: 3, activation: relu}]}",
         "model: {name: sequential, layers: [{name: bidirectional, layer: {name: lstm, units: 3}}]}",
@@ -102,6 +109,7 @@ def test_what_the_language_takes_is_valid(line, accepts):
         "model: {name: sequential, layers: [{name: dense}]}",
         "model: {name: sequential, layers: [{name: dense, units: 3, activation: rellu}]}",
         "data: {name: digits, batch_size: 0}",
+        "data: {name: zip, streams: {a: digits}, batch_size: 3}",
         "execution: {device: cuda}",
     ],
 )
