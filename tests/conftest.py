@@ -9,6 +9,14 @@ import pytest
 
 RECORD = json.loads(Path(__file__).with_name("run_record.json").read_text())
 
+LONGEST = (
+    *("test_restored.py", "test_phases.py", "test_configs.py", "test_killed.py", "test_pages.py"),
+    *("test_multi_worker.py", "test_modes.py", "test_changed_runs.py", "test_signals.py"),
+    *("test_metrics_and_labels.py", "test_mirrored.py", "test_killed_changes.py"),
+    *("test_forged_folders.py", "test_losses_and_labels.py", "test_callbacks_that_ask.py"),
+)
+"""The files of tests that take longest, about half a minute and more, in this order."""
+
 TINY = """
 name: tiny
 step: supervised
@@ -32,6 +40,12 @@ def pytest_configure():
     for number, handler in {signal.SIGINT: signal.default_int_handler, **handlers}.items():
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, handler)
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with the longest files, so that no process ends long after the other."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(LONGEST)))
 
 
 @pytest.fixture(scope="session")
