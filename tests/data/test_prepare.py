@@ -192,3 +192,30 @@ def test_joined_rows_without_weights_count_for_one():
     bare = Split(np.ones((1, 1)), np.ones(1))
     data = prepare({"train": weighted, "test": bare}, DataOptions(join=True), seed=0)
     assert data.splits["train"].sample_weight.tolist() == [3.0, 4.0, 1.0]
+
+
+def test_options_apply_to_every_array_of_a_structure():
+    split = Split({"b": X, "a": [X + 1]}, (Y, Y + 1))
+    data = ready(split, {"test": Split({"a": (X[:1],), "b": X[:1]}, (Y[:1], Y[:1]))}, join=True)
+    joined = data.splits["train"]
+    assert list(joined.arrays()) == ["x['a'][0]", "x['b']", "y[0]", "y[1]"]
+    assert {len(array) for array in joined.arrays().values()} == {11}
+    data = ready(split, validation_split=0.2)
+    assert [len(a) for a in data.splits["validation"].arrays().values()] == [2] * 4
+    assert data.splits["train"].x["b"].dtype == np.float32
+    assert ready(split, labels=False).splits["train"].batch.keys() == {"a", "b"}
+
+
+def test_joined_rows_without_weights_count_for_one_in_every_output():
+    y = {"a": Y, "b": Y}
+    weighted = Split(X, y, {"a": np.full((10, 1), 3.0), "b": np.full(10, 2.0)})
+    weight = ready(weighted, {"test": Split(X, y)}, join=True).splits["train"].sample_weight
+    assert weight["a"].sum() == 10 * 3 + 10
+    assert weight["b"].shape == (20,)
+
+
+def test_class_weight_needs_one_array_of_labels():
+    assert refusal(Split(X, {"a": Y, "b": Y}), class_weight={0: 2}) == (
+        "data.class_weight needs one y, and this data has y['a'] and y['b']; let the dataset give "
+        "a sample weight for each."
+    )
