@@ -41,13 +41,26 @@ def make_step(experiment: Experiment, networks: Networks, steps_per_epoch: int) 
     ends: dict[str, Any] = {}
     if signature.takes_model and MODEL in networks:
         ends = _inputs_and_outputs(experiment, networks[MODEL])
-    model = call_part(experiment, experiment.step, ("step",), {**networks, **numbers}, **ends)
+    values = {**_in_lists(networks), **numbers}
+    model = call_part(experiment, experiment.step, ("step",), values, **ends)
     plugin_checks.model_step(experiment.step, model)
     try:
         return model_steps.adopt(model, networks)
     except TypeError as error:
         text = f"cannot be trained as it is: {first_sentence(error)}"
         raise experiment.error(("step",), text) from error
+
+
+def _in_lists(networks: Networks) -> dict[str, Any]:
+    """Return the networks by the parameters that take them: one network, or a list of them."""
+    values: dict[str, Any] = {}
+    for name, network in networks.items():
+        parameter, in_list, _ = name.partition("/")
+        if in_list:
+            values.setdefault(parameter, []).append(network)
+        else:
+            values[parameter] = network
+    return values
 
 
 def _numbers(experiment: Experiment, steps_per_epoch: int) -> dict[str, Any]:

@@ -94,7 +94,7 @@ class Experiment:
         """Return the resolved experiment as YAML holds it, with defaults; keep `${env:...}`."""
         parts = {
             "step": self.step,
-            "networks": {**self.networks, **{k: {"copy_of": v} for k, v in self.copies.items()}},
+            "networks": self._networks_as_written(),
             **self.optimizers_by_key,
             "after": self.after,
             "loss": self.loss,
@@ -119,6 +119,17 @@ class Experiment:
         plain = {key: self._as_yaml(value, (key,)) for key, value in values.items()}
         left_out_if_empty = ("plugins", "compile")
         return {k: v for k, v in plain.items() if k not in left_out_if_empty or v}
+
+    def _networks_as_written(self) -> dict[str, Any]:
+        """Return the networks with copies as such, and those of a list in their list."""
+        written: dict[str, Any] = {}
+        for name, part in self.networks.items():
+            key, in_list, _ = name.partition("/")
+            if in_list:
+                written.setdefault(key, []).append(part)
+            else:
+                written[key] = {"copy_of": self.copies[key]} if key in self.copies else part
+        return written
 
     def _as_yaml(self, value: Any, path: KeyPath) -> Any:
         """Convert parts to mappings, with the defaults of their signatures."""
@@ -160,4 +171,7 @@ def path_as_written(document: Document, path: KeyPath) -> KeyPath:
     for many, one in (("networks", "model"), ("optimizers", "optimizer")):
         if path[:1] == (many,) and len(path) > 1 and document.tree.at((one,)) is not None:
             return (one, *path[2:])
+    if path[:1] == ("networks",) and "/" in str(path[1:2]):
+        name, _, index = str(path[1]).partition("/")
+        return ("networks", name, int(index), *path[2:])
     return path

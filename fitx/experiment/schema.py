@@ -25,7 +25,7 @@ from pydantic_core import PydanticCustomError
 from fitx.experiment.after import After
 from fitx.experiment.output_parts import Weights, metrics_of_outputs, one_loss_or_several
 from fitx.experiment.yaml.tree import KeyPath
-from fitx.registry.kinds import Part, model_or_copy, part_of
+from fitx.registry.kinds import Part, model_or_models, part_of
 
 _EVERY = re.compile(r"auto|epoch|[1-9]\d{0,8} steps?|[1-9]\d{0,5} minutes?")
 _DEVICE = re.compile(r"auto|cpu|gpu|gpu:(0|[1-9]\d{0,2})")
@@ -201,7 +201,7 @@ class Settings(Section):
     seed: int = Field(0, ge=0, lt=2**32, description="Seed of all random numbers.")
     step: part_of("step") | None = Field(None, description="The training algorithm.")  # type: ignore[valid-type]
     model: part_of("model") | None = Field(None, description="The network of a step that has one.")  # type: ignore[valid-type]
-    networks: dict[str, model_or_copy()] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
+    networks: dict[str, model_or_models()] = Field({}, description="The networks of the step.")  # type: ignore[valid-type]
     optimizer: part_of("optimizer") | None = Field(None, description="The one optimizer.")  # type: ignore[valid-type]
     optimizers: dict[str, part_of("optimizer")] = Field(  # type: ignore[valid-type]
         {}, description="Optimizers by network; a network without one is frozen."

@@ -13,8 +13,10 @@ from typing import Annotated, Any, TypeAlias
 
 from pydantic import (
     ConfigDict,
+    Discriminator,
     Field,
     PlainValidator,
+    Tag,
     TypeAdapter,
     ValidationInfo,
     WithJsonSchema,
@@ -50,11 +52,6 @@ FILLED_BY_FITX = {
     "callback": {"folder", "examples", "seed"},
 }
 """Parameters that fitx fills if the experiment does not: shapes of data, seed, steps, folder."""
-
-
-SHARED_OPTIMIZER = "optimizer"
-"""The name of an optimizer that trains all networks of a step; no network can have it."""
-
 
 ZIP = "zip"
 """The dataset that reads others side by side; each of these has the options of its batches."""
@@ -181,6 +178,14 @@ def model_or_copy() -> Any:
 
     schema = {"anyOf": [{PART_KEY: "model"}, copy.json_schema()]}
     return Annotated[Any, PlainValidator(read), WithJsonSchema(schema)]
+
+
+def model_or_models() -> Any:
+    """Return the annotation of a network as `model_or_copy` has it, or of a list of models."""
+    single: Any = Annotated[model_or_copy(), Tag("one")]
+    several: Any = Annotated[list[part_of("model")], Tag("list")]  # type: ignore[valid-type, misc]
+    tell_apart = Discriminator(lambda value: "list" if isinstance(value, list) else "one")
+    return Annotated[single | several, tell_apart]
 
 
 def name_of(kind: str) -> Any:

@@ -100,7 +100,9 @@ class Signature:
         if not self.is_model_class:
             return tuple(p.name for p in self.positional)
         names = [p.name for p in self.parameters]
-        return tuple(sorted(given, key=lambda n: names.index(n) if n in names else -1))
+        places = {name: index for index, name in enumerate(names)}
+        # Those of a list are called `critics/0`, `critics/1` and so on.
+        return tuple(sorted(given, key=lambda name: places.get(name.partition("/")[0], -1)))
 
     def get(self, name: str) -> Parameter | None:
         """Return the parameter called `name`, or None."""

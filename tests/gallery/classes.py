@@ -227,6 +227,18 @@ class Queue(keras.Model):
         return {"loss": tf.reduce_mean((y - self(x)) ** 2), "queue": tf.reduce_sum(self.queue)}
 
 
+class Ensemble(keras.Model):
+    """Networks in a list that the constructor takes, and an optional one that is left out."""
+
+    def __init__(self, members, teacher=None):
+        super().__init__()
+        self.members = members
+        self.teacher = teacher
+
+    def call(self, x):
+        return sum(member(x) for member in self.members) / len(self.members)
+
+
 class Resetting(keras.Model):
     """The names of tf.keras 2, with a metric that the class resets itself."""
 

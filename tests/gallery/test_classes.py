@@ -53,6 +53,12 @@ compile: {{student_loss_fn: mse, distillation_loss_fn: huber, alpha: 0.3}}
     "MeanTeacher": f"step: MeanTeacher\nnetworks: {{student: body}}\noptimizer: {SLOW}\nloss: mse",
     "Accumulating": f"step: Accumulating\n{MODEL}\noptimizer: {SLOW}\nloss: mse",
     "Queue": f"step: {{name: Queue, heads: 3}}\nnetworks: {{backbone: body}}\noptimizer: {SLOW}",
+    "Ensemble": f"""
+step: Ensemble
+networks: {{members: [body, {{name: body, units: 2}}]}}
+optimizer: {SLOW}
+loss: mse
+""",
     "Resetting": f"step: Resetting\n{MODEL}\noptimizer: {SLOW}\nloss: mse\nmetrics: [mae]",
 }
 MODES = ("plain", "fused", "xla", "fused_xla")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 from fitx.experiment.problems import Findings, listed, nearest
 from fitx.experiment.schema import Settings
 from fitx.experiment.yaml.load import Document
@@ -15,13 +18,22 @@ def networks(settings: Settings, part_index: PartIndex) -> dict[str, Part]:
 
     A copy has the part of the network that it is a copy of.
     """
-    written = settings.networks
+    written = dict(_flat(settings.networks))
     if settings.model is not None:
         written = {_single_name(settings, part_index) or "model": settings.model}
     return {
         name: written[network.network] if isinstance(network, CopyOf) else network
         for name, network in written.items()
     }
+
+
+def _flat(networks: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the networks by name; those of a list are called `critics/0`, `critics/1` and so on."""
+    for name, network in networks.items():
+        if isinstance(network, list):
+            yield from ((f"{name}/{index}", part) for index, part in enumerate(network))
+        else:
+            yield name, network
 
 
 def copies(settings: Settings) -> dict[str, str]:
@@ -62,6 +74,9 @@ def find_network_problems(
     if len(names) > 1 and settings.model is not None:
         text = f"{step} has {len(names)} networks; write `networks:` with {listed(names)}."
         yield ("model",), text
+    for name, network in settings.networks.items():
+        if isinstance(network, list):
+            yield ("networks", name), f"{step} takes one network here, not a list."
     unknown = list(_unknown(settings, names, step))
     yield from unknown
     # A network with a wrong name is not also reported as missing.
