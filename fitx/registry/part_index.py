@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,10 @@ class PartIndex:
         if name in self._modules[path].definitions:
             found = name in self.own_names(path)
             return python_source.find(self._modules[path], name) if found else None
+        package, _ = self._modules[path].imports.get(name, ("", ""))
+        if package.partition(".")[0] in sys.stdlib_module_names:
+            # An experiment file must not call what a plugin only uses, such as `subprocess.run`.
+            return None
         definition = python_source.find(self._modules[path], name)
         return None if definition is None or definition.is_keras else definition
 
