@@ -159,7 +159,9 @@ class Step(CompiledLosses, keras.Model):
                 names = ", ".join(self.networks)
                 raise ValueError(f"minimize: there is no network '{name}'; there are {names}")
         variables = self._variables_to_update(networks)
-        if variables and loss.shape.rank:
+        if not variables:
+            return
+        if loss.shape.rank:
             # Its gradient would be that of the sum instead of the mean.
             raise ValueError(f"minimize takes one number, not a loss of shape {loss.shape}")
         gradients = self._gradients(loss, tape, variables)
@@ -171,16 +173,18 @@ class Step(CompiledLosses, keras.Model):
     def _gradients(self, loss: tf.Tensor, tape: tf.GradientTape, variables: _Lists) -> _Lists:
         """Return the gradients of variables by optimizer, each times the optimizer's loss scale."""
         scales = {n: self.network_optimizers[n].scale_loss(tf.ones(())) for n in variables}
-        if not scales:
-            return {}
         # Starting the backward pass at the scale equals scaling the loss inside the tape.
         start = reduce(tf.minimum, scales.values())
-        start_gradient = tf.cast(start, loss.dtype)
-        gradients: _Lists = tape.gradient(loss, variables, output_gradients=start_gradient)
+        gradients: _Lists = tape.gradient(loss, variables, tf.cast(start, loss.dtype))
         if len(scales) == 1:
             return gradients
+
+        def rescaled(gradient: Any, factor: tf.Tensor) -> Any:
+            # A gradient of single rows has no operator *.
+            return tf.math.scalar_mul(tf.cast(factor, gradient.dtype), gradient)
+
         return {
-            name: [g if g is None else g * tf.cast(scales[name] / start, g.dtype) for g in part]
+            name: [g if g is None else rescaled(g, scales[name] / start) for g in part]
             for name, part in gradients.items()
         }
 

@@ -16,6 +16,7 @@ from fitx.checkpoint import Newest
 from fitx.checkpoint.state_file import State
 from fitx.checkpoint.state_names import BEST, FINAL, NETWORKS, numbered_names, part
 from fitx.engine.replicas.replica_variables import array_spec, assign_array
+from fitx.engine.resources.untracked import untracked_variables
 from fitx.errors import StorageError, UsageError
 from fitx.experiment.after import NetworkSource
 from fitx.experiment.experiment import Experiment
@@ -108,7 +109,8 @@ def assign_initial_weights(
     names = {n.removeprefix(prefix): v for n, v in numbered_names(prefix[:-1], network.variables)}
     weight_ids = {id(weight) for weight in network.weights}
     weights = {path: v for path, v in names.items() if id(v) in weight_ids}
-    problems = list(_mismatches(weights, initial.arrays, names.keys()))
+    weights |= dict(untracked_variables(network))
+    problems = list(_mismatches(weights, initial.arrays, {*weights, *names}))
     if problems:
         more = len(problems) - _MOST_MISMATCHES
         problems = problems[:_MOST_MISMATCHES] + ([f"and {more} more"] if more > 0 else [])

@@ -36,6 +36,25 @@ class Plugin(Step):
 """
 
 
+SCALED = """
+import keras
+import tensorflow as tf
+
+@keras.saving.register_keras_serializable()
+class Scaled(keras.Model):
+    def __init__(self, **keywords):
+        super().__init__(**keywords)
+        self.dense = keras.layers.Dense(1)
+        self.scale = tf.Variable(2.0)
+        self.build((None, 4))
+    def build(self, shape):
+        self.dense.build(shape)
+        self.built = True
+    def call(self, x):
+        return self.scale * self.dense(x)
+"""
+
+
 @pytest.fixture
 def after(tiny, trained, tmp_path, recording):
     """Train an experiment after a run; return its run, its display, or the error that ended it."""
@@ -155,6 +174,14 @@ def test_networks_that_do_not_fit_and_runs_that_do_not_exist_are_refused(tiny, t
     assert "it has no 'sequential/dense_2/kernel'" in after("after=first", DEEPER)[1]
     trained(tiny("name=second", DEEPER))
     assert "its 'sequential/dense_2/kernel' is missing here" in after("after=second")[1]
+
+
+def test_a_variable_that_keras_does_not_track_is_taken_too(tiny, trained, after):
+    words = ("model=Scaled", "optimizer={name: sgd, learning_rate: 0.01}")
+    first, _ = trained(tiny("name=first", *words, plugin=SCALED))
+    second, _ = after("after=first", *words, "fit.epochs=0", plugin=SCALED)
+
+    assert second.record["after"]["model"]["id"] == first.record["id"]
 
 
 def test_a_damaged_run_is_refused(tiny, trained, after):

@@ -18,17 +18,17 @@ class Plugin(Step):
     def __init__(self, front, back):
         super().__init__(front=front, back=back)
         self.factor = self.add_weight(shape=(), initializer="ones", trainable={factor})
-    def predictions(self, x):
-        return self.factor * self.back(self.front(x))
-    def train_step(self, data):
+    def loss_of(self, data):
         x, y = data
+        p = self.factor * self.back(self.front(x))
+        return tf.reduce_mean((p - tf.cast(y, p.dtype)) ** 2)
+    def train_step(self, data):
         with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((self.predictions(x) - y) ** 2)
+            loss = self.loss_of(data)
         self.minimize(loss, tape{names})
         return {{"loss": loss}}
     def test_step(self, data):
-        x, y = data
-        return {{"loss": tf.reduce_mean((self.predictions(x) - y) ** 2)}}
+        return {{"loss": self.loss_of(data)}}
 """
 LAYERS = ("{name: dense, units: 3}", "{name: dense, units: 1}")
 NETWORKS = (
@@ -98,7 +98,20 @@ def test_several_optimizers_take_a_step_each_with_a_loss_scale_of_their_own(chai
     sgd = "{{name: sgd, learning_rate: 0.05{scale}}}"
     scales = [sgd.format(scale=f", loss_scale_factor: {scale}") for scale in (8, 0.5)]
     *_, alone = chained("~optimizer", f"optimizer={sgd.format(scale='')}")
-    *_, scaled = chained(
-        "~optimizer", f"optimizers={{front: {scales[0]}, back: {scales[1]}}}", names=names
-    )
+    words = ("~optimizer", f"optimizers={{front: {scales[0]}, back: {scales[1]}}}")
+    *_, scaled = chained(*words, names=names)
     assert_close(alone, scaled)
+    *_, precise = chained(*words, "execution.precision=float64", names=names)
+    assert precise[0].dtype == np.float64
+
+
+def test_several_optimizers_train_an_embedding_of_which_a_batch_uses_some_rows(chained):
+    # Every index is 0: the first row.
+    layers = "{name: dense, units: 3, activation: sigmoid}, "
+    layers += "{name: embedding, input_dim: 9, output_dim: 3}, {name: global_average_pooling1d}"
+    front = f"networks.front.layers=[{layers}]"
+    sgd, still = (f"{{name: sgd, learning_rate: {rate}}}" for rate in (0.05, 0.0))
+    *_, before = chained(front, "~optimizer", f"optimizers={{front: {still}, back: {still}}}")
+    *_, after = chained(front, "~optimizer", f"optimizers={{front: {sgd}, back: {sgd}}}")
+
+    assert (before[2] != after[2]).any(axis=1).tolist() == [True] + [False] * 8
