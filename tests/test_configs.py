@@ -1,6 +1,7 @@
 """Every shipped experiment is found by itself and held to the same promises."""
 
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ import pytest
 
 from fitx.build.make import make
 from fitx.cli.display import NoDisplay
+from fitx.commands import test_step as step_tests
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
+from fitx.commands.test_step import StepTestRequest
 from fitx.commands.train import train
 from fitx.experiment.after import network_sources
 from fitx.experiment.check import read
@@ -230,6 +233,20 @@ def test_a_run_that_is_killed_and_resumed_ends_as_if_it_had_not_been(name, outco
     for network, again in networks.items():
         weights = zip(again.get_weights(), straight.networks[network].get_weights(), strict=True)
         assert all(a.tobytes() == b.tobytes() for a, b in weights)
+
+
+def tested():
+    """A few experiments whose steps are cheap to test; all in `make soak`."""
+    few = ("guide/weighted", "layer_local/forward_forward", "metric_learning/triplet")
+    return TRAINED if os.environ.get("FITX_SOAK") else few
+
+
+@pytest.mark.parametrize("name", tested())
+def test_the_step_passes_its_own_test(name, tmp_path):
+    experiment = ready(name, tmp_path, "data.batch_size=16")
+    request = StepTestRequest(experiment, [], [], skipped=("devices", "resume"))
+
+    assert not step_tests.test_step(request).failed
 
 
 def test_networks_load_where_fitx_is_not_and_predict_the_same(outcome_of):

@@ -32,15 +32,15 @@ class ChildFailed(FitxError):
 
 
 class KilledFromOutside(FitxError):
-    """A signal that the self-test did not send ended a process, so the test proves nothing."""
+    """A signal that fitx did not send ended a process, so a test proves nothing."""
 
     exit_code = 4
 
     def __init__(self, number: int) -> None:
         name = signal.Signals(number).name
         super().__init__(
-            f"a training was ended by a {name} that the self-test did not send, so nothing is "
-            "proved. The machine may be out of memory. Run the self-test again."
+            f"a training was ended by a {name} that fitx did not send, so nothing is "
+            "proved. The machine may be out of memory. Run the test again."
         )
 
 

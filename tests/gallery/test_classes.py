@@ -12,8 +12,10 @@ import pytest
 
 from fitx import checkpoint
 from fitx.cli.display import NoDisplay
+from fitx.commands import test_step as step_tests
 from fitx.commands.evaluate import EvaluationRequest, evaluate
 from fitx.commands.resume import resume
+from fitx.commands.test_step import StepTestRequest
 from fitx.commands.train import train
 from fitx.errors import Interrupted
 from fitx.experiment.check import read
@@ -172,6 +174,7 @@ TRAIN = """
 import sys
 from pathlib import Path
 from fitx.cli.display import NoDisplay
+from fitx.commands.test_step import StepTestRequest
 from fitx.commands.train import train
 from fitx.experiment.check import read
 from fitx.training.train_request import TrainRequest
@@ -194,3 +197,13 @@ def test_two_devices_log_what_one_logs(folder, whole):
         shared = Left(next((folder / "shared" / f"{name}-plain").glob("2*")))
         for ours, theirs in zip(shared.epochs, left.epochs, strict=True):
             assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5), name
+
+
+@pytest.mark.parametrize("name", CLASSES if os.environ.get("FITX_SOAK") else ("MeanTeacher",))
+def test_a_class_passes_the_test_of_a_step(folder, name):
+    # Some of the classes subtract float32 from bfloat16.
+    request = StepTestRequest(
+        experiment(folder, name, "plain"), [], [], skipped=("precision", "devices", "resume")
+    )
+
+    assert not step_tests.test_step(request).failed

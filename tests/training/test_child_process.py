@@ -115,8 +115,8 @@ def test_a_signal_that_the_self_test_did_not_send_is_not_blamed_on_the_training(
         EndedProcess(code, "").check()
     name = {-9: "SIGKILL", 143: "SIGTERM"}[code]
     assert str(error.value) == (
-        f"a training was ended by a {name} that the self-test did not send, so nothing is proved. "
-        "The machine may be out of memory. Run the self-test again."
+        f"a training was ended by a {name} that fitx did not send, so nothing is proved. "
+        "The machine may be out of memory. Run the test again."
     )
 
 

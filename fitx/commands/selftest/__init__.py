@@ -123,7 +123,7 @@ def selftest(request: SelftestRequest, notify: Notify) -> SelftestReport:
     Raises:
         UsageError: The training cannot be interrupted.
         ChildFailed: A training failed.
-        KilledFromOutside: A signal that the self-test did not send ended a training.
+        KilledFromOutside: A signal that fitx did not send ended a training.
         Interrupted: A signal came.
     """
     _check(request)

@@ -22,13 +22,13 @@ from fitx.commands.test_step.finding import (
     checked,
     error_text,
 )
+from fitx.commands.test_step.loss_check import check_loss
 from fitx.commands.test_step.probed_step import ProbedStep
 from fitx.commands.test_step.process_checks import ChildCommands, check_devices, check_resume
 from fitx.commands.test_step.training_checks import (
     check_evaluation,
     check_frozen,
     check_gradients,
-    check_loss,
     check_metrics,
 )
 from fitx.errors import Interrupted, UserCodeError

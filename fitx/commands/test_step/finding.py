@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fitx.build.error_attribution import first_sentence, user_errors
 from fitx.errors import FitxError, Interrupted, OutOfMemory, UserCodeError
 from fitx.experiment.experiment import Experiment
+from fitx.training.child_process import KilledFromOutside
 
 OK, FAILED, NOT_CHECKED = "ok", "failed", "not checked"
 """The statuses of a check, in words for the report."""
@@ -34,11 +35,14 @@ Verdict = tuple[str, str]
 
 
 def checked(experiment: Experiment, name: str, check: Callable[[], Verdict]) -> Finding:
-    """Run one check; an error that it raises, other than a signal's, is a failure of the step."""
+    """Run one check; an error that it raises is a failure of the step.
+
+    Signals and a lack of memory end all checks.
+    """
     try:
         with user_errors(experiment):
             return Finding(name, *check())
-    except (Interrupted, OutOfMemory):
+    except (Interrupted, KilledFromOutside, OutOfMemory):
         raise
     except Exception as error:
         return Finding(name, FAILED, error_text(error))

@@ -15,6 +15,7 @@ from fitx.commands.test_step.probed_step import ProbedStep, value_difference
 from fitx.errors import DeviceError, UsageError
 from fitx.rundir import folder, journal
 from fitx.training import child_process
+from fitx.training.child_process import ChildFailed
 from fitx.training.signals import StopRequest
 from fitx.training.train_request import shortened
 
@@ -36,10 +37,20 @@ class ChildCommands:
     arguments: Sequence[str]
     stop: StopRequest
 
-    def run(self, *words: str, more: Sequence[str] = ()) -> child_process.EndedProcess:
-        """Run a subcommand on the experiment, with further words after the overrides."""
+    def run(self, *words: str, more: Sequence[str] = ()) -> tuple[int, str]:
+        """Run a subcommand on the experiment; return its exit code and its error, if any.
+
+        Args:
+            words: The subcommand.
+            more: Words after the overrides.
+        """
         command = [*self.command, *words, *self.arguments, *more, "-q"]
-        return child_process.run(command, Path(tempfile.gettempdir()), self.stop)
+        ended = child_process.run(command, Path(tempfile.gettempdir()), self.stop)
+        try:
+            ended.check()
+        except ChildFailed as error:
+            return error.exit_code, str(error)
+        return 0, ""
 
 
 def check_devices(probed: ProbedStep, children: ChildCommands) -> Verdict:
@@ -52,11 +63,11 @@ def check_devices(probed: ProbedStep, children: ChildCommands) -> Verdict:
     changes = ["execution.strategy=mirrored", "execution.virtual_devices=2"]
     changes += ["execution.device=cpu", "execution.mode=auto", "execution.eager=false"]
     with tempfile.TemporaryDirectory(prefix="fitx-test-step-") as out:
-        ended = children.run("train", more=[*changes, "--smoke", "--out", out])
-        if ended.code in (UsageError.exit_code, DeviceError.exit_code):
-            return NOT_CHECKED, ended.stderr
-        if ended.code:
-            return FAILED, f"the training on two devices fails:\n{ended.stderr}"
+        code, error = children.run("train", more=[*changes, "--smoke", "--out", out])
+        if code in (UsageError.exit_code, DeviceError.exit_code):
+            return NOT_CHECKED, error
+        if code:
+            return FAILED, f"the training on two devices fails:\n{error}"
         name = shortened(experiment).name
         (line,) = journal.read(folder.runs(Path(out) / name)[0])
     keras.utils.set_random_seed(experiment.seed)
@@ -79,9 +90,7 @@ def check_resume(probed: ProbedStep, children: ChildCommands) -> Verdict:
     """Check by `fitx selftest resume` that an interrupted training ends with the same bits."""
     steps = min(RESUMED_STEPS, probed.built.steps_per_epoch)
     limits = [f"fit.steps_per_epoch={steps}", "--epochs", "2", "--stops", "1", "--seed", "1"]
-    ended = children.run("selftest", "resume", more=limits)
-    if ended.code == UsageError.exit_code:
-        return NOT_CHECKED, ended.stderr
-    if ended.code:
-        return FAILED, ended.stderr
+    code, error = children.run("selftest", "resume", more=limits)
+    if code:
+        return NOT_CHECKED if code == UsageError.exit_code else FAILED, error
     return OK, "a training that is interrupted and resumed ends with the same bits"

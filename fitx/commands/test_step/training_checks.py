@@ -1,4 +1,4 @@
-"""Checks of the values and the variables of a step: gradients, loss, metrics, evaluation."""
+"""Checks of the variables of a step: gradients, frozen networks, metrics, evaluation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,14 @@ import tensorflow as tf
 
 from fitx.checkpoint.state_names import NETWORKS, OPTIMIZERS
 from fitx.commands.test_step.finding import FAILED, NOT_CHECKED, OK, Verdict
-from fitx.commands.test_step.probed_step import ProbedStep, Values, losses, not_finite
-from fitx.training.state.variables import State, assign, capture
+from fitx.commands.test_step.probed_step import ProbedStep, not_finite
+from fitx.training.state.variables import State, capture
 
 MOST_GRADIENT_STEPS = 12
 """Steps until every variable has to have had a gradient that is not zero.
 
 Some updates come every few steps only, as those of a generator after five of its critic.
 """
-
-DESCENTS = (5, 10, 25)
-"""Numbers of steps on one batch after each of which the loss is compared with the first one."""
 
 MOST_NAMES = 6
 """The most variables that one finding names."""
@@ -134,66 +131,6 @@ def changes(probed: ProbedStep, prefixes: tuple[str, ...]) -> list[str]:
     }
     now = capture(chosen)
     return [n for n, array in now.items() if array.tobytes() != probed.start[n].tobytes()]
-
-
-def check_loss(probed: ProbedStep) -> Verdict:
-    """Check that some steps on one batch lower its loss, for each optimizer.
-
-    The loss is computed with the same random numbers each time. Optimizers that train against each
-    other are judged one after the other, while what the others train stays as it is.
-    """
-    batch = next(probed.batches())
-    probed.set_back()
-    first = probed.values_of(batch)
-    names = losses(first)
-    wrong = not_finite(first)
-    if wrong:
-        return FAILED, f"{wrong} in the first step"
-    if not names:
-        return NOT_CHECKED, "no logged value has `loss` in its name"
-    texts, failed = list[str](), list[str]()
-    for optimizer in probed.optimized:
-        values, steps = _descended(probed, optimizer, batch, first, names)
-        by = f"{optimizer}: " if len(probed.optimized) > 1 else ""
-        fallen = [name for name in names if values[name] < first[name]]
-        shown = ", ".join(f"{n} {first[n]:.4g} -> {values[n]:.4g}" for n in fallen or names)
-        (texts if fallen else failed).append(f"{by}{shown} in {steps} steps on one batch")
-    if failed:
-        return FAILED, (
-            f"the loss does not fall: {'; '.join(failed)}. Look at the sign of the loss, at the "
-            "learning rate, and at the variables that the optimizer gets."
-        )
-    return OK, f"falls: {'; '.join(texts)}"
-
-
-def _descended(
-    probed: ProbedStep, optimizer: str, batch: Any, first: Values, names: list[str]
-) -> tuple[dict[str, float], int]:
-    """Return the values after as many steps of one optimizer as it takes to lower a loss."""
-    probed.set_back()
-    fixed = {n for n, v in probed.variables.items() if _belongs_to_others(probed, optimizer, n, v)}
-    steps = 0
-    for total in DESCENTS:
-        for _ in range(steps, total):
-            probed.values_of(batch)
-            if fixed:
-                probed.set_back(fixed)
-        steps = total
-        state = capture(probed.variables)
-        # The positions of random generators, so that the step draws what the first one drew.
-        probed.set_back({n for n, array in probed.start.items() if array.dtype.kind in "iu"})
-        values = probed.values_of(batch)
-        assign(probed.variables, state)
-        if any(values[name] < first[name] for name in names):
-            break
-    return values, steps
-
-
-def _belongs_to_others(probed: ProbedStep, optimizer: str, name: str, variable: Any) -> bool:
-    """Return whether an optimizer other than this one trains or owns a variable."""
-    others = [other for other in probed.optimized if other != optimizer]
-    trained = {id(v) for other in others for v in probed.optimized[other]}
-    return id(variable) in trained or name.startswith(tuple(f"{OPTIMIZERS}{o}/" for o in others))
 
 
 def check_metrics(probed: ProbedStep) -> Verdict:
