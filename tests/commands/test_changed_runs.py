@@ -59,18 +59,19 @@ def steps(run):
     return [json.loads(line)["step"] for line in lines], taken
 
 
-@pytest.mark.parametrize("mode", ["plain", "fused"])
 @pytest.mark.parametrize(
-    ("stop", "word", "expected"),
+    ("mode", "stop", "word", "expected"),
     [
-        (9, "fit.steps_per_epoch=2", [5, 9, 11]),
-        (7, "fit.steps_per_epoch=3", [5, 8, 11]),
-        (7, "fit.steps_per_epoch=6", [5, 11, 17]),
+        ("plain", 9, "fit.steps_per_epoch=2", [5, 9, 11]),
+        ("fused", 9, "fit.steps_per_epoch=2", [5, 9, 11]),
+        ("fused", 7, "fit.steps_per_epoch=3", [5, 8, 11]),
+        ("plain", 7, "fit.steps_per_epoch=6", [5, 11, 17]),
         # Two steps of 8 rows are one of 16: two more are left of the epoch's three.
-        (7, "data.batch_size=16", [5, 9, 12]),
-        (9, "data.batch_size=64", [5, 10, 11]),
+        ("fused", 7, "data.batch_size=16", [5, 9, 12]),
+        ("plain", 9, "data.batch_size=64", [5, 10, 11]),
         # Three steps of 8 rows are six of 4: four more are left of the epoch's ten.
-        (3, "data.batch_size=4", [7, 17, 27]),
+        ("plain", 3, "data.batch_size=4", [7, 17, 27]),
+        ("fused", 3, "data.batch_size=4", [7, 17, 27]),
     ],
 )
 def test_an_epoch_of_another_length_leaves_no_step_out(stopped, mode, stop, word, expected):
