@@ -35,7 +35,7 @@ def make_plan(built: BuiltExperiment, run: Path, device: Runtime) -> Plan:
         epochs=built.experiment.fit.epochs,
         steps=built.steps_per_epoch,
         summary=parts_line(built, data),
-        mode=f"{execution.modes['train'].name}: {execution.why.get('train', '')}",
+        mode=f"{execution.modes['train'].name}: {execution.reasons.get('train', '')}",
     )
 
 

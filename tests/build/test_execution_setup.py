@@ -50,7 +50,7 @@ def with_tensor_board(monkeypatch):
 def settled(experiment, steps=1_000):
     built, device = make(experiment), prepare_runtime(experiment)
     plan = prepare_execution(built, device, [PlannedSteps("train", "train", steps)])
-    return plan.modes["train"].name, plan.why["train"]
+    return plan.modes["train"].name, plan.reasons["train"]
 
 
 @pytest.mark.parametrize("mode", ["plain", "xla", "fused", "fused_xla"])

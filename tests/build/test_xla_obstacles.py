@@ -44,7 +44,7 @@ def said(built):
 def settled(built, steps=10_000):
     device = prepare_runtime(built.experiment)
     plan = prepare_execution(built, device, [PlannedSteps("train", "train", steps)])
-    return plan.modes["train"].name, plan.why["train"]
+    return plan.modes["train"].name, plan.reasons["train"]
 
 
 def test_a_step_that_can_be_compiled_is_told_nothing_about(written):

@@ -146,7 +146,7 @@ class _Bench:
             steps=built.steps_per_epoch,
             rows=tuple(self._rows.values()),
             mode=plan.modes["train"].name,
-            why=plan.why["train"],
+            why=plan.reasons["train"],
         )
 
     def _start(self, built: BuiltExperiment) -> dict[str, TimedTraining]:

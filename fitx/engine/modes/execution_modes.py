@@ -51,7 +51,7 @@ class ExecutionPlan:
 
     Args:
         modes: The mode of each method.
-        why: The reason for each mode, in words.
+        reasons: The reason for each mode, in words.
         sized: The methods whose full batches XLA compiles from a graph for that size, because it
             cannot compile the graph for batches of any size.
         device: The device that computes, as `tf.device` names it.
@@ -60,7 +60,7 @@ class ExecutionPlan:
     """
 
     modes: Mapping[str, Mode] = field(default_factory=_plain)
-    why: Mapping[str, str] = field(default_factory=dict)
+    reasons: Mapping[str, str] = field(default_factory=dict)
     sized: frozenset[str] = frozenset()
     device: str = ""
     returns_values: bool = False
