@@ -25,7 +25,7 @@ class TwoViews(Step):
         self._augmenter_state = [np.array(variable) for variable in state]
 
     def compare(self, first: Any, second: Any, *, training: bool) -> dict[str, Any]:
-        """Return `loss`, and what else is logged, of two views of the same examples."""
+        """Return `encoder_loss`, and what else is logged, of two views of the same examples."""
         raise NotImplementedError
 
     def train_step(self, data: Any) -> dict[str, Any]:
@@ -33,21 +33,19 @@ class TwoViews(Step):
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         with tf.GradientTape() as tape:
             values = self.compare(*self._views(x), training=True)
-        self.minimize(values["loss"], tape)
+        self.minimize(values["encoder_loss"], tape)
         features = tf.stop_gradient(self.encoder(x, training=False))
         with tf.GradientTape() as tape:
-            answer = self.probe(features, training=True)
-            losses = keras.losses.sparse_categorical_crossentropy(y, answer)
-            loss = tf.reduce_mean(losses)
-        self.minimize(loss, tape, "probe")
-        return {**values, "probe_accuracy": _accuracy(y, answer)}
+            judged = _judged(y, self.probe(features, training=True))
+        self.minimize(judged["probe_loss"], tape, "probe")
+        return {**values, **judged}
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure the same values on one batch, with views that are drawn alike every time."""
         x, y, _ = keras.utils.unpack_x_y_sample_weight(data)
         values = self.compare(*self._views_of_evaluation(x), training=False)
-        answer = self.probe(self.encoder(x, training=False), training=False)
-        return {**values, "probe_accuracy": _accuracy(y, answer)}
+        features = self.encoder(x, training=False)
+        return {**values, **_judged(y, self.probe(features, training=False))}
 
     def _views(self, x: Any) -> list[Any]:
         # Every device augments the whole batch, so that views do not depend on their number.
@@ -69,5 +67,8 @@ class TwoViews(Step):
         return first, second
 
 
-def _accuracy(y: Any, answer: Any) -> Any:
-    return tf.reduce_mean(keras.metrics.sparse_categorical_accuracy(y, answer))
+def _judged(y: Any, answer: Any) -> dict[str, Any]:
+    """Return the cross-entropy and the accuracy of the classifier's answer."""
+    loss = keras.losses.sparse_categorical_crossentropy(y, answer)
+    accuracy = keras.metrics.sparse_categorical_accuracy(y, answer)
+    return {"probe_loss": tf.reduce_mean(loss), "probe_accuracy": tf.reduce_mean(accuracy)}

@@ -23,8 +23,8 @@ class BarlowTwins(TwoViews):
     two views, the loss is the sum of (1 - C_ii)^2 plus redundancy_weight times the sum of C_ij^2
     over i != j.
 
-    Logged are `loss`, a mean over batches weighted by their examples, and `probe_accuracy`, that of
-    the probe on features of the examples themselves.
+    Logged are `encoder_loss`, a mean over batches weighted by their examples, and `probe_loss` and
+    `probe_accuracy`, of the probe on features of the examples themselves.
 
     After Zbontar, Jing, Misra, LeCun and Deny 2021, "Barlow Twins: Self-Supervised Learning via
     Redundancy Reduction", arXiv:2103.03230.
@@ -42,7 +42,7 @@ class BarlowTwins(TwoViews):
     """
 
     USES = ()
-    LOGS = ("loss", "probe_accuracy")
+    LOGS = ("encoder_loss", "probe_loss", "probe_accuracy")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class BarlowTwins(TwoViews):
         squares = (correlations - tf.eye(one.shape[-1])) ** 2
         agreement = tf.linalg.trace(squares)
         redundancy = tf.reduce_sum(squares) - agreement
-        return {"loss": agreement + self.redundancy_weight * redundancy}
+        return {"encoder_loss": agreement + self.redundancy_weight * redundancy}
 
 
 def _standardised(vectors: Any) -> Any:

@@ -22,8 +22,8 @@ class SimCLR(TwoViews):
     of the 2 * batch vectors is the cross-entropy of finding its twin among all others, with logits
     cosine / temperature (NT-Xent).
 
-    Logged are `loss`, a mean over examples, which depends on the size of the batch, and
-    `probe_accuracy`, that of the probe on features of the examples themselves.
+    Logged are `encoder_loss`, a mean over examples, which depends on the size of the batch, and
+    `probe_loss` and `probe_accuracy`, of the probe on features of the examples themselves.
 
     After Chen, Kornblith, Norouzi and Hinton 2020, "A Simple Framework for Contrastive Learning of
     Visual Representations", arXiv:2002.05709.
@@ -41,7 +41,7 @@ class SimCLR(TwoViews):
     """
 
     USES = ()
-    LOGS = ("loss", "probe_accuracy")
+    LOGS = ("encoder_loss", "probe_loss", "probe_accuracy")
 
     def __init__(
         self,
@@ -66,4 +66,4 @@ class SimCLR(TwoViews):
         logits = tf.where(tf.eye(count, dtype=tf.bool), logits.dtype.min, logits)
         twins = tf.roll(tf.range(count), count // 2, axis=0)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(twins, logits)
-        return {"loss": tf.reduce_mean(losses)}
+        return {"encoder_loss": tf.reduce_mean(losses)}

@@ -21,10 +21,11 @@ class SimSiam(TwoViews):
     computed from both. The loss is the negative cosine between the prediction from one view and the
     vector of the other, through which no gradient flows.
 
-    Logged are `loss`, from -1 to 1; `spread`, the standard deviation of the vectors' directions,
-    which is near 1 if they fill the space and 0 if all are equal, so that the encoder has
-    collapsed; and `probe_accuracy`, that of the probe on features of the examples themselves. All
-    are means over examples, and `spread` is one over batches weighted by their examples.
+    Logged are `encoder_loss`, from -1 to 1; `spread`, the standard deviation of the vectors'
+    directions, which is near 1 if they fill the space and 0 if all are equal, so that the encoder
+    has collapsed; and `probe_loss` and `probe_accuracy`, of the probe on features of the examples
+    themselves. All are means over examples, and `spread` is one over batches weighted by their
+    examples.
 
     After Chen and He 2021, "Exploring Simple Siamese Representation Learning", arXiv:2011.10566.
 
@@ -42,7 +43,7 @@ class SimSiam(TwoViews):
     """
 
     USES = ()
-    LOGS = ("loss", "spread", "probe_accuracy")
+    LOGS = ("encoder_loss", "spread", "probe_loss", "probe_accuracy")
 
     def __init__(
         self,
@@ -69,7 +70,7 @@ class SimSiam(TwoViews):
         one, other = vectors
         predictions = [self.predictor(vector, training=training) for vector in vectors]
         cosines = _cosines(predictions[0], other) + _cosines(predictions[1], one)
-        return {"loss": -tf.reduce_mean(cosines) / 2, "spread": _spread(one)}
+        return {"encoder_loss": -tf.reduce_mean(cosines) / 2, "spread": _spread(one)}
 
 
 def _cosines(predictions: Any, targets: Any) -> Any:

@@ -35,13 +35,13 @@ def test_the_loss_is_that_of_the_correlations_of_numpy(barlow_twins):
 
     values = step.compare(FIRST, SECOND, training=False)
 
-    assert float(values["loss"]) == pytest.approx(agreement + WEIGHT * redundancy, rel=1e-4)
+    assert float(values["encoder_loss"]) == pytest.approx(agreement + WEIGHT * redundancy, rel=1e-4)
 
 
 def test_constant_vectors_have_a_finite_loss(barlow_twins):
     equal = np.ones((5, 3), np.float32)
 
-    loss = float(barlow_twins().compare(equal, equal, training=False)["loss"])
+    loss = float(barlow_twins().compare(equal, equal, training=False)["encoder_loss"])
 
     # No dimension correlates with any, so that each of the four terms (1 - 0)^2 is 1.
     assert loss == pytest.approx(4.0, abs=1e-3)
