@@ -31,6 +31,8 @@ CASES = {
     "dropout, an odd last batch": ("digits", "fit.epochs=2", "model={name: mlp, dropout: 0.5}"),
     "gan": ("gan.yaml",),
     "raw loss": ("raw.yaml",),
+    "rows of all devices": ("regularization/mixup", "fit.epochs=1"),
+    "the mean gradient": ("regularization/sam", "fit.epochs=1"),
     "streams, an odd last batch": ("streams.yaml",),
     "several inputs and outputs": ("several_outputs.yaml",),
     "metrics that know their shapes by the first batch": ("several.yaml",),
