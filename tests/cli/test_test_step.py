@@ -289,13 +289,13 @@ class Own(Step):
         count = tf.py_function(self.counted, [], "float32")
         count.set_shape(())
         with tf.GradientTape() as tape:
-            loss = tf.nn.compute_average_loss(tf.reduce_mean((self.model(x) - y) ** 2, axis=-1))
+            loss = tf.reduce_mean((self.model(x) - y) ** 2)
         self.minimize(loss, tape, "model")
         return {"loss": loss, "count": count}
 """
 
 
-def test_a_counter_that_resume_loses_and_a_loss_divided_by_devices_are_found(fitx, tmp_path):
+def test_a_counter_that_resume_loses_and_that_each_device_raises_is_found(fitx, tmp_path):
     (tmp_path / "own.py").write_text(HEAD + LOST)
     (tmp_path / "own.yaml").write_text(
         EXPERIMENT.format(networks=f"model: {MLP}", optimizers="model: adam")
@@ -303,10 +303,10 @@ def test_a_counter_that_resume_loses_and_a_loss_divided_by_devices_are_found(fit
     done = fitx(tmp_path, "test-step", "own.yaml", env={"TMPDIR": str(tmp_path)})
     assert done.code == 6
     lines = {line[13:25].strip(): line for line in done.out.splitlines()}
-    assert lines["devices"].startswith("failed       devices     on two devices, loss is ")
+    assert lines["devices"].startswith("failed       devices     on two devices, count is ")
     assert lines["devices"].endswith(
-        ". Each device computes its rows of a batch: a loss and a returned value have to be means "
-        "over rows (docs/execution.md)."
+        " instead of 1.5. Each device computes its rows of a batch: a loss and a returned value "
+        "have to be means over rows (docs/execution.md)."
     )
     assert lines["resume"].startswith("failed       resume      not exact: the training ")
     assert "first logged difference: metrics.jsonl, epoch 2: count: " in done.out
