@@ -235,13 +235,13 @@ def test_a_run_that_is_killed_and_resumed_ends_as_if_it_had_not_been(name, outco
         assert all(a.tobytes() == b.tobytes() for a, b in weights)
 
 
-def tested():
+def step_checked():
     """A few experiments whose steps are cheap to test; all in `make soak`."""
     few = ("guide/weighted", "layer_local/forward_forward", "metric_learning/triplet")
     return TRAINED if os.environ.get("FITX_SOAK") else few
 
 
-@pytest.mark.parametrize("name", tested())
+@pytest.mark.parametrize("name", step_checked())
 def test_the_step_passes_its_own_test(name, tmp_path):
     experiment = ready(name, tmp_path, "data.batch_size=16")
     request = StepTestRequest(experiment, [], [], skipped=("devices", "resume"))

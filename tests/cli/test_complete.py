@@ -30,7 +30,7 @@ def test_an_experiment_completes_to_shipped_names_and_files(complete, command):
 def test_what_is_evaluated_completes_to_runs_too(complete, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs/mine").mkdir(parents=True)
-    assert complete(["evaluate"], "mi") == {("plain", "mine"), ("file", "mi")}
+    assert complete(["evaluate"], "min") == {("plain", "mine"), ("file", "min")}
 
 
 def test_kinds_and_parts_complete(complete):

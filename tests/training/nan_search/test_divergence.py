@@ -204,7 +204,7 @@ def test_every_mode_names_the_same_step_and_layer(diverged, mode, rate):
         "The first operation with a result that is not finite is MatMul in step "
         f"{4 if rate == '10' else 2} (epoch 1), in the layer of '{LAST_KERNEL}', at "
     ) in text
-    assert "supervised.py:41: `y_pred = self(x, training=True)`." in text
+    assert "supervised.py:42: `y_pred = self(x, training=True)`." in text
 
 
 def test_accumulated_gradients_are_looked_at_too(diverged, found):
