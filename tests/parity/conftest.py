@@ -2,6 +2,7 @@ import importlib.util
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import pytest
@@ -10,6 +11,8 @@ from fitx.cli.display import NoDisplay
 from fitx.commands.train import train
 from fitx.experiment.check import read
 from fitx.training.train_request import TrainRequest
+
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 class Run:
@@ -35,9 +38,17 @@ def guide():
 
 
 @pytest.fixture(scope="session")
-def guide_2020():
-    """The same programs as published in 2020, for tf_keras."""
-    return _module("tests_parity_guide_2020", Path(__file__).parent / "guide_2020.py")
+def guide_2020(tmp_path_factory):
+    """The classes of the text of 2020, under tf_keras; there they all have one name."""
+    folder = tmp_path_factory.mktemp("guide_2020")
+    names = {"Simple": "simple", "LowLevel": "low_level", "Weighted": "weighted"}
+    classes = {}
+    for name, program in {**names, "Evaluation": "evaluation"}.items():
+        text = (PROGRAMS / f"{program}.py").read_text()
+        path = folder / f"{program}.py"
+        path.write_text(text.replace("from tensorflow import keras", "import tf_keras as keras"))
+        classes[name] = _module(f"tests_parity_{program}", path).CustomModel
+    return SimpleNamespace(**classes)
 
 
 @pytest.fixture
