@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
@@ -23,9 +24,9 @@ class PairMixing(Step):
     def __init__(self, model: keras.Model) -> None:
         super().__init__(model=model)
 
+    @abstractmethod
     def mixtures(self, x: Any) -> tuple[Any, Any]:
         """Return mixtures of x and `partners(x)`, and the share of x in each (batch,)."""
-        raise NotImplementedError
 
     def partners(self, values: Any) -> Any:
         """Return the next row of the batch for each row, and the first for the last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import keras
@@ -24,9 +25,9 @@ class TwoViews(Step):
         state = networks["augmenter"].non_trainable_variables
         self._augmenter_state = [np.array(variable) for variable in state]
 
+    @abstractmethod
     def compare(self, first: Any, second: Any, *, training: bool) -> dict[str, Any]:
         """Return `encoder_loss`, and what else is logged, of two views of the same examples."""
-        raise NotImplementedError
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Take one descent step on two views of one batch, and one of the classifier."""

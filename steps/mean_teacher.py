@@ -8,13 +8,12 @@ import keras
 import tensorflow as tf
 from annotated_types import Ge, Lt
 
-from fitx.engine.replicas.shared_steps import all_rows
-from fitx.step import Step
 from fitx.steps import register
+from fitx.steps._student_and_teacher import StudentAndTeacher
 
 
 @register
-class MeanTeacher(Step):
+class MeanTeacher(StudentAndTeacher):
     """Train a student on a few labels, and to agree with the average of its weights, the teacher.
 
     Batches: `{labelled: (x, y), unlabelled: x}`, with `x` (batch, ...) and class numbers y
@@ -77,7 +76,7 @@ class MeanTeacher(Step):
             total = loss + self._consistency_weight(step) * consistency_loss
         self.minimize(total, tape, "student")
         self._move_teacher(step + 1)
-        return {**self._measured(x, y), "loss": loss, "consistency_loss": consistency_loss}
+        return {**self._accuracies(x, y), "loss": loss, "consistency_loss": consistency_loss}
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure both networks on labelled examples as they are."""
@@ -85,19 +84,7 @@ class MeanTeacher(Step):
         logits, target = (n(x, training=False) for n in (self.student, self.teacher))
         difference = _squared_differences(tf.nn.softmax(logits), tf.nn.softmax(target))
         values = {"loss": self.loss_fn(y, logits), "consistency_loss": difference}
-        return {**self._measured(x, y), **values}
-
-    def _measured(self, x: Any, y: Any) -> dict[str, Any]:
-        networks = {"accuracy": self.student, "teacher_accuracy": self.teacher}
-        accuracy = keras.metrics.sparse_categorical_accuracy
-        return {
-            name: tf.reduce_mean(accuracy(y, network(x, training=False)))
-            for name, network in networks.items()
-        }
-
-    def _view(self, x: Any) -> Any:
-        # Every device augments the whole batch, so that views do not depend on their number.
-        return self.per_example(x, lambda _: self.augmenter(all_rows(x), training=True))
+        return {**self._accuracies(x, y), **values}
 
     def _consistency_weight(self, step: Any) -> Any:
         missing = 1 - tf.minimum(step / max(self.ramp_up, 1), 1.0) if self.ramp_up else 0.0

@@ -8,13 +8,13 @@ import keras
 import tensorflow as tf
 from annotated_types import Ge, Lt
 
-from fitx.engine.replicas.shared_steps import all_rows, mean_of_replicas
-from fitx.step import Step
+from fitx.engine.replicas.shared_steps import mean_of_replicas
 from fitx.steps import register
+from fitx.steps._student_and_teacher import StudentAndTeacher
 
 
 @register
-class NoisyStudent(Step):
+class NoisyStudent(StudentAndTeacher):
     """Train a student, with noise, on a few labels and on a teacher's answers without noise.
 
     Batches: `{labelled: (x, y), unlabelled: x}`, with `x` (batch, ...) and class numbers y
@@ -70,7 +70,7 @@ class NoisyStudent(Step):
             losses = _cross_entropies(labels, self.student(views, training=True))
             loss = tf.reduce_mean(weights * losses) / mean_weight
         self.minimize(loss, tape, "student")
-        return {"loss": loss, "confident_share": tf.reduce_mean(is_used), **self._measured(x, y)}
+        return {"loss": loss, "confident_share": tf.reduce_mean(is_used), **self._accuracies(x, y)}
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Measure both networks on labelled examples as they are."""
@@ -80,7 +80,7 @@ class NoisyStudent(Step):
         labels = tf.one_hot(tf.reshape(y, (-1,)), logits.shape[-1])
         loss = tf.reduce_mean(_cross_entropies(labels, logits))
         share = tf.reduce_mean(self._answers(unlabelled)[1])
-        return {"loss": loss, "confident_share": share, **self._measured(x, y)}
+        return {"loss": loss, "confident_share": share, **self._accuracies(x, y)}
 
     def _answers(self, x: Any) -> tuple[Any, Any]:
         """Return the teacher's probabilities (batch, classes), and 1 for each confident answer."""
@@ -88,18 +88,6 @@ class NoisyStudent(Step):
         answers = tf.stop_gradient(tf.nn.softmax(logits))
         is_used = tf.reduce_max(answers, axis=-1) >= self.confidence
         return answers, tf.cast(is_used, tf.float32)
-
-    def _measured(self, x: Any, y: Any) -> dict[str, Any]:
-        networks = {"accuracy": self.student, "teacher_accuracy": self.teacher}
-        accuracy = keras.metrics.sparse_categorical_accuracy
-        return {
-            name: tf.reduce_mean(accuracy(y, network(x, training=False)))
-            for name, network in networks.items()
-        }
-
-    def _view(self, x: Any) -> Any:
-        # Every device augments the whole batch, so that views do not depend on their number.
-        return self.per_example(x, lambda _: self.augmenter(all_rows(x), training=True))
 
 
 def _cross_entropies(labels: Any, logits: Any) -> Any:

@@ -15,6 +15,7 @@ from fitx.build.metric_variables import make_variables
 from fitx.compat import layer_names, legacy_names
 from fitx.compat.loss_scale import scaled
 from fitx.engine import model_steps
+from fitx.engine.step_runner import Builder
 from fitx.experiment.experiment import Experiment
 from fitx.registry.kinds import SHARED_OPTIMIZER
 from fitx.registry.model_classes import MODEL, NETWORK_PARTS
@@ -99,7 +100,8 @@ def compile_step(built: BuiltExperiment) -> None:
     if step.execution.builder is not None:
         own = make_value(experiment, experiment.compile, ("compile",), total)
         given = {SHARED_OPTIMIZER: optimizers.get(SHARED_OPTIMIZER), **arguments}
-        _compile_model(built, {**{k: v for k, v in given.items() if v is not None}, **own})
+        given = {name: value for name, value in given.items() if value is not None}
+        _compile_model(built, step.execution.builder, {**given, **own})
         return
     with attribute_errors(experiment, ("step",)):
         step.compile(optimizers, **arguments)
@@ -107,17 +109,17 @@ def compile_step(built: BuiltExperiment) -> None:
         make_variables(built, keras.tree.flatten([metrics or [], weighted or []]))
 
 
-def _compile_model(built: BuiltExperiment, arguments: dict[str, Any]) -> None:
+def _compile_model(built: BuiltExperiment, builder: Builder, arguments: dict[str, Any]) -> None:
     """Call the `compile` of a model with what the experiment gives."""
-    experiment, step, builder = built.experiment, built.step, built.step.execution.builder
+    experiment, step = built.experiment, built.step
     signature = experiment.part_index.compile_signature(experiment.step.name)
     names = [p.name for p in signature.parameters] if signature is not None else []
     numbers = _numbers(experiment, built.steps_per_epoch)
     arguments = {**{n: v for n, v in numbers.items() if n in names}, **arguments}
     if type(step).compile is keras.Model.compile:
         # Keras' own default is a new RMSprop, which would train what nobody asked it to.
-        arguments.setdefault("optimizer", None)
-        arguments["optimizer"] = scaled_or_none(arguments["optimizer"], step)
+        optimizer = arguments.get(SHARED_OPTIMIZER)
+        arguments[SHARED_OPTIMIZER] = None if optimizer is None else scaled(optimizer, step)
     with attribute_errors(experiment, ("compile",)):
         step.compile(**arguments)
     if not step.compiled:
@@ -125,10 +127,4 @@ def _compile_model(built: BuiltExperiment, arguments: dict[str, Any]) -> None:
         raise experiment.error(("step",), f"{name} does not call super().compile(): add the call.")
     step.execution.usage.loss = False
     step.execution.discard_graphs(step)
-    if builder is not None:
-        builder.find_contents()
-
-
-def scaled_or_none(optimizer: Any, step: keras.Model) -> Any:
-    """Return an optimizer that scales the loss under float16; None for None."""
-    return None if optimizer is None else scaled(optimizer, step)
+    builder.find_contents()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from fitx.compat import compile_arguments
@@ -89,33 +88,14 @@ class CompiledLosses(Trainer):
         return loss
 
     @property
-    def compiled_metrics(self) -> CompiledMetrics:
+    def compiled_metrics(self) -> Any:
         """The metrics of `compile`, to be updated as in tf.keras 2."""
         self.execution.usage.metrics = True
-        return CompiledMetrics(compile_arguments.compiled_metrics(self))
+        return compile_arguments.compiled_metrics(self) or _NoMetrics()
 
 
-class CompiledMetrics:
-    """All metrics that a step was compiled with, updated and read as one.
-
-    Args:
-        metric: The metric of Keras that holds them; None without metrics.
-    """
-
-    def __init__(self, metric: keras.metrics.Metric | None) -> None:
-        self._metric = metric
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The metrics in a list, empty without metrics."""
-        return [] if self._metric is None else [self._metric]
+class _NoMetrics:
+    """Takes the place of the compiled metrics of a step without any."""
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Update every metric; the weights enter the weighted metrics alone."""
-        if self._metric is not None:
-            self._metric.update_state(y_true, y_pred, sample_weight=sample_weight)
-
-    def reset_state(self) -> None:
-        """Reset every metric."""
-        for metric in self.metrics:
-            metric.reset_state()
+        """Update nothing."""

@@ -53,7 +53,8 @@ class StepBuilder:
     def __init__(self, step: keras.Model, networks: Mapping[str, keras.Model]) -> None:
         self._step, self._networks = step, networks
         self._built: set[str] = set()
-        self._is_observed: set[int] = set()
+        self._prepared: set[int] = set()
+        self._unused: set[int] = set()
 
     def find_contents(self) -> None:
         """Find the networks and the optimizers among the attributes of the step."""
@@ -67,7 +68,7 @@ class StepBuilder:
         contents.optimizers = {
             name: member
             for name, member in named.items()
-            if isinstance(member, keras.optimizers.Optimizer)
+            if isinstance(member, keras.optimizers.Optimizer) and id(member) not in self._unused
         }
 
     def build(self, kind: str, spec: Any) -> None:
@@ -95,16 +96,30 @@ class StepBuilder:
                 method(tf.nest.map_structure(_placeholder, spec))
             self.find_contents()
             if kind == "train":
-                _build_optimizers(contents, applied)
+                self._build_optimizers(contents, applied)
         self._prepare(contents)
+
+    def _build_optimizers(
+        self, contents: StepContents, applied: Mapping[str, Mapping[int, Any]]
+    ) -> None:
+        """Build each optimizer on the variables that it was applied to; leave out unused ones."""
+        optimizers = contents.optimizers.items()
+        # Keras' `compile` makes an optimizer where it is given none.
+        self._unused = {id(o) for name, o in optimizers if not applied.get(name) and not o.built}
+        self.find_contents()
+        for name, optimizer in contents.optimizers.items():
+            contents.optimized[name] = variables = list(applied.get(name, {}).values())
+            if not optimizer.built:
+                optimizer.build(variables)
+            _average_only(optimizer, variables)
 
     def _prepare(self, contents: StepContents) -> None:
         """Observe the optimizers, and let replicas average what they share, each once."""
         execution = self._step.execution
         for name, optimizer in contents.optimizers.items():
-            if id(optimizer) in self._is_observed:
+            if id(optimizer) in self._prepared:
                 continue
-            self._is_observed.add(id(optimizer))
+            self._prepared.add(id(optimizer))
             execution.usage.observe(name, optimizer)
             if execution.strategy is not None:
                 replica_means.average_gradients(optimizer)
@@ -112,20 +127,10 @@ class StepBuilder:
             replica_means.average_statistics(self._step)
 
 
-def _build_optimizers(contents: StepContents, applied: Mapping[str, list[Any]]) -> None:
-    """Build each optimizer on the variables that it was applied to; leave out unused ones."""
-    # Keras' `compile` makes an optimizer where it is given none.
-    contents.optimizers = {n: o for n, o in contents.optimizers.items() if applied[n] or o.built}
-    contents.optimized = {name: applied[name] for name in contents.optimizers}
-    for name, optimizer in contents.optimizers.items():
-        if not optimizer.built:
-            optimizer.build(applied[name])
-
-
 @contextmanager
-def _recorded(optimizers: Mapping[str, Optimizer]) -> Iterator[dict[str, list[Any]]]:
-    """Record the variables that optimizers are applied to, each once, instead of applying them."""
-    applied: dict[str, list[Any]] = {name: [] for name in optimizers}
+def _recorded(optimizers: Mapping[str, Optimizer]) -> Iterator[dict[str, dict[int, Any]]]:
+    """Record the variables that optimizers are applied to, by `id`, instead of applying them."""
+    applied: dict[str, dict[int, Any]] = {name: {} for name in optimizers}
     with ExitStack() as stack:
         for name, optimizer in optimizers.items():
             stack.enter_context(_recording(optimizer, applied[name]))
@@ -133,10 +138,9 @@ def _recorded(optimizers: Mapping[str, Optimizer]) -> Iterator[dict[str, list[An
 
 
 @contextmanager
-def _recording(optimizer: Optimizer, applied: list[Any]) -> Iterator[None]:
+def _recording(optimizer: Optimizer, applied: dict[int, Any]) -> Iterator[None]:
     def apply(grads: Any, trainable_variables: Iterable[Any] | None = None) -> None:
-        known = {id(variable) for variable in applied}
-        applied.extend(v for v in trainable_variables or () if id(v) not in known)
+        applied.update((id(variable), variable) for variable in trainable_variables or ())
 
     before = vars(optimizer).get("apply")
     optimizer.apply = apply
@@ -147,6 +151,15 @@ def _recording(optimizer: Optimizer, applied: list[Any]) -> Iterator[None]:
             del optimizer.apply
         else:
             optimizer.apply = before
+
+
+def _average_only(optimizer: Optimizer, variables: list[Any]) -> None:
+    """Let an optimizer that averages weights set those that it trains at the end of `fit`.
+
+    Keras hands it all weights of the model, and sets as many as it averages, from the first on.
+    """
+    finalize = optimizer.finalize_variable_values
+    optimizer.finalize_variable_values = lambda _: finalize(variables)
 
 
 @contextmanager

@@ -93,8 +93,14 @@ def type_of(annotation: ast.expr, name: str = "") -> Any:
     return annotated
 
 
-def type_from_default(name: str, default: ast.expr | None) -> Any:
-    """Return the type of an option without an annotation, from its name and default."""
+def type_from_default(name: str, default: ast.expr | None, *, is_keras: bool) -> Any:
+    """Return the type of an option without an annotation, from its name and default.
+
+    Args:
+        name: The name of the option.
+        default: Its default in the source.
+        is_keras: Whether Keras declares it, so that the name tells the range of its values.
+    """
     if name == "learning_rate":
         return kinds.number_or("schedule")
     if name == "schedule":
@@ -106,11 +112,12 @@ def type_from_default(name: str, default: ast.expr | None) -> Any:
             return kinds.optional_part_of(kind)
     if name.endswith("activation"):
         return kinds.optional_part_of("activation")
-    return _BY_NAME.get(name) or _like(name, _literal(default))
+    type_by_name = _BY_NAME.get(name) if is_keras else None
+    return type_by_name or type_like(name, _literal(default))
 
 
-def _like(name: str, default: Any) -> Any:
-    """Return the type of values that may replace a default."""
+def type_like(name: str, default: Any) -> Any:
+    """Return the type of values that may replace a default; Any without a telling one."""
     if isinstance(default, bool):
         return bool
     if isinstance(default, int | float):

@@ -65,10 +65,10 @@ def has_own_compile(definition: Definition) -> bool:
 def compile_signature(step: Signature, definition: Definition) -> Signature:
     """Return the arguments of a step's `compile` that an experiment may set."""
     method = _method(definition, "compile")
-    declared = _parameters(method, is_method=True) if method is not None else []
+    declared = _parameters(method, definition) if method is not None else []
     if method is None or method.args.kwarg is not None:
         names = {parameter.name for parameter in declared}
-        standard = _parameters(_standard(), is_method=False)
+        standard = _parameters(_standard(), replace(definition, node=_standard()))
         declared += [parameter for parameter in standard if parameter.name not in names]
     line = method.lineno if method is not None else step.line
     title = f"{step.title}.compile"
@@ -79,10 +79,10 @@ def _standard() -> ast.FunctionDef:
     return next(n for n in _STANDARD.body if isinstance(n, ast.FunctionDef))
 
 
-def _parameters(function: ast.FunctionDef, *, is_method: bool) -> list[Parameter]:
+def _parameters(function: ast.FunctionDef, owner: Definition) -> list[Parameter]:
     return [
         replace(parameter, type=compile_type(parameter))
-        for parameter in declared_parameters(function, is_method=is_method)
+        for parameter in declared_parameters(function, owner)
     ]
 
 

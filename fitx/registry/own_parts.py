@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from fitx.registry import model_classes, python_source
-from fitx.registry.annotations import type_of
+from fitx.registry.annotations import type_like, type_of
 from fitx.registry.python_source import Definition
 from fitx.registry.signature import Parameter, Signature, read_signature
 
@@ -80,9 +80,9 @@ def _setting(parameter: Parameter) -> Parameter:
     The names of a class' own parameters say nothing about their values, so that only annotations
     and defaults are checked.
     """
-    annotated = object if parameter.annotation is None else type_of(parameter.annotation)
-    if parameter.annotation is None and isinstance(parameter.default, bool | int | float | str):
-        annotated = parameter.type
+    annotated = type_like(parameter.name, parameter.default)
+    if parameter.annotation is not None:
+        annotated = type_of(parameter.annotation)
     return replace(parameter, type=annotated, positional=False)
 
 

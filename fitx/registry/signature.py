@@ -6,7 +6,7 @@ import ast
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Optional
 
@@ -121,13 +121,8 @@ def read_signature(
 ) -> Signature:
     """Read the signature of a class or function, including keywords that it passes to its bases.
 
-    The result is cached: a command asks for the signature of a part many times.
-
-    Args:
-        kind: The kind of the part.
-        name: Its name.
-        definition: Its definition.
-        ends: Tells whose parameters are left out, together with those of their own bases.
+    The result is cached: a command asks for the signature of a part many times. `ends` tells
+    whose parameters are left out, together with those of their own bases.
     """
     return Signature(
         kind=kind,
@@ -157,8 +152,8 @@ def _parameters(definition: Definition, ends: Callable[[Definition], bool]) -> I
     is_keras = definition.is_keras
     taken_names: set[str] = {"name"} if is_keras else set()
     filled = 0
-    for function, is_method in _constructors(definition, ends):
-        declared = list(declared_parameters(function, is_method=is_method))
+    for function, owner in _constructors(definition, ends):
+        declared = list(declared_parameters(function, owner))
         taken_names |= {parameter.name for parameter in declared[:filled]}
         for parameter in declared:
             if parameter.name not in taken_names:
@@ -171,13 +166,14 @@ def _parameters(definition: Definition, ends: Callable[[Definition], bool]) -> I
 
 def _constructors(
     definition: Definition, ends: Callable[[Definition], bool]
-) -> Iterator[tuple[ast.FunctionDef, bool]]:
+) -> Iterator[tuple[ast.FunctionDef, Definition]]:
+    """Yield the functions that make a part, each with its class, or itself for a function."""
     if isinstance(definition.node, ast.FunctionDef):
-        yield definition.node, False
+        yield definition.node, definition
     for ancestor in python_source.class_and_bases(definition, ends=ends):
         init = python_source.method(ancestor, "__init__")
         if init is not None:
-            yield init, True
+            yield init, ancestor
 
 
 def _given_to_base(function: ast.FunctionDef) -> tuple[int, set[str]]:
@@ -189,21 +185,26 @@ def _given_to_base(function: ast.FunctionDef) -> tuple[int, set[str]]:
     return 0, set()
 
 
-def declared_parameters(function: ast.FunctionDef, *, is_method: bool) -> Iterator[Parameter]:
-    """Yield the parameters that a function itself declares, without the `self` of a method."""
-    arguments = function.args
+def declared_parameters(function: ast.FunctionDef, owner: Definition) -> Iterator[Parameter]:
+    """Yield the parameters of a function without `self`; `owner` is its class, or itself."""
+    arguments, is_method = function.args, owner.node is not function
+    declare = partial(_parameter, is_keras=owner.is_keras)
     ordered = [*arguments.posonlyargs, *arguments.args]
     defaults: list[ast.expr | None] = [None] * (len(ordered) - len(arguments.defaults))
     defaults.extend(arguments.defaults)
     for argument, default in list(zip(ordered, defaults, strict=True))[is_method:]:
-        yield _parameter(argument, default, positional=True)
+        yield declare(argument, default, positional=True)
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
-        yield _parameter(argument, default, positional=False)
+        yield declare(argument, default, positional=False)
 
 
-def _parameter(argument: ast.arg, default: ast.expr | None, *, positional: bool) -> Parameter:
+def _parameter(
+    argument: ast.arg, default: ast.expr | None, *, positional: bool, is_keras: bool
+) -> Parameter:
     annotation, name = argument.annotation, argument.arg
-    annotated = type_of(annotation, name) if annotation else type_from_default(name, default)
+    annotated = type_from_default(name, default, is_keras=is_keras)
+    if annotation:
+        annotated = type_of(annotation, name)
     return Parameter(
         name=name,
         type=Optional[annotated] if _value(default) is None else annotated,  # noqa: UP045

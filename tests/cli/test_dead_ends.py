@@ -163,6 +163,56 @@ def test_a_class_without_an_optimizer_is_told_to_name_one(shell, body):
     assert not shell.runs
 
 
+CLASS = """
+plugins: [own.py]
+step: {step}
+model: {model}
+optimizer: {{name: sgd, loss_scale_factor: 8}}
+data: {{name: random, rows: 24, features: 3, batch_size: 8}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("experiment", "words", "text"),
+    [
+        (
+            CLASS.format(step="Own", model="linear"),
+            [],
+            "own.yaml:5:24: optimizer.loss_scale_factor: the optimizer divides by it, and the step "
+            "does not multiply: multiply the loss by self.optimizer.scale_loss(loss) inside the",
+        ),
+        (
+            CLASS.format(step="Own", model="linear").replace(
+                "optimizer: {name: sgd, loss_scale_factor: 8}",
+                "compile: {optimizer: {name: sgd, loss_scale_factor: 8}}",
+            ),
+            [],
+            "own.yaml:5:34: compile.optimizer.loss_scale_factor: the optimizer divides by it",
+        ),
+        (
+            CLASS.format(step="Own", model="linear"),
+            ["execution.precision=mixed_float16", "optimizer=sgd"],
+            "execution.precision: float16 needs a scaled loss: multiply the loss by self.opt",
+        ),
+        (
+            CLASS.format(step="Own", model="Net"),
+            [],
+            "own.yaml:4:1: model: 'Net' is no functional model, from whose inputs and outputs a "
+            "step is made; let the step take it: `def __init__(self, model)`.",
+        ),
+    ],
+)
+def test_what_a_class_cannot_do_is_said_with_the_remedy(shell, experiment, words, text):
+    net = "class Net(keras.Model):\n    def call(self, x):\n        return x\n\n\n"
+    shell.write(f"{net}class Own(keras.Model):\n    pass\n{RAW_KERAS}", experiment)
+
+    answer = shell.fitx("train", "own.yaml", *words)
+
+    assert (answer.code, answer.out) == (2, "")
+    assert text in answer.err
+    assert not shell.runs
+
+
 TWO = """
     def train_step(self, data):
         x, y = data

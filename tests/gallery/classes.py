@@ -227,6 +227,25 @@ class Queue(keras.Model):
         return {"loss": tf.reduce_mean((y - self(x)) ** 2), "queue": tf.reduce_sum(self.queue)}
 
 
+class Second(keras.Model):
+    """Trains the second of two networks alone, and averages its weights."""
+
+    def __init__(self, first, second, rate=1.0):
+        super().__init__()
+        self.first, self.second, self.rate = first, second, rate
+
+    def call(self, x):
+        return self.first(x) + self.second(x)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(y=y, y_pred=self(x))
+        weights = self.second.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        return {"loss": loss * self.rate}
+
+
 class Ensemble(keras.Model):
     """Networks in a list that the constructor takes, and an optional one that is left out."""
 
@@ -261,3 +280,8 @@ class Resetting(keras.Model):
     def reset_metrics(self):
         super().reset_metrics()
         self.largest.reset_states()
+
+
+def make_averaging(backbone, extra: int = 0):
+    """A function in place of a class."""
+    return Averaging(backbone.inputs[0], backbone.outputs[0])

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 
@@ -55,9 +56,22 @@ compile: {{student_loss_fn: mse, distillation_loss_fn: huber, alpha: 0.3}}
     "MeanTeacher": f"step: MeanTeacher\nnetworks: {{student: body}}\noptimizer: {SLOW}\nloss: mse",
     "Accumulating": f"step: Accumulating\n{MODEL}\noptimizer: {SLOW}\nloss: mse",
     "Queue": f"step: {{name: Queue, heads: 3}}\nnetworks: {{backbone: body}}\noptimizer: {SLOW}",
+    # A rate above 1 is no mistake: only Keras' own `rate` is a share.
+    "Second": """
+step: {name: Second, rate: 2.0}
+networks: {first: body, second: body}
+optimizer: {name: adam, learning_rate: 0.01, use_ema: true, ema_momentum: 0.5}
+loss: mse
+""",
     "Ensemble": f"""
 step: Ensemble
 networks: {{members: [body, {{name: body, units: 2}}]}}
+optimizer: {SLOW}
+loss: mse
+""",
+    "Function": f"""
+step: {{name: make_averaging, extra: 2}}
+networks: {{backbone: body}}
 optimizer: {SLOW}
 loss: mse
 """,
@@ -93,16 +107,16 @@ def folder(tmp_path_factory):
     return folder
 
 
-def experiment(folder, name, mode):
+def experiment(folder, name, mode, *words):
     file = folder / f"{name}-{mode}.yaml"
     file.write_text(f"{COMMON}{CLASSES[name]}\nexecution: {{mode: {mode}}}\n")
-    return read(str(file))
+    return read(str(file), words)
 
 
-def trained(folder, name, mode, out, stop_after=None):
+def trained(folder, name, mode, out, *words, stop_after=None):
     request = TrainRequest(folder / out, stop_after=stop_after)
     try:
-        train(experiment(folder, name, mode), request, NoDisplay())
+        train(experiment(folder, name, mode, *words), request, NoDisplay())
     except Interrupted:
         assert stop_after is not None
     return next((folder / out / f"{name}-{mode}").glob("2*"))
@@ -155,6 +169,26 @@ def test_a_stopped_run_resumes_to_the_bit(folder, whole, name, mode):
     left = Left(run)
     assert left.epochs == whole(name, mode).epochs
     assert left.arrays == whole(name, mode).arrays
+
+
+def test_the_end_of_a_training_sets_averages_of_the_trained_weights_alone(folder, whole):
+    untrained = trained(folder, "Second", "plain", "untrained", "fit.epochs=0")
+    left = whole("Second", "plain")
+
+    def weights(run, network):
+        file = run / f"networks/{network}.keras"
+        return {weight.tobytes() for weight in keras.models.load_model(file).get_weights()}
+
+    assert weights(left.folder, "first") == weights(untrained, "first")
+    averages = {value for name, value in left.arrays.items() if "average" in name}
+    assert weights(left.folder, "second") == averages
+
+
+def test_an_optimizer_that_nothing_uses_is_no_state(whole):
+    names = {name.split("/")[1] for name in whole("LatentGAN", "plain").arrays if "/" in name}
+
+    assert {"d_optimizer", "g_optimizer"} <= names
+    assert "optimizer" not in names
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -135,7 +135,7 @@ def test_a_path_is_distinguished_from_other_strings():
 def test_an_option_without_annotation_is_judged_by_its_name_and_default(
     name, default, takes, refuses
 ):
-    sort = type_from_default(name, expression(default) if default else None)
+    sort = type_from_default(name, expression(default) if default else None, is_keras=True)
     holder = TypeAdapter(list[sort], config=ConfigDict(strict=True, allow_inf_nan=False))
     for value in takes:
         assert holder.validate_python([value]) == [value]

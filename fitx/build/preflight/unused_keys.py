@@ -63,17 +63,19 @@ def _scales(built: BuiltExperiment) -> Iterator[Problem]:
     """Find optimizers that divide gradients by a loss scale that the step does not apply."""
     experiment, usage = built.experiment, built.step.execution.usage
     unscaled = sorted(usage.applied - usage.scaled)
+    remedy = "let the step call self.minimize(loss, tape, network)"
+    if built.step.execution.builder is not None:
+        remedy = "multiply the loss by self.optimizer.scale_loss(loss) inside the tape"
     if unscaled and experiment.execution.precision == "mixed_float16":
-        text = "float16 needs a scaled loss: let the step call self.minimize(loss, tape, network),"
-        text = f"{text} or write mixed_bfloat16."
+        text = f"float16 needs a scaled loss: {remedy}, or write mixed_bfloat16."
         yield experiment.problem(("execution", "precision"), text)
         return
     for name in unscaled:
         part = {**experiment.optimizers, **experiment.compile}.get(name)
         if isinstance(part, Part) and part.options.get("loss_scale_factor") is not None:
-            text = "the optimizer divides by it, and the step does not multiply: let the step call"
-            text = f"{text} self.minimize(loss, tape, network)."
-            yield experiment.problem(("optimizers", name, "loss_scale_factor"), text)
+            text = f"the optimizer divides by it, and the step does not multiply: {remedy}."
+            key = "optimizers" if name in experiment.optimizers else "compile"
+            yield experiment.problem((key, name, "loss_scale_factor"), text)
 
 
 def _limits(built: BuiltExperiment) -> Iterator[Problem]:
